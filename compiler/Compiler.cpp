@@ -1,0 +1,118 @@
+//===- Compiler.cpp - the compiler as a library ---------------------------===//
+#include "Compiler.h"
+#include "codegen/Header.h"
+#include "codegen/Object.h"
+#include "codegen/Pipelines.h"
+#include "codegen/cpu/LowerKernels.h"
+#include "dialect/Names.h"
+#include "frontend/Importer.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/Verifier.h"
+#include "llvm/Support/raw_ostream.h"
+
+using namespace mlir;
+
+namespace nncc {
+
+namespace {
+
+class Compilation {
+public:
+  Compilation(const std::string &file, const std::string &text,
+              const CompileOptions &options)
+      : options(options), diagnostics(file, text), text(text),
+        context(MLIRContext::Threading::DISABLED) {
+    context.loadDialect<arith::ArithDialect, cf::ControlFlowDialect,
+                        LLVM::LLVMDialect, math::MathDialect,
+                        memref::MemRefDialect, scf::SCFDialect,
+                        vector::VectorDialect>();
+    context.getDiagEngine().registerHandler([&](Diagnostic &diagnostic) {
+      llvm::raw_string_ostream(result.messages)
+          << "nncc: internal: " << diagnostic << '\n';
+    });
+  }
+
+  CompileResult run(Stage stage) {
+    if (!lookupTarget(options.cpu, target, result.messages))
+      return end(Status::usage);
+    result.cpu = target.cpu;
+    OwningOpRef<ModuleOp> model =
+        importModel(text, options.dims, &context, diagnostics);
+    llvm::raw_string_ostream os(result.messages);
+    diagnostics.print(os);
+    if (!model)
+      return end(Status::rejected);
+    if (!options.name.empty())
+      model.get()->setAttr(modelNameAttr,
+                           StringAttr::get(&context, options.name));
+    result.modelName =
+        model.get()->getAttrOfType<StringAttr>(modelNameAttr).str();
+    if (failed(verify(*model)))
+      return end(Status::internal);
+    if (stage == Stage::nncc)
+      return print(*model);
+
+    PassManager kernelPasses(&context);
+    populateKernelPipeline(kernelPasses, target);
+    if (failed(kernelPasses.run(*model)))
+      return end(Status::internal);
+    if (stage == Stage::kernels)
+      return print(*model);
+
+    auto kernels = lowerKernels(*model, target);
+    if (failed(kernels))
+      return end(Status::internal);
+    if (stage == Stage::linalg)
+      return print(**kernels);
+    PassManager llvmPasses(&context);
+    populateLlvmPipeline(llvmPasses);
+    if (failed(llvmPasses.run(**kernels)))
+      return end(Status::internal);
+
+    llvm::LLVMContext llvmContext;
+    auto module = buildLlvmModule(llvmContext, *model, **kernels, target);
+    if (!module)
+      return end(Status::internal);
+    optimize(*module, target, options.level);
+    if (stage == Stage::llvm) {
+      llvm::raw_string_ostream(result.output) << *module;
+      return end(Status::done);
+    }
+    result.output = emitCode(*module, target, stage == Stage::assembly);
+    result.header = headerOf(*model);
+    return end(Status::done);
+  }
+
+private:
+  CompileResult end(Status status) {
+    result.status = status;
+    return std::move(result);
+  }
+  CompileResult print(ModuleOp module) {
+    llvm::raw_string_ostream(result.output) << *module << '\n';
+    return end(Status::done);
+  }
+
+  CompileOptions options;
+  Diagnostics diagnostics;
+  const std::string &text;
+  MLIRContext context;
+  TargetInfo target;
+  CompileResult result;
+};
+
+} // namespace
+
+CompileResult compileModel(const std::string &file, const std::string &text,
+                           const CompileOptions &options, Stage stage) {
+  return Compilation(file, text, options).run(stage);
+}
+
+} // namespace nncc

@@ -1,0 +1,50 @@
+//===- Compiler.h - the compiler as a library -------------------*- C++ -*-===//
+//
+// The facade: all that the tools include. One Compilation takes one model from
+// its text to any stage.
+//
+//===----------------------------------------------------------------------===//
+#ifndef NNCC_COMPILER_H
+#define NNCC_COMPILER_H
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace nncc {
+
+/// What --emit= names, in the order of the pipeline.
+enum class Stage { nncc, kernels, linalg, llvm, assembly, object };
+
+struct CompileOptions {
+  std::string cpu = "native";
+  unsigned level = 3;
+  /// Replaces the model's own sizes of symbolic dims.
+  std::map<std::string, std::vector<int64_t>> dims;
+  /// Replaces the model's name, for symbols.
+  std::string name;
+};
+
+/// How a compilation ended; the values are exit codes of the tool.
+enum class Status { done = 0, rejected = 1, usage = 2, internal = 70 };
+
+struct CompileResult {
+  Status status = Status::done;
+  /// Diagnostics, as they go to stderr.
+  std::string messages;
+  /// The stage's text, or the object file.
+  std::string output;
+  /// The C header of an object.
+  std::string header;
+  std::string modelName;
+  std::string cpu; // compiled for
+};
+
+/// Compiles the model in `text`, which was read from `file`.
+CompileResult compileModel(const std::string &file, const std::string &text,
+                           const CompileOptions &options, Stage stage);
+
+} // namespace nncc
+#endif // NNCC_COMPILER_H

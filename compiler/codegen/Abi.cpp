@@ -1,0 +1,314 @@
+//===- Abi.cpp - the descriptor of a compiled model -----------------------===//
+//
+// Writes the structs of runtime/abi.h as LLVM constants. Field order and types
+// here and there must agree; every field is 8 bytes but the first two.
+//
+//===----------------------------------------------------------------------===//
+#include "codegen/Abi.h"
+#include "codegen/cpu/LowerKernels.h"
+#include "dialect/Nncc.h"
+#include "llvm/IR/Constants.h"
+#include "llvm/IR/IRBuilder.h"
+#include "llvm/Support/MD5.h"
+
+using namespace mlir;
+
+namespace nncc {
+
+nncc_dtype dtypeOf(Type type) {
+  if (type.isF32())
+    return NNCC_F32;
+  if (type.isF64())
+    return NNCC_F64;
+  if (type.isF16())
+    return NNCC_F16;
+  if (type.isBF16())
+    return NNCC_BF16;
+  if (type.isUnsignedInteger(8))
+    return NNCC_U8;
+  switch (type.getIntOrFloatBitWidth()) {
+  case 64:
+    return NNCC_I64;
+  case 32:
+    return NNCC_I32;
+  case 16:
+    return NNCC_I16;
+  case 8:
+    return NNCC_I8;
+  default:
+    return NNCC_BOOL;
+  }
+}
+
+int64_t byteSize(RankedTensorType type) {
+  unsigned bits = type.getElementType().getIntOrFloatBitWidth();
+  return type.getNumElements() * std::max(1u, bits / 8);
+}
+
+static std::string nameOf(DictionaryAttr attrs, unsigned index) {
+  if (attrs)
+    if (auto name = attrs.getAs<StringAttr>(valueNameAttr))
+      return name.str();
+  return std::to_string(index);
+}
+
+std::vector<TensorInfo> inputsOf(Operation *op) {
+  auto entry = cast<func::FuncOp>(op);
+  std::vector<TensorInfo> list;
+  for (auto [i, type] : llvm::enumerate(entry.getArgumentTypes()))
+    list.push_back(
+        {nameOf(entry.getArgAttrDict(i), i), cast<RankedTensorType>(type)});
+  return list;
+}
+
+std::vector<TensorInfo> outputsOf(Operation *op) {
+  auto entry = cast<func::FuncOp>(op);
+  std::vector<TensorInfo> list;
+  for (auto [i, type] : llvm::enumerate(entry.getResultTypes()))
+    list.push_back(
+        {nameOf(entry.getResultAttrDict(i), i), cast<RankedTensorType>(type)});
+  return list;
+}
+
+std::vector<TensorInfo> weightsOf(ModuleOp model) {
+  std::vector<TensorInfo> list;
+  auto names = model->getAttrOfType<ArrayAttr>(weightsAttr);
+  auto types = model->getAttrOfType<ArrayAttr>(weightTypesAttr);
+  if (names && types)
+    for (auto [name, type] : llvm::zip_equal(names, types))
+      list.push_back({cast<StringAttr>(name).str(),
+                      cast<RankedTensorType>(cast<TypeAttr>(type).getValue())});
+  return list;
+}
+
+namespace {
+
+class Descriptor {
+public:
+  Descriptor(llvm::Module &module, ModuleOp model, const TargetInfo &target)
+      : module(module), context(module.getContext()), model(model),
+        target(target), i64(llvm::Type::getInt64Ty(context)),
+        pointer(llvm::PointerType::getUnqual(context)) {}
+
+  void add();
+
+private:
+  using Constants = std::vector<llvm::Constant *>;
+
+  llvm::Constant *number(uint64_t value) {
+    return llvm::ConstantInt::get(i64, value);
+  }
+  llvm::Constant *null() { return llvm::ConstantPointerNull::get(pointer); }
+  llvm::Constant *global(llvm::Constant *value) {
+    auto *variable = new llvm::GlobalVariable(
+        module, value->getType(), true, llvm::GlobalValue::PrivateLinkage,
+        value, "nncc");
+    variable->setUnnamedAddr(llvm::GlobalValue::UnnamedAddr::Global);
+    return variable;
+  }
+  llvm::Constant *text(llvm::StringRef value) {
+    auto [it, isNew] = strings.try_emplace(value, nullptr);
+    if (isNew)
+      it->second = global(llvm::ConstantDataArray::getString(context, value));
+    return it->second;
+  }
+  llvm::Constant *record(const Constants &fields) {
+    return llvm::ConstantStruct::getAnon(context, fields);
+  }
+  /// A pointer to an array of equal records; null if there are none.
+  llvm::Constant *table(const Constants &rows) {
+    if (rows.empty())
+      return null();
+    auto *type = llvm::ArrayType::get(rows.front()->getType(), rows.size());
+    return global(llvm::ConstantArray::get(type, rows));
+  }
+
+  llvm::Constant *tensors(const std::vector<TensorInfo> &list) {
+    Constants rows;
+    for (const TensorInfo &tensor : list) {
+      Constants dims;
+      for (int64_t size : tensor.type.getShape())
+        dims.push_back(number(size));
+      rows.push_back(record({text(tensor.name),
+                             number(dtypeOf(tensor.type.getElementType())),
+                             number(tensor.type.getRank()), table(dims),
+                             number(byteSize(tensor.type))}));
+    }
+    return table(rows);
+  }
+
+  llvm::Constant *buffer(Value value, func::FuncOp entry);
+  llvm::Constant *body(func::FuncOp entry);
+  llvm::Constant *steps(func::FuncOp entry, uint64_t &count);
+  llvm::Constant *limits(func::FuncOp entry, uint64_t &count);
+  llvm::Constant *hash(const std::vector<TensorInfo> &weights);
+
+  llvm::Module &module;
+  llvm::LLVMContext &context;
+  ModuleOp model;
+  const TargetInfo &target;
+  llvm::Type *i64;
+  llvm::PointerType *pointer;
+  llvm::StringMap<llvm::Constant *> strings;
+  std::vector<int64_t> preparedOffsets;
+};
+
+llvm::Constant *Descriptor::buffer(Value value, func::FuncOp entry) {
+  auto at = [&](nncc_space space, uint64_t place) {
+    return record({number(space), number(place)});
+  };
+  // Reshapes share their operand's memory; returned values lie in outputs.
+  auto storage = [](Value v) {
+    while (auto op = v.getDefiningOp<ReshapeOp>())
+      v = op.getOperand();
+    return v;
+  };
+  value = storage(value);
+  Operation *ret = entry.getBody().front().getTerminator();
+  if (auto argument = dyn_cast<BlockArgument>(value))
+    return at(NNCC_INPUT, argument.getArgNumber());
+  if (auto weight = value.getDefiningOp<WeightOp>()) {
+    if (weight.getPrepared())
+      return at(NNCC_PREPARED,
+                preparedOffsets[std::stoull(weight.getPath().str())]);
+    for (auto [i, info] : llvm::enumerate(weightsOf(model)))
+      if (info.name == weight.getPath())
+        return at(NNCC_WEIGHT, i);
+    llvm_unreachable("a weight that the model does not list");
+  }
+  for (auto [i, returned] : llvm::enumerate(ret->getOperands()))
+    if (storage(returned) == value)
+      return at(NNCC_OUTPUT, i);
+  auto call = cast<CallOp>(value.getDefiningOp());
+  unsigned index = cast<OpResult>(value).getResultNumber();
+  return at(NNCC_ARENA, (*call.getOffsets())[index]);
+}
+
+/// The module paths of a call, from its location: "layer1.0.conv1".
+static std::string originOf(Location loc) {
+  if (auto named = dyn_cast<NameLoc>(loc))
+    return named.getName().str();
+  if (auto fused = dyn_cast<FusedLoc>(loc))
+    for (Location part : fused.getLocations())
+      if (std::string origin = originOf(part); !origin.empty())
+        return origin;
+  return "";
+}
+
+llvm::Constant *Descriptor::steps(func::FuncOp entry, uint64_t &count) {
+  Constants rows;
+  for (CallOp call : entry.getBody().front().getOps<CallOp>()) {
+    Constants buffers;
+    for (Value value : call.getOperands())
+      buffers.push_back(buffer(value, entry));
+    for (Value value : call.getResults())
+      buffers.push_back(buffer(value, entry));
+    auto kernel = model.lookupSymbol<func::FuncOp>(call.getCallee());
+    auto tiles = kernel->getAttrOfType<IntegerAttr>(tilesAttr);
+    rows.push_back(record({module.getFunction(call.getCallee()),
+                           number(tiles.getInt()), table(buffers),
+                           number(buffers.size()), text(call.getCallee()),
+                           text(originOf(call.getLoc()))}));
+  }
+  count = rows.size();
+  return table(rows);
+}
+
+/// Inputs that kernels use as gather indices, with the size they index.
+llvm::Constant *Descriptor::limits(func::FuncOp entry, uint64_t &count) {
+  Constants rows;
+  for (CallOp call : entry.getBody().front().getOps<CallOp>()) {
+    auto kernel = model.lookupSymbol<func::FuncOp>(call.getCallee());
+    kernel.walk([&](GatherOp gather) {
+      Value indices = gather.getIndices();
+      while (auto view = indices.getDefiningOp<View>())
+        indices = view->getOperand(0);
+      auto argument = dyn_cast<BlockArgument>(indices);
+      if (!argument)
+        return;
+      auto input =
+          dyn_cast<BlockArgument>(call.getOperand(argument.getArgNumber()));
+      if (input)
+        rows.push_back(
+            record({number(input.getArgNumber()),
+                    number(shapeOf(gather.getOperand())[gather.getDim()])}));
+    });
+  }
+  count = rows.size();
+  return table(rows);
+}
+
+llvm::Constant *Descriptor::body(func::FuncOp entry) {
+  uint64_t stepCount, limitCount;
+  llvm::Constant *stepTable = steps(entry, stepCount);
+  llvm::Constant *limitTable = limits(entry, limitCount);
+  uint64_t arena = entry->getAttrOfType<IntegerAttr>("nncc.arena").getInt();
+  return record({tensors(inputsOf(entry)), tensors(outputsOf(entry)),
+                 stepTable, number(stepCount), number(arena), limitTable,
+                 number(limitCount)});
+}
+
+llvm::Constant *Descriptor::hash(const std::vector<TensorInfo> &weights) {
+  llvm::MD5 md5;
+  for (const TensorInfo &tensor : weights) {
+    md5.update(tensor.name);
+    std::string type;
+    llvm::raw_string_ostream(type) << ':' << tensor.type << ';';
+    md5.update(type);
+  }
+  llvm::MD5::MD5Result result;
+  md5.final(result);
+  return llvm::ConstantDataArray::get(context, llvm::ArrayRef<uint8_t>(result));
+}
+
+void Descriptor::add() {
+  std::vector<TensorInfo> weights = weightsOf(model);
+  uint64_t preparedBytes = 0;
+  auto prepare = model.lookupSymbol<func::FuncOp>("prepare");
+  if (prepare)
+    for (Type type : prepare.getResultTypes()) {
+      preparedOffsets.push_back(preparedBytes);
+      preparedBytes +=
+          (byteSize(cast<RankedTensorType>(type)) + 63) / 64 * 64;
+    }
+  Constants entries;
+  for (auto entry : model.getOps<func::FuncOp>()) {
+    auto name = entry->getAttrOfType<StringAttr>(entryAttr);
+    if (!name || llvm::any_of(entries, [&](llvm::Constant *e) {
+          return e->getAggregateElement(0u) == text(name);
+        }))
+      continue;
+    Constants bodies; // one per combination of symbolic sizes
+    for (auto other : model.getOps<func::FuncOp>())
+      if (other->getAttrOfType<StringAttr>(entryAttr) == name)
+        bodies.push_back(body(other));
+    entries.push_back(record({text(name), number(entry.getNumArguments()),
+                              number(entry.getNumResults()), table(bodies),
+                              number(bodies.size())}));
+  }
+  llvm::StringRef name =
+      model->getAttrOfType<StringAttr>(modelNameAttr).getValue();
+  auto *i32 = llvm::Type::getInt32Ty(context);
+  llvm::Constant *descriptor = global(record(
+      {llvm::ConstantInt::get(i32, NNCC_ABI_VERSION),
+       llvm::ConstantInt::get(i32, 0), text("nncc 0.1.0"), text(name),
+       text(target.cpu), number(target.requiredFeatures), table(entries),
+       number(entries.size()), tensors(weights), number(weights.size()),
+       prepare ? global(body(prepare)) : null(), number(preparedBytes),
+       hash(weights)}));
+  auto *type = llvm::FunctionType::get(pointer, false);
+  auto *function =
+      llvm::Function::Create(type, llvm::GlobalValue::ExternalLinkage,
+                             (name + "_model").str(), module);
+  llvm::IRBuilder<> b(llvm::BasicBlock::Create(context, "", function));
+  b.CreateRet(descriptor);
+}
+
+} // namespace
+
+void addDescriptor(llvm::Module &module, ModuleOp model,
+                   const TargetInfo &target) {
+  Descriptor(module, model, target).add();
+}
+
+} // namespace nncc

@@ -1,0 +1,34 @@
+//===- Abi.h - the descriptor of a compiled model ---------------*- C++ -*-===//
+#ifndef NNCC_CODEGEN_ABI_H
+#define NNCC_CODEGEN_ABI_H
+
+#include "codegen/Target.h"
+#include "dialect/Names.h"
+#include "runtime/abi.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "llvm/IR/Module.h"
+#include <string>
+#include <vector>
+
+namespace nncc {
+
+/// The tensors of an entry's signature.
+struct TensorInfo {
+  std::string name;
+  mlir::RankedTensorType type;
+};
+std::vector<TensorInfo> inputsOf(mlir::Operation *entry);
+std::vector<TensorInfo> outputsOf(mlir::Operation *entry);
+std::vector<TensorInfo> weightsOf(mlir::ModuleOp model);
+
+nncc_dtype dtypeOf(mlir::Type elementType);
+/// Bytes of a tensor in memory; bool takes one each.
+int64_t byteSize(mlir::RankedTensorType type);
+
+/// Adds `const nncc_model *NAME_model(void)` and the tables behind it, whose
+/// steps call functions of `module` by kernel name.
+void addDescriptor(llvm::Module &module, mlir::ModuleOp model,
+                   const TargetInfo &target);
+
+} // namespace nncc
+#endif // NNCC_CODEGEN_ABI_H

@@ -1,0 +1,50 @@
+//===- Pipelines.cpp - the compiler's stages, in order --------------------===//
+//
+// The only place that knows the order of passes.
+//
+//===----------------------------------------------------------------------===//
+#include "codegen/Pipelines.h"
+#include "passes/Passes.h"
+#include "mlir/Conversion/Passes.h"
+#include "mlir/Dialect/MemRef/Transforms/Passes.h"
+#include "mlir/Transforms/Passes.h"
+
+using namespace mlir;
+
+namespace nncc {
+
+void populateKernelPipeline(OpPassManager &pm, const TargetInfo &target) {
+  pm.addPass(createNnccSimplify());
+  NnccLayoutOptions layout;
+  layout.panel = target.maxPanel();
+  layout.lanes = target.lanes;
+  pm.addPass(createNnccLayout(layout));
+  // Layout leaves pairs of transposes and reshapes behind.
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+  // Before kernels are formed: weights become plain operands.
+  pm.addPass(createNnccPrepare());
+  pm.addPass(createNnccFormKernels());
+  pm.addPass(createNnccPlanMemory());
+}
+
+void populateLlvmPipeline(OpPassManager &pm) {
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+  pm.addPass(createSCFToControlFlowPass());
+  pm.addPass(createConvertVectorToLLVMPass());
+  // What LLVM has an intrinsic for first; libm for the rest.
+  pm.addNestedPass<func::FuncOp>(createConvertMathToLLVMPass());
+  pm.addPass(createConvertMathToLibmPass());
+  FinalizeMemRefToLLVMConversionPassOptions memory;
+  pm.addPass(createFinalizeMemRefToLLVMConversionPass(memory));
+  pm.addPass(createArithToLLVMConversionPass());
+  pm.addPass(createConvertIndexToLLVMPass());
+  pm.addPass(createConvertControlFlowToLLVMPass());
+  ConvertFuncToLLVMPassOptions functions;
+  functions.useBarePtrCallConv = true;
+  pm.addPass(createConvertFuncToLLVMPass(functions));
+  pm.addPass(createReconcileUnrealizedCastsPass());
+}
+
+} // namespace nncc

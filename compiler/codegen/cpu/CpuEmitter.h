@@ -1,0 +1,125 @@
+//===- CpuEmitter.h - elements as vector code on buffers --------*- C++ -*-===//
+//
+// The ElementEmitter of the CPU: kernel operands are 1-D memrefs, elements are
+// scalars or vectors, index arithmetic and elements are reused where they
+// dominate. The kernel emitters (loops, GEMM, attention) build on it.
+//
+//===----------------------------------------------------------------------===//
+#ifndef NNCC_CODEGEN_CPU_CPUEMITTER_H
+#define NNCC_CODEGEN_CPU_CPUEMITTER_H
+
+#include "codegen/Target.h"
+#include "dialect/Nncc.h"
+#include <map>
+#include <vector>
+
+namespace nncc {
+
+class CpuEmitter : public ElementEmitter {
+public:
+  CpuEmitter(mlir::OpBuilder &builder, mlir::Location loc,
+             const TargetInfo &target)
+      : ElementEmitter(builder, loc), target(target), scopes(1) {}
+
+  const TargetInfo &target;
+
+  /// Memory of kernel operands and results.
+  llvm::DenseMap<mlir::Value, mlir::Value> buffers;
+  /// Elements that a kernel's root has in registers, whatever the coordinates.
+  llvm::DenseMap<mlir::Value, mlir::Value> bound;
+
+  // ElementEmitter.
+  mlir::Value at(mlir::Value tensor, llvm::ArrayRef<Coord> at) override;
+  mlir::Value constantAt(mlir::DenseElementsAttr value,
+                         llvm::ArrayRef<Coord> at) override;
+  mlir::Value perLane(mlir::Value tensor, llvm::ArrayRef<Coord> at) override;
+  mlir::Value guarded(llvm::ArrayRef<mlir::Value> conditions,
+                      mlir::Value tensor, llvm::ArrayRef<Coord> at,
+                      double otherwise) override;
+  mlir::Value choose(const Coord &along,
+                     llvm::ArrayRef<std::pair<int64_t, mlir::Value>> parts,
+                     int64_t dim, llvm::ArrayRef<Coord> at) override;
+  Coord loadIndex(mlir::Value indices, llvm::ArrayRef<Coord> at,
+                  int64_t size) override;
+  mlir::Value
+  reduce(Combiner combiner, mlir::Type elementType,
+         llvm::ArrayRef<int64_t> extents, bool lanes,
+         llvm::function_ref<mlir::Value(llvm::ArrayRef<Coord>)> body) override;
+  mlir::Value exp(mlir::Value x) override;
+  mlir::Value log(mlir::Value x) override;
+  mlir::Value tanh(mlir::Value x) override;
+  mlir::Value sigmoid(mlir::Value x) override;
+  mlir::Value erf(mlir::Value x) override;
+  mlir::Value sin(mlir::Value x) override;
+  mlir::Value cos(mlir::Value x) override;
+  mlir::Value pow(mlir::Value x, mlir::Value y) override;
+
+  /// x * y + z, fused where the target can.
+  mlir::Value fma(mlir::Value x, mlir::Value y, mlir::Value z);
+  /// Elements of a buffer from `position`, which counts elements.
+  mlir::Value load(mlir::Value buffer, mlir::Type elementType,
+                   const Coord &position);
+  void store(mlir::Value buffer, const Coord &position, mlir::Value element);
+  /// Stores elements of the tensor whose memory is buffers[tensor].
+  void storeAt(mlir::Value tensor, llvm::ArrayRef<Coord> at,
+               mlir::Value element);
+  /// A vector of scalars.
+  mlir::Value fromLanes(llvm::ArrayRef<mlir::Value> lanes);
+  /// All lanes of a vector combined in a fixed tree.
+  mlir::Value combineLanes(Combiner combiner, mlir::Value vector);
+
+  using LoopBody = llvm::function_ref<llvm::SmallVector<mlir::Value>(
+      const Coord &iv, mlir::ValueRange carried)>;
+  /// for iv = lo; iv < hi; iv += step, carrying values. `lo` is a multiple of
+  /// `align`.
+  llvm::SmallVector<mlir::Value> loop(mlir::Value lo, mlir::Value hi,
+                                      int64_t step, mlir::ValueRange initial,
+                                      LoopBody body, int64_t align = 1);
+  /// The same over constants; a single iteration gives no loop.
+  llvm::SmallVector<mlir::Value> loop(int64_t lo, int64_t hi, int64_t step,
+                                      mlir::ValueRange initial, LoopBody body);
+  /// A loop that carries nothing.
+  void forEach(int64_t lo, int64_t hi, int64_t step,
+               llvm::function_ref<void(const Coord &)> body);
+  void forEach(mlir::Value lo, mlir::Value hi, int64_t step,
+               llvm::function_ref<void(const Coord &)> body,
+               int64_t align = 1);
+  void ifThen(mlir::Value condition, llvm::function_ref<void()> body);
+
+  mlir::Value indexConstant(int64_t value) { return index(value); }
+  mlir::Value indexOp(char op, mlir::Value x, mlir::Value y) override;
+
+  /// Sets `width` for a lifetime.
+  class WithWidth {
+  public:
+    WithWidth(CpuEmitter &e, int64_t width) : e(e), before(e.width) {
+      e.width = width;
+    }
+    ~WithWidth() { e.width = before; }
+
+  private:
+    CpuEmitter &e;
+    int64_t before;
+  };
+
+private:
+  using Key = std::vector<uintptr_t>;
+  /// Values that dominate the insertion point, innermost scope last.
+  std::vector<std::map<Key, mlir::Value>> scopes;
+  mlir::Value lookup(const Key &key) const;
+  void remember(Key key, mlir::Value value) {
+    scopes.back().emplace(std::move(key), value);
+  }
+  mlir::Value reduceAlongLanes(
+      Combiner combiner, mlir::Type elementType,
+      llvm::ArrayRef<int64_t> extents,
+      llvm::function_ref<mlir::Value(llvm::ArrayRef<Coord>)> body);
+  mlir::Value expFinite(mlir::Value x);
+  mlir::Value polynomial(mlir::Value x, llvm::ArrayRef<double> coefficients);
+};
+
+/// The type of a tensor's elements in memory (bool takes a byte).
+mlir::Type storageType(mlir::Type elementType);
+
+} // namespace nncc
+#endif // NNCC_CODEGEN_CPU_CPUEMITTER_H

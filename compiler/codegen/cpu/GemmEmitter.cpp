@@ -1,0 +1,468 @@
+//===- GemmEmitter.cpp - contractions by register tiles -------------------===//
+//
+// One structure for GEMM, convolution (over patches), grouped and batched
+// products: rows are lhs's free dimensions flattened and split into balanced
+// tiles, columns are panels of rhs, the sum runs over strided dimensions whose
+// innermost are merged. Loops: batch > block of panels > row tile > panel >
+// sum. The epilogue runs on the accumulators. Figures: docs/cpu.md.
+//
+//===----------------------------------------------------------------------===//
+#include "codegen/cpu/KernelEmitters.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+using namespace mlir;
+
+namespace nncc {
+
+FailureOr<StridedView> stridedView(Value value) {
+  if (isa<BlockArgument>(value))
+    return StridedView::identity(value);
+  auto view = value.getDefiningOp<View>();
+  if (!view)
+    return failure();
+  auto operand = stridedView(view->getOperand(0));
+  if (failed(operand))
+    return failure();
+  return view.viewOf(*operand);
+}
+
+SmallVector<Value> emitRegisterTile(CpuEmitter &e, Value lhs, Value rhs,
+                                    ArrayRef<Coord> rowStarts,
+                                    ArrayRef<Coord> columnStarts,
+                                    ArrayRef<SumDim> dims,
+                                    SmallVector<Value> accumulators) {
+  const SumDim &dim = dims.front();
+  Type element = cast<MemRefType>(lhs.getType()).getElementType();
+  return e.loop(0, dim.size, 1, accumulators, [&](const Coord &k,
+                                                  ValueRange carried) {
+    Coords rows, columns;
+    for (const Coord &start : rowStarts)
+      rows.push_back(e.add(start, e.scale(k, dim.lhsStride)));
+    for (const Coord &start : columnStarts)
+      columns.push_back(e.add(start, e.scale(k, dim.rhsStride)));
+    SmallVector<Value> acc(carried);
+    if (dims.size() > 1)
+      return emitRegisterTile(e, lhs, rhs, rows, columns, dims.drop_front(),
+                              acc);
+    SmallVector<Value> panel;
+    for (Coord &column : columns) {
+      column.lane = e.width > 1 ? 1 : 0;
+      panel.push_back(e.load(rhs, element, column));
+    }
+    for (auto [r, row] : llvm::enumerate(rows)) {
+      Value x;
+      {
+        CpuEmitter::WithWidth one(e, 1);
+        x = e.load(lhs, element, row);
+      }
+      x = e.spread(x);
+      for (auto [v, w] : llvm::enumerate(panel)) {
+        Value &sum = acc[r * panel.size() + v];
+        sum = e.fma(x, w, sum);
+      }
+    }
+    return acc;
+  });
+}
+
+namespace {
+
+/// A flattened group of dimensions with their strides in one operand.
+struct Group {
+  SmallVector<int64_t> sizes, strides;
+  int64_t count() const {
+    int64_t product = 1;
+    for (int64_t size : sizes)
+      product *= size;
+    return product;
+  }
+  /// The single stride of the flattened group, if it has one.
+  std::optional<int64_t> stride() const {
+    int64_t reach = 0, stride = 0;
+    for (size_t d = sizes.size(); d-- > 0;) {
+      if (sizes[d] == 1)
+        continue;
+      if (reach && strides[d] != reach)
+        return std::nullopt;
+      if (!reach)
+        stride = strides[d];
+      reach = strides[d] * sizes[d];
+    }
+    return stride;
+  }
+};
+
+Group pick(const StridedView &view, ArrayRef<int64_t> dims) {
+  Group group;
+  for (int64_t d : dims) {
+    group.sizes.push_back(view.shape[d]);
+    group.strides.push_back(view.strides[d]);
+  }
+  return group;
+}
+
+/// A run of columns within one panel that is computed with one vector width.
+struct Segment {
+  int64_t start, vectors, width;
+  int64_t valid; // columns that exist; the rest of the last vector is padding
+};
+
+class Gemm {
+public:
+  Gemm(KernelCode &code, ContractOp op, StridedView lhs, StridedView rhs)
+      : code(code), e(code.e), op(op), lhs(lhs), rhs(rhs),
+        element(tensorType(op.getResult()).getElementType()) {}
+
+  LogicalResult analyse();
+  int64_t emit();
+
+private:
+  void emitBlock(const Coord &firstPanel, int64_t panels, Value firstTile,
+                 Value lastTile);
+  void emitTile(const Coord &row, int64_t rowCount, const Coord &panel,
+                int64_t panelCount, const Segment &segment);
+  void emitEpilogue(ArrayRef<Value> acc, const Coord &firstRow,
+                    ArrayRef<Coords> rows, ArrayRef<Coords> panels,
+                    const Segment &segment);
+  void emitElements(Value acc, const Coords &row, const Coords &panel,
+                    int64_t start, int64_t width);
+  bool isHeavy();
+  void emitPanels(const Coord &row, int64_t rowCount, const Coord &first,
+                  int64_t panels);
+  Value scratchFor(int64_t elements);
+
+  KernelCode &code;
+  CpuEmitter &e;
+  ContractOp op;
+  StridedView lhs, rhs;
+  Type element;
+  Group lhsBatch, rhsBatch, rows, panels;
+  SmallVector<SumDim> sums;
+  int64_t laneStride = 1;
+  /// Columns per panel, columns of the last panel, rows and panels per tile.
+  int64_t panelWidth = 0, lastWidth = 0, tileRows = 0, tilePanels = 1;
+  SmallVector<Segment> wholePanel, lastPanel;
+  Coord batch;
+  Value scratch;
+};
+
+/// Columns [0, width) as vectors; `padded` columns may be read beyond.
+SmallVector<Segment> segmentsOf(int64_t width, int64_t padded, int64_t lanes) {
+  SmallVector<Segment> segments;
+  int64_t vectors = width / lanes;
+  if (width % lanes && (vectors + 1) * lanes <= padded)
+    ++vectors; // the storage is padded: one more whole vector
+  if (vectors)
+    segments.push_back({0, vectors, lanes, std::min(width, vectors * lanes)});
+  for (int64_t at = vectors * lanes, w = lanes / 2; w > 0; w /= 2)
+    if (width - at >= w) {
+      segments.push_back({at, 1, w, w});
+      at += w;
+    }
+  return segments;
+}
+
+LogicalResult Gemm::analyse() {
+  SmallVector<int64_t> rhsFree = op.rhsFree();
+  lhsBatch = pick(lhs, op.getLhsBatch());
+  rhsBatch = pick(rhs, op.getRhsBatch());
+  rows = pick(lhs, op.lhsFree());
+  int64_t width = 1;
+  if (!rhsFree.empty()) {
+    width = rhs.shape[rhsFree.back()];
+    laneStride = width == 1 ? 1 : rhs.strides[rhsFree.back()];
+    rhsFree.pop_back();
+  }
+  if (laneStride != 1)
+    return failure();
+  panels = pick(rhs, rhsFree);
+  // Sum dimensions in lhs's order of steps, neighbours merged.
+  for (auto [x, y] : llvm::zip_equal(op.getLhsContract(), op.getRhsContract()))
+    if (lhs.shape[x] != 1)
+      sums.push_back({lhs.shape[x], lhs.strides[x], rhs.strides[y]});
+  if (sums.empty())
+    sums.push_back({1, 0, 0});
+  for (size_t i = sums.size(); i-- > 1;) {
+    SumDim &outer = sums[i - 1], &inner = sums[i];
+    if (outer.lhsStride == inner.lhsStride * inner.size &&
+        outer.rhsStride == inner.rhsStride * inner.size) {
+      outer = {outer.size * inner.size, inner.lhsStride, inner.rhsStride};
+      sums.erase(sums.begin() + i);
+    }
+  }
+  // A slice behind the product says which columns of the last panel count.
+  panelWidth = lastWidth = width;
+  for (Operation &user : code.kernel.getBody().front())
+    if (auto slice = dyn_cast<SliceOp>(user))
+      if (auto merged = slice.getOperand().getDefiningOp<ReshapeOp>())
+        if (merged.getOperand() == op.getResult()) {
+          int64_t columns = slice.getSizes().back();
+          lastWidth = columns - (panels.count() - 1) * width;
+        }
+  if (panels.count() == 1 && width > e.target.maxPanel()) {
+    // One wide run-time operand: panels are runs of columns in place.
+    int64_t wide = e.target.maxPanel();
+    panels = Group{{(width + wide - 1) / wide}, {wide}};
+    panelWidth = wide;
+    lastWidth = width - (panels.sizes[0] - 1) * wide;
+    laneStride = 0; // panels are no dimension of the result
+  }
+  int64_t lanes = e.target.lanes;
+  bool inPlace = laneStride == 0 || panels.sizes.empty();
+  wholePanel = segmentsOf(panelWidth, panelWidth, lanes);
+  lastPanel = segmentsOf(lastWidth, inPlace ? lastWidth : panelWidth, lanes);
+  int64_t vectors = wholePanel.front().vectors;
+  int64_t room = (e.target.registers - 1 - vectors) / vectors;
+  int64_t most = vectors == 1 ? 12 : vectors == 2 && room > 8 ? 12 : 8;
+  tileRows = std::clamp<int64_t>(std::min(room, most), 1, rows.count());
+  // Few rows: several panels at once keep the multipliers and the memory busy.
+  while (tileRows * vectors * tilePanels < 8 && tilePanels < 4 &&
+         tilePanels * 2 <= panels.count() - (lastWidth != panelWidth))
+    tilePanels *= 2;
+  return success();
+}
+
+int64_t Gemm::emit() {
+  int64_t depth = 1;
+  for (const SumDim &dim : sums)
+    depth *= dim.size;
+  int64_t panelCount = panels.count(), rowCount = rows.count();
+  int64_t batches = lhsBatch.count();
+  // cpu.md, conclusion 4: a block of panels takes half the L2 cache.
+  int64_t panelBytes = depth * panelWidth * 4;
+  int64_t perBlock =
+      std::clamp<int64_t>(e.target.l2Bytes / 2 / panelBytes, 1, panelCount);
+  perBlock = std::max(perBlock, std::min(tilePanels, panelCount));
+  int64_t rowTiles = (rowCount + tileRows - 1) / tileRows;
+  int64_t work = 2 * rowCount * depth * panelWidth * panelCount * batches;
+  int64_t wanted = std::clamp<int64_t>(work / 200000, 1, 32);
+  // Enough tiles for threads: first by panels, then by rows.
+  while (batches * ((panelCount + perBlock - 1) / perBlock) < wanted &&
+         perBlock > tilePanels && perBlock * panelBytes > (int64_t(64) << 10))
+    perBlock = std::max(tilePanels, (perBlock + 1) / 2);
+  int64_t blocks = (panelCount + perBlock - 1) / perBlock;
+  perBlock = (panelCount + blocks - 1) / blocks;
+  perBlock = (perBlock + tilePanels - 1) / tilePanels * tilePanels;
+  blocks = (panelCount + perBlock - 1) / perBlock;
+  int64_t rowBlocks = std::clamp<int64_t>(wanted / (batches * blocks), 1,
+                                          std::max<int64_t>(1, rowTiles / 2));
+  int64_t units = batches * blocks * rowBlocks;
+
+  emitHalos(code);
+  if (isHeavy())
+    scratch = scratchFor(tileRows * tilePanels * panelWidth);
+  e.forEach(code.begin, code.end, 1, [&](const Coord &unit) {
+    Coord rowBlock = e.remainder(unit, rowBlocks);
+    Coord rest = e.divide(unit, rowBlocks);
+    Coord block = e.remainder(rest, blocks);
+    batch = e.divide(rest, blocks);
+    auto tileAt = [&](const Coord &b) {
+      return firstUnit(e, e.materialize(b), rowTiles, rowBlocks);
+    };
+    Value firstTile = tileAt(rowBlock), lastTile = tileAt(e.addTo(rowBlock, 1));
+    Coord firstPanel = e.scale(block, perBlock);
+    int64_t lastCount = panelCount - (blocks - 1) * perBlock;
+    bool uneven = lastCount != perBlock || lastWidth != panelWidth;
+    if (!uneven || blocks == 1) {
+      emitBlock(firstPanel, blocks == 1 ? lastCount : perBlock, firstTile,
+                lastTile);
+      return;
+    }
+    // The last block has its own shape.
+    Value isLast =
+        arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::eq,
+                              e.materialize(block), e.indexConstant(blocks - 1));
+    Value isOther =
+        arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ne,
+                              e.materialize(block), e.indexConstant(blocks - 1));
+    e.ifThen(isOther, [&] {
+      emitBlock(firstPanel, perBlock, firstTile, lastTile);
+    });
+    e.ifThen(isLast, [&] {
+      emitBlock(Coord::constant((blocks - 1) * perBlock), lastCount,
+                firstTile, lastTile);
+    });
+  });
+  return units;
+}
+
+/// Row tiles [firstTile, lastTile) of a block of panels. The first tiles have
+/// one row more than the others, so that no tile is a poor remainder.
+void Gemm::emitBlock(const Coord &firstPanel, int64_t panelCount,
+                     Value firstTile, Value lastTile) {
+  int64_t count = rows.count(), tiles = (count + tileRows - 1) / tileRows;
+  int64_t small = count / tiles, bigTiles = count - small * tiles;
+  Value bound = e.indexConstant(bigTiles);
+  if (bigTiles) {
+    Value hi = arith::MinSIOp::create(e.b, e.loc, lastTile, bound);
+    e.forEach(firstTile, hi, 1, [&](const Coord &t) {
+      emitPanels(e.scale(t, small + 1), small + 1, firstPanel, panelCount);
+    });
+  }
+  Value lo = arith::MaxSIOp::create(e.b, e.loc, firstTile, bound);
+  e.forEach(lo, lastTile, 1, [&](const Coord &t) {
+    emitPanels(e.addTo(e.scale(t, small), bigTiles), small, firstPanel,
+               panelCount);
+  });
+}
+
+void Gemm::emitPanels(const Coord &row, int64_t rowCount, const Coord &first,
+                      int64_t count) {
+  bool holdsLast = lastWidth != panelWidth &&
+                   (!first.base && first.offset + count == panels.count());
+  int64_t whole = holdsLast ? count - 1 : count;
+  int64_t grouped = whole / tilePanels * tilePanels;
+  auto run = [&](int64_t lo, int64_t hi, int64_t step,
+                 ArrayRef<Segment> segments) {
+    e.forEach(lo, hi, step, [&](const Coord &p) {
+      for (const Segment &segment : segments)
+        emitTile(row, rowCount, e.add(first, p), step, segment);
+    });
+  };
+  run(0, grouped, tilePanels, wholePanel);
+  run(grouped, whole, 1, wholePanel);
+  if (holdsLast)
+    run(whole, count, 1, lastPanel);
+}
+
+/// Coordinates of a flattened position within a group.
+static Coords split(CpuEmitter &e, const Coord &position, const Group &group) {
+  auto coords = e.reshape({position}, {group.count()}, group.sizes);
+  assert(succeeded(coords) && "positions have no lanes");
+  return *coords;
+}
+
+void Gemm::emitTile(const Coord &row, int64_t rowCount, const Coord &panel,
+                    int64_t panelCount, const Segment &segment) {
+  CpuEmitter::WithWidth scope(e, segment.width);
+  Coord lhsBase = e.addTo(
+      e.linear(split(e, batch, lhsBatch), lhsBatch.strides), lhs.offset);
+  Coord rhsBase = e.addTo(
+      e.linear(split(e, batch, rhsBatch), rhsBatch.strides), rhs.offset);
+  SmallVector<Coords> rowCoords, panelCoords;
+  Coords rowStarts, columnStarts;
+  for (int64_t r = 0; r < rowCount; ++r) {
+    Coord position = e.addTo(row, r);
+    rowCoords.push_back(split(e, position, rows));
+    Coord start = rows.stride() ? e.scale(position, *rows.stride())
+                                : e.linear(rowCoords.back(), rows.strides);
+    rowStarts.push_back(e.add(lhsBase, start));
+  }
+  for (int64_t p = 0; p < panelCount; ++p) {
+    Coord position = e.addTo(panel, p);
+    panelCoords.push_back(split(e, position, panels));
+    Coord start =
+        e.add(rhsBase, e.linear(panelCoords.back(), panels.strides));
+    for (int64_t v = 0; v < segment.vectors; ++v)
+      columnStarts.push_back(
+          e.addTo(start, segment.start + v * segment.width));
+  }
+  SmallVector<Value> zeros(rowCount * columnStarts.size(),
+                           e.splat(element, 0));
+  SmallVector<Value> acc =
+      emitRegisterTile(e, e.buffers.lookup(lhs.base), e.buffers.lookup(rhs.base),
+                       rowStarts, columnStarts, sums, zeros);
+  emitEpilogue(acc, row, rowCoords, panelCoords, segment);
+}
+
+bool Gemm::isHeavy() {
+  bool heavy = false;
+  code.kernel.walk([&](Operation *child) {
+    heavy |= isa<ExpOp, LogOp, TanhOp, SigmoidOp, ErfOp, SinOp, CosOp, PowOp,
+                 SqrtOp, RsqrtOp>(child);
+  });
+  return heavy;
+}
+
+Value Gemm::scratchFor(int64_t elements) {
+  auto type = MemRefType::get({elements}, element);
+  return memref::AllocaOp::create(e.b, e.loc, type,
+                                  e.b.getI64IntegerAttr(64));
+}
+
+/// Cheap epilogues run on the registers. Heavy ones (exp and the like) would
+/// spill them all and blow up the code, so the tile goes through a scratch
+/// buffer in L1 and a loop over its rows.
+void Gemm::emitEpilogue(ArrayRef<Value> acc, const Coord &firstRow,
+                        ArrayRef<Coords> rowCoords,
+                        ArrayRef<Coords> panelCoords, const Segment &segment) {
+  int64_t vectors = segment.vectors, width = segment.width;
+  auto columns = [&](auto body) {
+    for (size_t p = 0; p < panelCoords.size(); ++p)
+      for (int64_t v = 0; v < vectors; ++v)
+        body(p, v, segment.start + v * width,
+             std::min(width, segment.valid - v * width));
+  };
+  if (!scratch) {
+    for (size_t r = 0; r < rowCoords.size(); ++r)
+      columns([&](size_t p, int64_t v, int64_t start, int64_t valid) {
+        Value element = acc[(r * panelCoords.size() + p) * vectors + v];
+        emitElements(element, rowCoords[r], panelCoords[p], start, valid);
+      });
+    return;
+  }
+  int64_t perRow = panelCoords.size() * vectors;
+  for (auto [i, element] : llvm::enumerate(acc)) {
+    Coord position = Coord::constant(i * width);
+    position.lane = width > 1 ? 1 : 0;
+    e.store(scratch, position, element);
+  }
+  e.forEach(0, rowCoords.size(), 1, [&](const Coord &r) {
+    Coords row = split(e, e.add(firstRow, r), rows);
+    columns([&](size_t p, int64_t v, int64_t start, int64_t valid) {
+      Coord position =
+          e.addTo(e.scale(r, perRow * width), (p * vectors + v) * width);
+      position.lane = width > 1 ? 1 : 0;
+      Value loaded = e.load(scratch, element, position);
+      emitElements(loaded, row, panelCoords[p], start, valid);
+    });
+  });
+}
+
+/// `valid` columns of one vector of the product. Fewer than its lanes are cut
+/// into halving pieces.
+void Gemm::emitElements(Value acc, const Coords &row, const Coords &panel,
+                        int64_t start, int64_t valid) {
+  int64_t lanes = e.width, done = 0;
+  for (int64_t width = lanes; width > 0; width /= 2) {
+    if (valid - done < width)
+      continue;
+    Value part = acc;
+    if (width == 1 && lanes > 1)
+      part = vector::ExtractOp::create(e.b, e.loc, acc, done);
+    else if (width < lanes)
+      part = vector::ExtractStridedSliceOp::create(e.b, e.loc, acc, {done},
+                                                   {width}, {1});
+    CpuEmitter::WithWidth scope(e, width);
+    Coord column = Coord::constant(start + done);
+    column.lane = width > 1 ? 1 : 0;
+    Coords at = split(e, batch, lhsBatch);
+    llvm::append_range(at, row);
+    if (laneStride == 0) // the panel number is part of the column
+      column = e.add(column, e.scale(panel[0], panelWidth));
+    else
+      llvm::append_range(at, panel);
+    if (!op.rhsFree().empty())
+      at.push_back(column);
+    emitResult(code, op.getResult(), part, at);
+    done += width;
+  }
+}
+
+} // namespace
+
+FailureOr<int64_t> emitGemm(KernelCode &code) {
+  ContractOp op;
+  code.kernel.walk([&](ContractOp found) { op = found; });
+  auto lhs = stridedView(op.getLhs()), rhs = stridedView(op.getRhs());
+  if (failed(lhs) || failed(rhs))
+    return failure();
+  Gemm gemm(code, op, *lhs, *rhs);
+  if (failed(gemm.analyse()))
+    return failure();
+  return gemm.emit();
+}
+
+} // namespace nncc

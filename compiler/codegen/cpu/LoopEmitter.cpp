@@ -1,0 +1,271 @@
+//===- LoopEmitter.cpp - kernels as loops over result elements ------------===//
+//
+// Three shapes of loop nest, all around `CpuEmitter::at`:
+//  * elementwise kernels on equal shapes: one flat loop;
+//  * general: rows outside, vectors along the last dimension inside; kernels
+//    over windows compute a block of neighbouring pixels at once, so that
+//    loads are shared (depthwise convolution, pooling);
+//  * row kernels, where the last dimension is reduced (softmax, layer norm):
+//    per row first the reductions, then the row itself.
+//
+//===----------------------------------------------------------------------===//
+#include "codegen/cpu/KernelEmitters.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+
+using namespace mlir;
+
+namespace nncc {
+
+/// Elements that one tile should have at least, and the most tiles.
+static constexpr int64_t tileElements = 4096, maxTiles = 64;
+
+Value firstUnit(CpuEmitter &e, Value tile, int64_t count, int64_t tiles) {
+  if (count == tiles)
+    return tile;
+  Value scaled = e.indexOp('*', tile, e.indexConstant(count));
+  return e.indexOp('/', scaled, e.indexConstant(tiles));
+}
+
+namespace {
+
+class LoopNest {
+public:
+  explicit LoopNest(KernelCode &code) : code(code), e(code.e) {
+    auto ret = cast<func::ReturnOp>(
+        code.kernel.getBody().front().getTerminator());
+    for (auto [value, buffer] : llvm::zip_equal(ret.getOperands(), code.outputs))
+      outputs.push_back({value, buffer, {}});
+    // A result that only pads another value is stored into its interior.
+    for (Output &output : outputs)
+      if (auto pad = output.value.getDefiningOp<PadOp>())
+        if (llvm::all_of(pad.getInterior(), [](int64_t i) { return i == 0; })) {
+          output.pad = pad;
+          output.value = pad.getOperand();
+        }
+  }
+
+  int64_t emit() {
+    if (ReduceOp reduction = rowReduction())
+      return emitRows(reduction);
+    if (isElementwise())
+      return emitFlat();
+    return emitGeneral();
+  }
+
+private:
+  struct Output {
+    Value value, buffer;
+    PadOp pad;
+  };
+
+  int64_t tilesFor(int64_t elements, int64_t units) {
+    int64_t wanted = std::clamp<int64_t>(elements / tileElements, 1, maxTiles);
+    return std::clamp<int64_t>(units, 1, wanted);
+  }
+
+  ReduceOp rowReduction() {
+    ReduceOp found;
+    code.kernel.walk([&](ReduceOp op) {
+      int64_t last = shapeOf(op.getOperand()).size() - 1;
+      if (!found && !op.getDims().empty() && op.getDims().back() == last &&
+          shapeOf(op.getOperand()).back() >= e.target.lanes)
+        found = op;
+    });
+    return found;
+  }
+
+  bool isElementwise() {
+    ArrayRef<int64_t> shape = shapeOf(outputs.front().value);
+    for (Output &output : outputs)
+      if (output.pad || shapeOf(output.value) != shape)
+        return false;
+    for (Value operand : code.kernel.getArguments())
+      if (shapeOf(operand) != shape)
+        return false;
+    for (Operation &op : code.kernel.getBody().front().without_terminator()) {
+      auto constant = dyn_cast<ConstantOp>(op);
+      bool isSplat = constant && constant.getValue().isSplat();
+      if (!isSplat && !op.hasTrait<OpTrait::Elementwise>())
+        return false;
+    }
+    return true;
+  }
+
+  void storeOutput(Output &output, ArrayRef<Coord> at, Value element) {
+    Coords coords(at.begin(), at.end());
+    Value target = output.value;
+    if (output.pad) {
+      coords = output.pad.mapForward(e, at);
+      target = output.pad.getResult();
+    }
+    e.store(output.buffer, e.linear(coords, stridesOf(shapeOf(target))),
+            element);
+  }
+
+  /// All outputs at all points of `block`: first computed, then stored, so
+  /// that neighbours share loads.
+  void emitPoints(ArrayRef<Coords> block) {
+    SmallVector<Value> elements;
+    for (const Coords &at : block)
+      for (Output &output : outputs)
+        elements.push_back(e.at(output.value, at));
+    size_t i = 0;
+    for (const Coords &at : block)
+      for (Output &output : outputs)
+        storeOutput(output, at, elements[i++]);
+  }
+
+  int64_t emitFlat() {
+    int64_t total = tensorType(outputs.front().value).getNumElements();
+    int64_t vl = e.target.lanes, vectors = total / vl;
+    int64_t tiles = tilesFor(total, vectors);
+    // Flat coordinates: every tensor here has the same shape, so position is
+    // all that counts.
+    auto point = [&](const Coord &i) {
+      SmallVector<int64_t> shape(shapeOf(outputs.front().value));
+      Coords at(shape.size(), Coord::constant(0));
+      if (!at.empty())
+        at.back() = i;
+      emitPoints({at});
+    };
+    Value lo = firstUnit(e, code.begin, vectors, tiles);
+    Value hi = firstUnit(e, code.end, vectors, tiles);
+    Value step = e.indexConstant(vl);
+    e.forEach(e.indexOp('*', lo, step), e.indexOp('*', hi, step), vl,
+              [&](Coord i) {
+                CpuEmitter::WithWidth wide(e, vl);
+                i.lane = 1;
+                point(i);
+              });
+    if (total % vl == 0)
+      return tiles;
+    Value isLast = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::eq,
+                                         code.end, e.indexConstant(tiles));
+    e.ifThen(isLast, [&] {
+      for (int64_t at = vectors * vl, width = vl / 2; width; width /= 2)
+        if (total - at >= width) {
+          CpuEmitter::WithWidth scope(e, width);
+          Coord i = Coord::constant(at);
+          i.lane = width > 1 ? 1 : 0;
+          point(i);
+          at += width;
+        }
+    });
+    return tiles;
+  }
+
+  int64_t emitGeneral() {
+    SmallVector<int64_t> shape(shapeOf(outputs.front().value));
+    int64_t total = tensorType(outputs.front().value).getNumElements();
+    emitHalos(code);
+    int64_t length = shape.empty() ? 1 : shape.pop_back_val();
+    // Pixels per block along the two dimensions before the lanes.
+    bool windows = false;
+    code.kernel.walk([&](PatchesOp) { windows = true; });
+    int64_t across = windows && !shape.empty() ? 4 : 1;
+    int64_t down =
+        windows && shape.size() > 1 && shape[shape.size() - 2] % 2 == 0 ? 2 : 1;
+    int64_t columns = 1;
+    if (windows && !shape.empty())
+      columns = shape.pop_back_val();
+    if (down == 2)
+      shape.back() /= 2;
+    int64_t rows = 1;
+    for (int64_t size : shape)
+      rows *= size;
+
+    auto row = [&](const Coord &r) {
+      auto outer = e.reshape({r}, {rows}, shape);
+      assert(succeeded(outer) && "rows have no lanes");
+      if (down == 2)
+        outer->back() = e.scale(outer->back(), 2);
+      auto pixels = [&](const Coord &column, int64_t count) {
+        alongLanes(e, length, [&](const Coord &lane) {
+          SmallVector<Coords> block;
+          for (int64_t y = 0; y < down; ++y)
+            for (int64_t x = 0; x < count; ++x) {
+              Coords at = *outer;
+              if (down == 2)
+                at.back() = e.addTo(at.back(), y);
+              if (windows && at.size() + 1 < rank())
+                at.push_back(e.addTo(column, x));
+              if (at.size() < rank())
+                at.push_back(lane);
+              block.push_back(at);
+            }
+          emitPoints(block);
+        });
+      };
+      int64_t whole = columns / across * across;
+      e.forEach(0, whole, across,
+                [&](const Coord &c) { pixels(c, across); });
+      if (columns > whole)
+        pixels(Coord::constant(whole), columns - whole);
+    };
+    int64_t tiles = tilesFor(total, rows);
+    e.forEach(firstUnit(e, code.begin, rows, tiles),
+              firstUnit(e, code.end, rows, tiles), 1, row);
+    return tiles;
+  }
+
+  size_t rank() { return shapeOf(outputs.front().value).size(); }
+
+  int64_t emitRows(ReduceOp reduction) {
+    emitHalos(code);
+    ArrayRef<int64_t> full = shapeOf(reduction.getOperand());
+    SmallVector<int64_t> kept = otherDims(reduction.getDims(), full.size());
+    SmallVector<int64_t> rowShape(shapeOf(reduction.getResult()));
+    int64_t rows = tensorType(reduction.getResult()).getNumElements();
+    int64_t total = tensorType(reduction.getOperand()).getNumElements();
+    int64_t tiles = tilesFor(total, rows);
+    e.forEach(firstUnit(e, code.begin, rows, tiles),
+              firstUnit(e, code.end, rows, tiles), 1, [&](const Coord &r) {
+                auto at = e.reshape({r}, {rows}, rowShape);
+                assert(succeeded(at) && "rows have no lanes");
+                code.kernel.walk([&](ReduceOp op) {
+                  if (shapeOf(op.getResult()) == ArrayRef<int64_t>(rowShape))
+                    e.at(op.getResult(), *at);
+                });
+                emitRow(*at, full, kept, reduction.getDims());
+              });
+    return tiles;
+  }
+
+  void emitRow(ArrayRef<Coord> at, ArrayRef<int64_t> full,
+               ArrayRef<int64_t> kept, ArrayRef<int64_t> reduced) {
+    for (Output &output : outputs) {
+      if (shapeOf(output.value) != full) {
+        storeOutput(output, at, e.at(output.value, at));
+        continue;
+      }
+      Coords coords(full.size());
+      for (auto [i, d] : llvm::enumerate(kept))
+        coords[d] = at[i];
+      auto nest = [&](auto &self, size_t i) -> void {
+        int64_t d = reduced[i];
+        auto body = [&](const Coord &iv) {
+          coords[d] = iv;
+          if (i + 1 == reduced.size())
+            storeOutput(output, coords, e.at(output.value, coords));
+          else
+            self(self, i + 1);
+        };
+        if (i + 1 == reduced.size())
+          alongLanes(e, full[d], body);
+        else
+          e.forEach(0, full[d], 1, body);
+      };
+      nest(nest, 0);
+    }
+  }
+
+  KernelCode &code;
+  CpuEmitter &e;
+  SmallVector<Output> outputs;
+};
+
+} // namespace
+
+int64_t emitLoops(KernelCode &code) { return LoopNest(code).emit(); }
+
+} // namespace nncc

@@ -1,0 +1,81 @@
+//===- LowerKernels.cpp - kernels in nncc ops to loops and vectors --------===//
+//
+// Chooses the emitter by the kernel's root.
+//
+//===----------------------------------------------------------------------===//
+#include "codegen/cpu/LowerKernels.h"
+#include "codegen/cpu/KernelEmitters.h"
+
+using namespace mlir;
+
+namespace nncc {
+
+static MemRefType bufferType(Value tensor) {
+  auto type = tensorType(tensor);
+  return MemRefType::get({type.getNumElements()},
+                         storageType(type.getElementType()));
+}
+
+static FailureOr<int64_t> emitKernel(KernelCode &code) {
+  bool attention = false, contraction = false;
+  code.kernel.walk([&](Operation *op) {
+    attention |= isa<AttentionOp>(op);
+    contraction |= isa<ContractOp>(op);
+  });
+  if (attention) {
+    auto tiles = emitAttention(code);
+    if (failed(tiles))
+      return code.kernel.emitError(
+          "attention of this shape is not supported: the value width must be "
+          "a multiple of the vector length and a head's scores fit 2 MiB");
+    return tiles;
+  }
+  if (contraction)
+    if (auto tiles = emitGemm(code); succeeded(tiles))
+      return tiles;
+  return emitLoops(code);
+}
+
+FailureOr<OwningOpRef<ModuleOp>> lowerKernels(ModuleOp module,
+                                              const TargetInfo &target) {
+  OwningOpRef<ModuleOp> result = ModuleOp::create(module.getLoc());
+  OpBuilder b(module.getContext());
+  for (auto kernel : module.getOps<func::FuncOp>()) {
+    if (kernel.isPublic())
+      continue;
+    Block &body = kernel.getBody().front();
+    SmallVector<Type> types;
+    for (Value argument : body.getArguments())
+      types.push_back(bufferType(argument));
+    for (Value value : body.getTerminator()->getOperands())
+      types.push_back(bufferType(value));
+    size_t buffers = types.size();
+    types.append(2, b.getIndexType());
+    b.setInsertionPointToEnd(result->getBody());
+    auto function =
+        func::FuncOp::create(b, kernel.getLoc(), kernel.getName(),
+                             b.getFunctionType(types, {}));
+    for (size_t i = 0; i < buffers; ++i)
+      function.setArgAttr(i, "llvm.noalias", b.getUnitAttr());
+    Block *entry = function.addEntryBlock();
+    b.setInsertionPointToStart(entry);
+
+    CpuEmitter emitter(b, kernel.getLoc(), target);
+    size_t inputs = body.getNumArguments();
+    for (size_t i = 0; i < inputs; ++i)
+      emitter.buffers[body.getArgument(i)] = entry->getArgument(i);
+    SmallVector<Value> outputs;
+    for (size_t i = inputs; i < buffers; ++i)
+      outputs.push_back(entry->getArgument(i));
+    KernelCode code{emitter, kernel, outputs, entry->getArgument(buffers),
+                    entry->getArgument(buffers + 1)};
+    auto tiles = emitKernel(code);
+    if (failed(tiles))
+      return failure();
+    func::ReturnOp::create(b, kernel.getLoc());
+    kernel->setAttr(tilesAttr, b.getI64IntegerAttr(*tiles));
+  }
+  return result;
+}
+
+} // namespace nncc

@@ -1,0 +1,369 @@
+//===- ElementEmitter.cpp - code for the elements of a tensor -------------===//
+//
+// The parts that are the same for every emitter: arithmetic on elements and on
+// coordinates.
+//
+//===----------------------------------------------------------------------===//
+#include "dialect/Nncc.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/Matchers.h"
+#include <numeric>
+
+using namespace mlir;
+
+namespace nncc {
+
+ElementEmitter::~ElementEmitter() = default;
+
+StridedView StridedView::identity(Value value) {
+  return {value, 0, llvm::to_vector(shapeOf(value)), stridesOf(shapeOf(value))};
+}
+
+static bool isFloatElement(Value x) {
+  return isa<FloatType>(getElementTypeOrSelf(x.getType()));
+}
+
+//===----------------------------------------------------------------------===//
+// Elements
+//===----------------------------------------------------------------------===//
+
+Type ElementEmitter::typeOf(Type elementType) const {
+  // Integers are signless in generated code; ops know their signedness.
+  if (auto integer = dyn_cast<IntegerType>(elementType))
+    elementType = IntegerType::get(integer.getContext(), integer.getWidth());
+  if (width == 1)
+    return elementType;
+  return VectorType::get({width}, elementType);
+}
+
+Value ElementEmitter::splat(Type elementType, double value) {
+  Type type = typeOf(elementType);
+  Type scalar = getElementTypeOrSelf(type);
+  TypedAttr attr = isa<FloatType>(scalar)
+                       ? TypedAttr(b.getFloatAttr(scalar, value))
+                       : TypedAttr(b.getIntegerAttr(scalar, int64_t(value)));
+  if (auto vector = dyn_cast<VectorType>(type))
+    attr = DenseElementsAttr::get(vector, attr);
+  return arith::ConstantOp::create(b, loc, attr);
+}
+
+Value ElementEmitter::spread(Value scalar) {
+  if (width == 1)
+    return scalar;
+  return vector::BroadcastOp::create(
+      b, loc, VectorType::get({width}, scalar.getType()), scalar);
+}
+
+Value ElementEmitter::neg(Value x) {
+  if (isFloatElement(x))
+    return arith::NegFOp::create(b, loc, x);
+  Type element = getElementTypeOrSelf(x.getType());
+  return arith::SubIOp::create(b, loc, splat(element, 0), x);
+}
+Value ElementEmitter::abs(Value x) {
+  if (isFloatElement(x))
+    return math::AbsFOp::create(b, loc, x);
+  return math::AbsIOp::create(b, loc, x);
+}
+Value ElementEmitter::sqrt(Value x) { return math::SqrtOp::create(b, loc, x); }
+Value ElementEmitter::rsqrt(Value x) {
+  Type element = getElementTypeOrSelf(x.getType());
+  return arith::DivFOp::create(b, loc, splat(element, 1), sqrt(x));
+}
+Value ElementEmitter::floor(Value x) {
+  return math::FloorOp::create(b, loc, x);
+}
+Value ElementEmitter::ceil(Value x) { return math::CeilOp::create(b, loc, x); }
+Value ElementEmitter::logicalNot(Value x) {
+  return arith::XOrIOp::create(b, loc, x, splat(b.getI1Type(), 1));
+}
+
+template <typename FloatOp, typename IntOp>
+static Value floatOrInt(OpBuilder &b, Location loc, Value x, Value y) {
+  if (isFloatElement(x))
+    return FloatOp::create(b, loc, x, y);
+  return IntOp::create(b, loc, x, y);
+}
+
+Value ElementEmitter::add(Value x, Value y) {
+  return floatOrInt<arith::AddFOp, arith::AddIOp>(b, loc, x, y);
+}
+Value ElementEmitter::sub(Value x, Value y) {
+  return floatOrInt<arith::SubFOp, arith::SubIOp>(b, loc, x, y);
+}
+Value ElementEmitter::mul(Value x, Value y) {
+  return floatOrInt<arith::MulFOp, arith::MulIOp>(b, loc, x, y);
+}
+Value ElementEmitter::bitAnd(Value x, Value y) {
+  return arith::AndIOp::create(b, loc, x, y);
+}
+Value ElementEmitter::bitOr(Value x, Value y) {
+  return arith::OrIOp::create(b, loc, x, y);
+}
+
+Value ElementEmitter::div(Value x, Value y) {
+  if (isFloatElement(x))
+    return arith::DivFOp::create(b, loc, x, y);
+  // Division by zero is undefined in LLVM; the reference says 0.
+  Type element = getElementTypeOrSelf(x.getType());
+  Value zero = splat(element, 0), one = splat(element, 1);
+  Value isZero =
+      arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, y, zero);
+  Value divisor = select(isZero, one, y);
+  return select(isZero, zero, arith::DivSIOp::create(b, loc, x, divisor));
+}
+
+/// max and min keep NaN from either side. `cmp x, y ? x : y` gives y if one is
+/// NaN, which is one instruction; so the operand that can be NaN goes second.
+static Value extremum(ElementEmitter &e, Value x, Value y, bool isMax) {
+  OpBuilder &b = e.b;
+  if (!isFloatElement(x)) {
+    if (isMax)
+      return arith::MaxSIOp::create(b, e.loc, x, y);
+    return arith::MinSIOp::create(b, e.loc, x, y);
+  }
+  Attribute constant;
+  if (matchPattern(y, m_Constant(&constant)))
+    std::swap(x, y);
+  if (matchPattern(x, m_Constant(&constant))) {
+    auto predicate =
+        isMax ? arith::CmpFPredicate::OGT : arith::CmpFPredicate::OLT;
+    Value better = arith::CmpFOp::create(b, e.loc, predicate, x, y);
+    return arith::SelectOp::create(b, e.loc, better, x, y);
+  }
+  if (isMax)
+    return arith::MaximumFOp::create(b, e.loc, x, y);
+  return arith::MinimumFOp::create(b, e.loc, x, y);
+}
+Value ElementEmitter::max(Value x, Value y) {
+  return extremum(*this, x, y, true);
+}
+Value ElementEmitter::min(Value x, Value y) {
+  return extremum(*this, x, y, false);
+}
+
+Value ElementEmitter::compare(Predicate predicate, Value x, Value y,
+                              bool isUnsigned) {
+  if (isFloatElement(x)) {
+    constexpr arith::CmpFPredicate table[] = {
+        arith::CmpFPredicate::OEQ, arith::CmpFPredicate::UNE,
+        arith::CmpFPredicate::OLT, arith::CmpFPredicate::OLE,
+        arith::CmpFPredicate::OGT, arith::CmpFPredicate::OGE};
+    return arith::CmpFOp::create(b, loc, table[unsigned(predicate)], x, y);
+  }
+  constexpr arith::CmpIPredicate signedTable[] = {
+      arith::CmpIPredicate::eq,  arith::CmpIPredicate::ne,
+      arith::CmpIPredicate::slt, arith::CmpIPredicate::sle,
+      arith::CmpIPredicate::sgt, arith::CmpIPredicate::sge};
+  constexpr arith::CmpIPredicate unsignedTable[] = {
+      arith::CmpIPredicate::eq,  arith::CmpIPredicate::ne,
+      arith::CmpIPredicate::ult, arith::CmpIPredicate::ule,
+      arith::CmpIPredicate::ugt, arith::CmpIPredicate::uge};
+  auto chosen = (isUnsigned ? unsignedTable : signedTable)[unsigned(predicate)];
+  return arith::CmpIOp::create(b, loc, chosen, x, y);
+}
+
+Value ElementEmitter::select(Value condition, Value x, Value y) {
+  return arith::SelectOp::create(b, loc, condition, x, y);
+}
+
+Value ElementEmitter::convert(Value x, Type from, Type to) {
+  Type type = typeOf(to);
+  bool fromUnsigned = from.isInteger(1) || from.isUnsignedInteger();
+  if (x.getType() == type)
+    return x;
+  if (to.isInteger(1))
+    return compare(Predicate::ne, x, splat(from, 0), fromUnsigned);
+  auto fromFloat = dyn_cast<FloatType>(from), toFloat = dyn_cast<FloatType>(to);
+  if (fromFloat && toFloat) {
+    if (fromFloat.getWidth() < toFloat.getWidth())
+      return arith::ExtFOp::create(b, loc, type, x);
+    return arith::TruncFOp::create(b, loc, type, x);
+  }
+  if (toFloat) {
+    if (fromUnsigned)
+      return arith::UIToFPOp::create(b, loc, type, x);
+    return arith::SIToFPOp::create(b, loc, type, x);
+  }
+  if (fromFloat)
+    return arith::FPToSIOp::create(b, loc, type, x);
+  if (from.getIntOrFloatBitWidth() > to.getIntOrFloatBitWidth())
+    return arith::TruncIOp::create(b, loc, type, x);
+  if (fromUnsigned)
+    return arith::ExtUIOp::create(b, loc, type, x);
+  return arith::ExtSIOp::create(b, loc, type, x);
+}
+
+Value ElementEmitter::combine(Combiner combiner, Value x, Value y) {
+  switch (combiner) {
+  case Combiner::sum:
+    return add(x, y);
+  case Combiner::prod:
+    return mul(x, y);
+  case Combiner::max:
+    return max(x, y);
+  case Combiner::min:
+    return min(x, y);
+  }
+  llvm_unreachable("unknown combiner");
+}
+
+//===----------------------------------------------------------------------===//
+// Coordinates
+//===----------------------------------------------------------------------===//
+
+Value ElementEmitter::index(int64_t value) {
+  return arith::ConstantIndexOp::create(b, loc, value);
+}
+
+Coord ElementEmitter::addTo(const Coord &x, int64_t value) {
+  Coord result = x;
+  result.offset += value;
+  return result;
+}
+
+Coord ElementEmitter::add(const Coord &x, const Coord &y) {
+  Coord result;
+  result.offset = x.offset + y.offset;
+  result.lane = x.lane + y.lane;
+  if (!x.base || !y.base) {
+    result.base = x.base ? x.base : y.base;
+    result.align = x.base ? x.align : y.align;
+    return result;
+  }
+  result.base = indexOp('+', x.base, y.base);
+  result.align = std::gcd(x.align, y.align);
+  return result;
+}
+
+Coord ElementEmitter::scale(const Coord &x, int64_t factor) {
+  Coord result{Value(), x.offset * factor, x.lane * factor, 1};
+  if (!x.base || factor == 0)
+    return result;
+  result.base = factor == 1 ? x.base : indexOp('*', x.base, index(factor));
+  result.align = x.align * std::abs(factor);
+  return result;
+}
+
+Coord ElementEmitter::divide(const Coord &x, int64_t divisor) {
+  assert(x.lane == 0 && "division of a lane coordinate");
+  if (divisor == 1)
+    return x;
+  if (!x.base)
+    return Coord::constant(x.offset / divisor);
+  return {indexOp('/', materialize(x), index(divisor)), 0, 0, 1};
+}
+
+Coord ElementEmitter::remainder(const Coord &x, int64_t divisor) {
+  assert(x.lane == 0 && "remainder of a lane coordinate");
+  if (divisor == 1)
+    return Coord::constant(0);
+  if (!x.base)
+    return Coord::constant(x.offset % divisor);
+  int64_t align = std::gcd(std::gcd(x.align, std::abs(x.offset)), divisor);
+  return {indexOp('%', materialize(x), index(divisor)), 0, 0, align};
+}
+
+Coord ElementEmitter::linear(ArrayRef<Coord> at, ArrayRef<int64_t> strides) {
+  Coord sum = Coord::constant(0);
+  for (auto [coord, stride] : llvm::zip_equal(at, strides))
+    sum = add(sum, scale(coord, stride));
+  return sum;
+}
+
+/// Splits one coordinate over row-major `shape`. Lanes must stay inside the
+/// last dimension, which holds if rows are whole multiples of the lanes' reach
+/// and the first lane is aligned to it.
+static FailureOr<Coords> split(ElementEmitter &e, Coord x,
+                               ArrayRef<int64_t> shape) {
+  Coords result(shape.size(), Coord::constant(0));
+  int64_t lane = x.lane;
+  if (lane != 0 && !shape.empty()) {
+    int64_t reach = lane * e.width;
+    int64_t align = x.base ? std::gcd(x.align, std::abs(x.offset)) : x.offset;
+    bool inside = reach > 0 && shape.back() % reach == 0 && align % reach == 0;
+    // A constant start inside one row needs no alignment.
+    if (!x.base && reach > 0)
+      inside |= x.offset % shape.back() + (e.width - 1) * lane < shape.back();
+    if (!inside)
+      return failure();
+    x.lane = 0;
+  }
+  for (int64_t d = int64_t(shape.size()) - 1; d > 0; --d) {
+    result[d] = e.remainder(x, shape[d]);
+    x = e.divide(x, shape[d]);
+  }
+  if (!shape.empty()) {
+    result[0] = x;
+    result.back().lane = lane;
+  }
+  return result;
+}
+
+FailureOr<Coords> ElementEmitter::reshape(ArrayRef<Coord> at,
+                                          ArrayRef<int64_t> from,
+                                          ArrayRef<int64_t> to) {
+  Coords result;
+  size_t i = 0, j = 0;
+  // Groups of dimensions with equal products map to each other independently.
+  while (i < from.size() || j < to.size()) {
+    size_t i0 = i, j0 = j;
+    int64_t fromCount = i < from.size() ? from[i++] : 1;
+    int64_t toCount = j < to.size() ? to[j++] : 1;
+    while (fromCount != toCount) {
+      if (fromCount < toCount)
+        fromCount *= from[i++];
+      else
+        toCount *= to[j++];
+    }
+    auto fromGroup = from.slice(i0, i - i0), toGroup = to.slice(j0, j - j0);
+    Coord flat = linear(at.slice(i0, i - i0), stridesOf(fromGroup));
+    auto coords = split(*this, flat, toGroup);
+    if (failed(coords))
+      return failure();
+    llvm::append_range(result, *coords);
+  }
+  return result;
+}
+
+Value ElementEmitter::materialize(const Coord &x) {
+  if (!x.base)
+    return index(x.offset);
+  return x.offset ? indexOp('+', x.base, index(x.offset)) : x.base;
+}
+
+Value ElementEmitter::coordElement(const Coord &x, Type elementType) {
+  Type integer = isa<FloatType>(elementType) ? b.getI64Type() : elementType;
+  Value scalar = arith::IndexCastOp::create(
+      b, loc, IntegerType::get(b.getContext(), integer.getIntOrFloatBitWidth()),
+      materialize(x));
+  Value element = spread(scalar);
+  if (width > 1 && x.lane != 0) {
+    SmallVector<Attribute> steps;
+    Type signless = getElementTypeOrSelf(element.getType());
+    for (int64_t i = 0; i < width; ++i)
+      steps.push_back(b.getIntegerAttr(signless, i * x.lane));
+    auto attr =
+        DenseElementsAttr::get(cast<ShapedType>(element.getType()), steps);
+    element = arith::AddIOp::create(b, loc, element,
+                                    arith::ConstantOp::create(b, loc, attr));
+  }
+  return convert(element, integer, elementType);
+}
+
+bool ElementEmitter::isInRange(const Coord &x, int64_t lo, int64_t hi) const {
+  int64_t last = x.offset + (width - 1) * x.lane;
+  return !x.base && std::min(x.offset, last) >= lo &&
+         std::max(x.offset, last) < hi;
+}
+
+Value ElementEmitter::inRange(const Coord &x, int64_t lo, int64_t hi) {
+  assert(x.lane == 0 && "lanes may differ");
+  // One unsigned comparison decides both sides.
+  return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult,
+                               materialize(addTo(x, -lo)), index(hi - lo));
+}
+
+} // namespace nncc

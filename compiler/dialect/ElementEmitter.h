@@ -1,0 +1,155 @@
+//===- ElementEmitter.h - code for the elements of a tensor -----*- C++ -*-===//
+//
+// The vocabulary in which primitives describe their lowering: "the element of
+// the result at these coordinates is ... of the operands' elements at those".
+// A kernel emitter implements it; ops know nothing of loops, vectors or memory.
+//
+// A coordinate stands for `width` lanes at once: lane i is
+// base + offset + i * lane. An element is a vector of `width` values, or a
+// scalar when width is 1. Elements that are equal in all lanes are computed
+// once as a scalar.
+//
+//===----------------------------------------------------------------------===//
+#ifndef NNCC_DIALECT_ELEMENTEMITTER_H
+#define NNCC_DIALECT_ELEMENTEMITTER_H
+
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/BuiltinAttributes.h"
+#include "mlir/IR/Value.h"
+#include "llvm/ADT/SmallVector.h"
+
+namespace nncc {
+
+/// Lane i of a coordinate is base + offset + i * lane. A null base is 0;
+/// `base` is known to be a multiple of `align`.
+struct Coord {
+  mlir::Value base;
+  int64_t offset = 0;
+  int64_t lane = 0;
+  int64_t align = 1;
+
+  static Coord constant(int64_t value) { return {mlir::Value(), value, 0, 1}; }
+};
+using Coords = llvm::SmallVector<Coord, 6>;
+
+/// A tensor as memory: element at index i lies at offset + sum i_d * strides_d
+/// of the row-major buffer of `base`.
+struct StridedView {
+  mlir::Value base;
+  int64_t offset = 0;
+  llvm::SmallVector<int64_t> shape, strides;
+
+  static StridedView identity(mlir::Value value);
+};
+
+enum class Combiner : uint32_t;
+enum class Predicate : uint32_t;
+
+class ElementEmitter {
+public:
+  ElementEmitter(mlir::OpBuilder &builder, mlir::Location loc)
+      : b(builder), loc(loc) {}
+  virtual ~ElementEmitter();
+
+  mlir::OpBuilder &b;
+  mlir::Location loc;
+  /// Lanes per element.
+  int64_t width = 1;
+
+  /// The elements of `tensor` at `at`.
+  virtual mlir::Value at(mlir::Value tensor, llvm::ArrayRef<Coord> at) = 0;
+  /// The elements of a dense constant at `at`.
+  virtual mlir::Value constantAt(mlir::DenseElementsAttr value,
+                                 llvm::ArrayRef<Coord> at) = 0;
+  /// Lane-by-lane evaluation for accesses that no vector expresses.
+  virtual mlir::Value perLane(mlir::Value tensor, llvm::ArrayRef<Coord> at) = 0;
+  /// Elements of `tensor` where all `conditions` (scalar bools) hold,
+  /// `otherwise` elsewhere; memory outside the tensor is not touched.
+  virtual mlir::Value guarded(llvm::ArrayRef<mlir::Value> conditions,
+                              mlir::Value tensor, llvm::ArrayRef<Coord> at,
+                              double otherwise) = 0;
+  /// Elements at `at` of the tensors in `parts`, each with its start along
+  /// `dim`, that lie one after the other; `along` decides for all lanes.
+  virtual mlir::Value
+  choose(const Coord &along,
+         llvm::ArrayRef<std::pair<int64_t, mlir::Value>> parts, int64_t dim,
+         llvm::ArrayRef<Coord> at) = 0;
+  /// An element of the integer tensor `indices` as a coordinate, clamped to
+  /// [0, size). `at` is equal in all lanes.
+  virtual Coord loadIndex(mlir::Value indices, llvm::ArrayRef<Coord> at,
+                          int64_t size) = 0;
+  /// Combines body(iv) over all points of `extents`; iteration order is fixed.
+  /// `lanes` says that the innermost extent is contiguous in memory, so the
+  /// emitter may vectorise along it.
+  virtual mlir::Value
+  reduce(Combiner combiner, mlir::Type elementType,
+         llvm::ArrayRef<int64_t> extents, bool lanes,
+         llvm::function_ref<mlir::Value(llvm::ArrayRef<Coord>)> body) = 0;
+
+  // Elementwise functions. All take and give elements.
+  virtual mlir::Value exp(mlir::Value x) = 0;
+  virtual mlir::Value log(mlir::Value x) = 0;
+  virtual mlir::Value tanh(mlir::Value x) = 0;
+  virtual mlir::Value sigmoid(mlir::Value x) = 0;
+  virtual mlir::Value erf(mlir::Value x) = 0;
+  virtual mlir::Value sin(mlir::Value x) = 0;
+  virtual mlir::Value cos(mlir::Value x) = 0;
+  virtual mlir::Value pow(mlir::Value x, mlir::Value y) = 0;
+  mlir::Value neg(mlir::Value x);
+  mlir::Value abs(mlir::Value x);
+  mlir::Value sqrt(mlir::Value x);
+  mlir::Value rsqrt(mlir::Value x);
+  mlir::Value floor(mlir::Value x);
+  mlir::Value ceil(mlir::Value x);
+  mlir::Value logicalNot(mlir::Value x);
+  mlir::Value add(mlir::Value x, mlir::Value y);
+  mlir::Value sub(mlir::Value x, mlir::Value y);
+  mlir::Value mul(mlir::Value x, mlir::Value y);
+  mlir::Value div(mlir::Value x, mlir::Value y);
+  mlir::Value max(mlir::Value x, mlir::Value y);
+  mlir::Value min(mlir::Value x, mlir::Value y);
+  mlir::Value bitAnd(mlir::Value x, mlir::Value y);
+  mlir::Value bitOr(mlir::Value x, mlir::Value y);
+  mlir::Value compare(Predicate predicate, mlir::Value x, mlir::Value y,
+                      bool isUnsigned);
+  mlir::Value select(mlir::Value condition, mlir::Value x, mlir::Value y);
+  mlir::Value convert(mlir::Value x, mlir::Type from, mlir::Type to);
+  mlir::Value combine(Combiner combiner, mlir::Value x, mlir::Value y);
+  /// `value` in all lanes of an element of this type.
+  mlir::Value splat(mlir::Type elementType, double value);
+  /// The type of an element: a scalar or a vector of `width`.
+  mlir::Type typeOf(mlir::Type elementType) const;
+  /// A scalar in all lanes.
+  mlir::Value spread(mlir::Value scalar);
+
+  // Coordinates. All are exact; lanes follow along.
+  Coord addTo(const Coord &x, int64_t value);
+  Coord add(const Coord &x, const Coord &y);
+  Coord scale(const Coord &x, int64_t factor);
+  /// Floor division and remainder of a coordinate that is equal in all lanes.
+  Coord divide(const Coord &x, int64_t divisor);
+  Coord remainder(const Coord &x, int64_t divisor);
+  /// sum at_d * strides_d.
+  Coord linear(llvm::ArrayRef<Coord> at, llvm::ArrayRef<int64_t> strides);
+  /// Coordinates in `to` of the element at `at` in `from`, both row-major over
+  /// the same elements. Fails if the lanes would not lie on one line.
+  llvm::FailureOr<Coords> reshape(llvm::ArrayRef<Coord> at,
+                                  llvm::ArrayRef<int64_t> from,
+                                  llvm::ArrayRef<int64_t> to);
+  /// base + offset as an index value (lane 0).
+  mlir::Value materialize(const Coord &x);
+  /// lo <= x < hi as a scalar bool, for a coordinate equal in all lanes.
+  mlir::Value inRange(const Coord &x, int64_t lo, int64_t hi);
+  /// True if all lanes are known to lie in [lo, hi).
+  bool isInRange(const Coord &x, int64_t lo, int64_t hi) const;
+  /// The coordinate as an element of an integer or floating type.
+  mlir::Value coordElement(const Coord &x, mlir::Type elementType);
+
+protected:
+  /// Index arithmetic goes through these, so that an emitter can reuse values.
+  virtual mlir::Value indexOp(char op, mlir::Value x, mlir::Value y) = 0;
+  mlir::Value index(int64_t value);
+};
+
+} // namespace nncc
+#endif // NNCC_DIALECT_ELEMENTEMITTER_H

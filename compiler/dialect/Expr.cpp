@@ -1,0 +1,294 @@
+//===- Expr.cpp - the vocabulary of compositions --------------------------===//
+#include "dialect/Expr.h"
+#include "dialect/Nncc.h"
+
+using namespace mlir;
+
+namespace nncc {
+
+template <typename OpTy, typename... Args>
+static Expr make(ExprBuilder &c, Args &&...args) {
+  return Expr(c, OpTy::create(c.b, c.loc, std::forward<Args>(args)...));
+}
+
+static DenseI64ArrayAttr ints(ExprBuilder &c, Ints values) {
+  return c.b.getDenseI64ArrayAttr(values);
+}
+
+std::optional<SmallVector<int64_t>> broadcastShape(Ints x, Ints y) {
+  if (x.size() < y.size())
+    std::swap(x, y);
+  SmallVector<int64_t> shape(x);
+  size_t shift = x.size() - y.size();
+  for (size_t d = 0; d < y.size(); ++d) {
+    if (shape[d + shift] == 1)
+      shape[d + shift] = y[d];
+    else if (y[d] != 1 && y[d] != shape[d + shift])
+      return std::nullopt;
+  }
+  return shape;
+}
+
+//===----------------------------------------------------------------------===//
+// Creation
+//===----------------------------------------------------------------------===//
+
+Expr full(ExprBuilder &c, Type element, Ints shape, double value) {
+  auto type = RankedTensorType::get(shape, element);
+  RefTensor tensor(RankedTensorType::get({}, element));
+  tensor.set(0, value);
+  Attribute attr = *tensor.toAttr().getValues<Attribute>().begin();
+  return make<ConstantOp>(c, DenseElementsAttr::get(type, attr));
+}
+
+Expr scalar(ExprBuilder &c, Type element, double value) {
+  return full(c, element, {}, value);
+}
+
+Expr iota(ExprBuilder &c, Type element, Ints shape, int64_t dim, int64_t start,
+          int64_t step) {
+  return make<IotaOp>(c, RankedTensorType::get(shape, element),
+                      uint64_t(dim), uint64_t(start), uint64_t(step));
+}
+
+//===----------------------------------------------------------------------===//
+// Elementwise
+//===----------------------------------------------------------------------===//
+
+template <typename OpTy> static Expr unary(Expr x) {
+  return make<OpTy>(x.context(), x.type(), x.value());
+}
+Expr neg(Expr x) { return unary<NegOp>(x); }
+Expr abs(Expr x) { return unary<AbsOp>(x); }
+Expr exp(Expr x) { return unary<ExpOp>(x); }
+Expr log(Expr x) { return unary<LogOp>(x); }
+Expr sqrt(Expr x) { return unary<SqrtOp>(x); }
+Expr rsqrt(Expr x) { return unary<RsqrtOp>(x); }
+Expr tanh(Expr x) { return unary<TanhOp>(x); }
+Expr sigmoid(Expr x) { return unary<SigmoidOp>(x); }
+Expr erf(Expr x) { return unary<ErfOp>(x); }
+Expr sin(Expr x) { return unary<SinOp>(x); }
+Expr cos(Expr x) { return unary<CosOp>(x); }
+Expr floor(Expr x) { return unary<FloorOp>(x); }
+Expr ceil(Expr x) { return unary<CeilOp>(x); }
+Expr logicalNot(Expr x) { return unary<NotOp>(x); }
+
+Expr convert(Expr x, Type element) {
+  if (x.element() == element)
+    return x;
+  return make<ConvertOp>(x.context(),
+                         RankedTensorType::get(x.shape(), element), x.value());
+}
+
+/// Converts both to the wider type (floats win) and one shape.
+static void unify(Expr &x, Expr &y) {
+  Type a = x.element(), b = y.element();
+  if (a != b) {
+    bool first = x.isFloat() != y.isFloat()
+                     ? x.isFloat()
+                     : a.getIntOrFloatBitWidth() > b.getIntOrFloatBitWidth();
+    Type wide = first ? a : b;
+    x = convert(x, wide);
+    y = convert(y, wide);
+  }
+  auto shape = broadcastShape(x.shape(), y.shape());
+  assert(shape && "callers check shapes");
+  x = broadcastTo(x, *shape);
+  y = broadcastTo(y, *shape);
+}
+
+template <typename OpTy> static Expr binary(Expr x, Expr y) {
+  unify(x, y);
+  return make<OpTy>(x.context(), x.value(), y.value());
+}
+/// A number as an operand beside x.
+static Expr like(Expr x, double value) {
+  return full(x.context(), x.element(), x.shape(), value);
+}
+Expr operator+(Expr x, Expr y) { return binary<AddOp>(x, y); }
+Expr operator-(Expr x, Expr y) { return binary<SubOp>(x, y); }
+Expr operator*(Expr x, Expr y) { return binary<MulOp>(x, y); }
+Expr operator/(Expr x, Expr y) { return binary<DivOp>(x, y); }
+Expr operator+(Expr x, double y) { return x + like(x, y); }
+Expr operator-(Expr x, double y) { return x - like(x, y); }
+Expr operator*(Expr x, double y) { return x * like(x, y); }
+Expr operator/(Expr x, double y) { return x / like(x, y); }
+Expr pow(Expr x, Expr y) { return binary<PowOp>(x, y); }
+Expr max(Expr x, Expr y) { return binary<MaxOp>(x, y); }
+Expr min(Expr x, Expr y) { return binary<MinOp>(x, y); }
+Expr max(Expr x, double y) { return max(x, like(x, y)); }
+Expr min(Expr x, double y) { return min(x, like(x, y)); }
+
+Expr compare(Predicate predicate, Expr x, Expr y) {
+  unify(x, y);
+  return make<CompareOp>(x.context(), predicate, x.value(), y.value());
+}
+
+Expr select(Expr condition, Expr x, Expr y) {
+  unify(x, y);
+  auto shape = broadcastShape(condition.shape(), x.shape());
+  assert(shape && "callers check shapes");
+  x = broadcastTo(x, *shape);
+  return make<SelectOp>(x.context(), x.type(),
+                        broadcastTo(condition, *shape).value(), x.value(),
+                        broadcastTo(y, *shape).value());
+}
+
+//===----------------------------------------------------------------------===//
+// Shape
+//===----------------------------------------------------------------------===//
+
+Expr reshape(Expr x, Ints shape) {
+  if (x.shape() == shape)
+    return x;
+  return make<ReshapeOp>(x.context(),
+                         RankedTensorType::get(shape, x.element()), x.value());
+}
+
+Expr transpose(Expr x, Ints perm) {
+  if (llvm::is_sorted(perm))
+    return x;
+  return make<TransposeOp>(x.context(), x.value(), ints(x.context(), perm));
+}
+
+Expr swapDims(Expr x, int64_t d, int64_t e) {
+  auto perm = llvm::to_vector(llvm::seq<int64_t>(0, x.rank()));
+  std::swap(perm[d], perm[e]);
+  return transpose(x, perm);
+}
+
+Expr broadcastTo(Expr x, Ints shape) {
+  if (x.shape() == shape)
+    return x;
+  // Dimensions of size 1 that grow are dropped first.
+  SmallVector<int64_t> kept, dims;
+  int64_t shift = int64_t(shape.size()) - x.rank();
+  for (int64_t d = 0; d < x.rank(); ++d) {
+    if (x.dim(d) == 1 && shape[d + shift] != 1)
+      continue;
+    kept.push_back(x.dim(d));
+    dims.push_back(d + shift);
+  }
+  x = reshape(x, kept);
+  if (x.shape() == shape)
+    return x;
+  return make<BroadcastOp>(x.context(),
+                           RankedTensorType::get(shape, x.element()),
+                           x.value(), ints(x.context(), dims));
+}
+
+Expr alongDim(Expr vector, Ints shape, int64_t dim) {
+  return make<BroadcastOp>(vector.context(),
+                           RankedTensorType::get(shape, vector.element()),
+                           vector.value(), ints(vector.context(), {dim}));
+}
+
+Expr slice(Expr x, int64_t dim, int64_t start, int64_t size, int64_t step) {
+  SmallVector<int64_t> starts(x.rank(), 0), sizes(x.shape()),
+      steps(x.rank(), 1);
+  starts[dim] = start;
+  sizes[dim] = size;
+  steps[dim] = step;
+  if (ArrayRef<int64_t>(sizes) == x.shape())
+    return x;
+  ExprBuilder &c = x.context();
+  return make<SliceOp>(c, x.value(), ints(c, starts), ints(c, sizes),
+                       ints(c, steps));
+}
+
+Expr pad(Expr x, Ints low, Ints high, double value, Ints interior) {
+  SmallVector<int64_t> none(x.rank(), 0);
+  if (interior.empty())
+    interior = none;
+  auto isZero = [](int64_t v) { return v == 0; };
+  if (llvm::all_of(low, isZero) && llvm::all_of(high, isZero) &&
+      llvm::all_of(interior, isZero))
+    return x;
+  ExprBuilder &c = x.context();
+  return make<PadOp>(c, x.value(), c.b.getF64FloatAttr(value), ints(c, low),
+                     ints(c, high), ints(c, interior));
+}
+
+Expr reverse(Expr x, Ints dims) {
+  return make<ReverseOp>(x.context(), x.value(), ints(x.context(), dims));
+}
+
+Expr concat(ArrayRef<Expr> xs, int64_t dim) {
+  if (xs.size() == 1)
+    return xs.front();
+  SmallVector<Value> values;
+  for (const Expr &x : xs)
+    values.push_back(x.value());
+  return make<ConcatOp>(xs.front().context(), values, uint64_t(dim));
+}
+
+Expr patches(Expr x, Ints dims, Ints sizes, Ints strides, Ints dilations) {
+  ExprBuilder &c = x.context();
+  return make<PatchesOp>(c, x.value(), ints(c, dims), ints(c, sizes),
+                         ints(c, strides), ints(c, dilations));
+}
+
+//===----------------------------------------------------------------------===//
+// Reductions
+//===----------------------------------------------------------------------===//
+
+Expr reduce(Combiner combiner, Expr x, Ints dims, bool keepDims) {
+  SmallVector<int64_t> shape(x.shape());
+  for (int64_t d : dims)
+    shape[d] = 1;
+  Expr y = x;
+  if (!dims.empty())
+    y = make<ReduceOp>(x.context(), combiner, x.value(),
+                       ints(x.context(), dims));
+  return keepDims ? reshape(y, shape) : y;
+}
+
+Expr sum(Expr x, Ints dims, bool keepDims) {
+  return reduce(Combiner::sum, x, dims, keepDims);
+}
+
+Expr mean(Expr x, Ints dims, bool keepDims) {
+  double count = 1;
+  for (int64_t d : dims)
+    count *= double(x.dim(d));
+  return sum(x, dims, keepDims) * (1 / count);
+}
+
+Expr reduceMax(Expr x, Ints dims, bool keepDims) {
+  return reduce(Combiner::max, x, dims, keepDims);
+}
+
+//===----------------------------------------------------------------------===//
+// Contractions and the rest
+//===----------------------------------------------------------------------===//
+
+Expr contract(Expr x, Expr y, Ints xBatch, Ints yBatch, Ints xSum, Ints ySum) {
+  ExprBuilder &c = x.context();
+  return make<ContractOp>(c, x.value(), y.value(), ints(c, xBatch),
+                          ints(c, yBatch), ints(c, xSum), ints(c, ySum));
+}
+
+Expr linear(Expr x, Expr y) {
+  return contract(x, y, {}, {}, {x.rank() - 1}, {1});
+}
+
+Expr convolution(Expr x, Expr kernel, const ConvolutionShape &s) {
+  ExprBuilder &c = x.context();
+  return make<ConvolutionOp>(c, x.value(), kernel.value(), ints(c, s.strides),
+                             ints(c, s.low), ints(c, s.high),
+                             ints(c, s.inputDilations), ints(c, s.dilations),
+                             c.b.getI64IntegerAttr(s.groups));
+}
+
+Expr gather(Expr x, Expr indices, int64_t dim) {
+  return make<GatherOp>(x.context(), x.value(), indices.value(), uint64_t(dim));
+}
+
+Expr attention(Expr q, Expr k, Expr v, Expr mask, double scale, bool causal) {
+  ExprBuilder &c = q.context();
+  UnitAttr isCausal = causal ? c.b.getUnitAttr() : UnitAttr();
+  return make<AttentionOp>(c, q.value(), k.value(), v.value(), mask.value(),
+                           c.b.getF64FloatAttr(scale), isCausal);
+}
+
+} // namespace nncc

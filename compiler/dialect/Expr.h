@@ -1,0 +1,128 @@
+//===- Expr.h - the vocabulary of compositions ------------------*- C++ -*-===//
+//
+// A typed value with operators and free functions. Modules, gradients and
+// rewrites are written in it, so they read like their formulas. Arithmetic
+// broadcasts as NumPy does and promotes integers to floats; everything else
+// wants exact types. Callers check shapes first (`broadcastShape` and so on):
+// here a mismatch is a programming error.
+//
+//===----------------------------------------------------------------------===//
+#ifndef NNCC_DIALECT_EXPR_H
+#define NNCC_DIALECT_EXPR_H
+
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/BuiltinTypes.h"
+#include <optional>
+
+namespace nncc {
+
+enum class Combiner : uint32_t;
+enum class Predicate : uint32_t;
+
+struct ExprBuilder {
+  mlir::OpBuilder b;
+  mlir::Location loc;
+};
+
+using Ints = llvm::ArrayRef<int64_t>;
+
+class Expr {
+public:
+  Expr() = default;
+  Expr(ExprBuilder &builder, mlir::Value value)
+      : builder(&builder), val(value) {}
+
+  explicit operator bool() const { return bool(val); }
+  mlir::Value value() const { return val; }
+  ExprBuilder &context() const { return *builder; }
+  mlir::RankedTensorType type() const {
+    return llvm::cast<mlir::RankedTensorType>(val.getType());
+  }
+  Ints shape() const { return type().getShape(); }
+  int64_t rank() const { return type().getRank(); }
+  int64_t dim(int64_t d) const { return shape()[d < 0 ? d + rank() : d]; }
+  mlir::Type element() const { return type().getElementType(); }
+  bool isFloat() const { return llvm::isa<mlir::FloatType>(element()); }
+
+private:
+  ExprBuilder *builder = nullptr;
+  mlir::Value val;
+};
+
+/// The shape both operands broadcast to, or nothing if they do not fit.
+std::optional<llvm::SmallVector<int64_t>> broadcastShape(Ints x, Ints y);
+
+// Creation. `scalar` has rank 0; `full` is a splat.
+Expr scalar(ExprBuilder &c, mlir::Type element, double value);
+Expr full(ExprBuilder &c, mlir::Type element, Ints shape, double value);
+Expr iota(ExprBuilder &c, mlir::Type element, Ints shape, int64_t dim,
+          int64_t start = 0, int64_t step = 1);
+
+// Elementwise.
+Expr neg(Expr x);
+Expr abs(Expr x);
+Expr exp(Expr x);
+Expr log(Expr x);
+Expr sqrt(Expr x);
+Expr rsqrt(Expr x);
+Expr tanh(Expr x);
+Expr sigmoid(Expr x);
+Expr erf(Expr x);
+Expr sin(Expr x);
+Expr cos(Expr x);
+Expr floor(Expr x);
+Expr ceil(Expr x);
+Expr logicalNot(Expr x);
+Expr convert(Expr x, mlir::Type element);
+Expr pow(Expr x, Expr y);
+Expr max(Expr x, Expr y);
+Expr min(Expr x, Expr y);
+Expr max(Expr x, double y);
+Expr min(Expr x, double y);
+Expr compare(Predicate predicate, Expr x, Expr y);
+Expr select(Expr condition, Expr x, Expr y);
+Expr operator+(Expr x, Expr y);
+Expr operator-(Expr x, Expr y);
+Expr operator*(Expr x, Expr y);
+Expr operator/(Expr x, Expr y);
+Expr operator+(Expr x, double y);
+Expr operator-(Expr x, double y);
+Expr operator*(Expr x, double y);
+Expr operator/(Expr x, double y);
+
+// Shape. Dimensions may not be negative here.
+Expr reshape(Expr x, Ints shape);
+Expr transpose(Expr x, Ints perm);
+Expr swapDims(Expr x, int64_t d, int64_t e);
+/// NumPy broadcasting to exactly `shape`.
+Expr broadcastTo(Expr x, Ints shape);
+/// A vector along dimension `dim` of `shape`.
+Expr alongDim(Expr vector, Ints shape, int64_t dim);
+/// Elements [start, start + size) of one dimension.
+Expr slice(Expr x, int64_t dim, int64_t start, int64_t size,
+           int64_t step = 1);
+Expr pad(Expr x, Ints low, Ints high, double value, Ints interior = {});
+Expr reverse(Expr x, Ints dims);
+Expr concat(llvm::ArrayRef<Expr> xs, int64_t dim);
+Expr patches(Expr x, Ints dims, Ints sizes, Ints strides, Ints dilations);
+
+// Reductions; `keepDims` leaves dimensions of size 1.
+Expr reduce(Combiner combiner, Expr x, Ints dims, bool keepDims = false);
+Expr sum(Expr x, Ints dims, bool keepDims = false);
+Expr mean(Expr x, Ints dims, bool keepDims = false);
+Expr reduceMax(Expr x, Ints dims, bool keepDims = false);
+
+// Contractions and the rest.
+Expr contract(Expr x, Expr y, Ints xBatch, Ints yBatch, Ints xSum, Ints ySum);
+/// x (*, K) times y (N, K) transposed.
+Expr linear(Expr x, Expr y);
+struct ConvolutionShape {
+  llvm::SmallVector<int64_t> strides, low, high, inputDilations, dilations;
+  int64_t groups = 1;
+};
+Expr convolution(Expr x, Expr kernel, const ConvolutionShape &shape);
+Expr gather(Expr x, Expr indices, int64_t dim);
+Expr attention(Expr q, Expr k, Expr v, Expr mask, double scale, bool causal);
+
+} // namespace nncc
+#endif // NNCC_DIALECT_EXPR_H

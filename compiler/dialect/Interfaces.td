@@ -1,0 +1,55 @@
+// What every primitive can be asked. The op base class (Nncc.td) declares
+// these for all ops, so a primitive that lacks one does not link.
+// `Differentiable` (reverse mode) takes its place here with the training work.
+#ifndef NNCC_INTERFACES
+#define NNCC_INTERFACES
+include "mlir/IR/OpBase.td"
+
+def EvaluableInterface : OpInterface<"Evaluable"> {
+  let cppNamespace = "::nncc";
+  let description = [{
+    The reference meaning of a primitive: plain loops in f64 (floating types)
+    and i64 (integers and bool). It is the oracle of all tests and the constant
+    folder. `results` come allocated with the op's result types, zero-filled.
+  }];
+  let methods = [InterfaceMethod<"Compute all results from all operands.",
+    "void", "evaluate",
+    (ins "::llvm::ArrayRef<::nncc::RefTensor>":$inputs,
+         "::llvm::MutableArrayRef<::nncc::RefTensor>":$results)>];
+}
+
+def LowersToElementsInterface : OpInterface<"LowersToElements"> {
+  let cppNamespace = "::nncc";
+  let description = [{
+    The lowering of a primitive: code for the elements of its result at given
+    coordinates, written against the abstract `ElementEmitter`. Fusion is what
+    happens when an op asks the emitter for its operands' elements and these
+    come from another op instead of memory. A view (`isView`) only moves
+    elements: it can be asked where they go (`mapForward`).
+  }];
+  let methods = [
+    InterfaceMethod<"The elements of the result at `at`.",
+      "::mlir::Value", "emitElement",
+      (ins "::nncc::ElementEmitter &":$e,
+           "::llvm::ArrayRef<::nncc::Coord>":$at)>,
+  ];
+}
+
+def ViewInterface : OpInterface<"View"> {
+  let cppNamespace = "::nncc";
+  let description = [{
+    An op with one operand whose result holds operand elements at other
+    coordinates, and nothing else (`pad` adds a constant around them).
+  }];
+  let methods = [
+    InterfaceMethod<"Where the operand element at `at` lands in the result.",
+      "::nncc::Coords", "mapForward",
+      (ins "::nncc::ElementEmitter &":$e,
+           "::llvm::ArrayRef<::nncc::Coord>":$at)>,
+    InterfaceMethod<[{The result as a strided view, given the operand's; fails
+      if no strides express it.}],
+      "::llvm::FailureOr<::nncc::StridedView>", "viewOf",
+      (ins "const ::nncc::StridedView &":$operand)>,
+  ];
+}
+#endif // NNCC_INTERFACES

@@ -1,0 +1,31 @@
+//===- Interpreter.h - the f64 reference interpreter ------------*- C++ -*-===//
+//
+// Runs a function of nncc ops in f64/i64 through their `evaluate`: before or
+// after any pass, so it is the oracle of passes and generated code alike.
+//
+//===----------------------------------------------------------------------===//
+#ifndef NNCC_DIALECT_INTERPRETER_H
+#define NNCC_DIALECT_INTERPRETER_H
+
+#include "dialect/RefTensor.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "llvm/ADT/StringRef.h"
+
+namespace nncc {
+
+/// Gives the value of a weight: its path, or for a prepared one its number.
+using WeightLookup = llvm::function_ref<RefTensor(
+    llvm::StringRef path, bool prepared, mlir::RankedTensorType type)>;
+
+/// Called after each op with its results; what `check --bisect` listens to.
+using Observer =
+    llvm::function_ref<void(mlir::Operation *, llvm::ArrayRef<RefTensor>)>;
+
+/// Runs `function` on `inputs`. Values are freed after their last use.
+/// `lookup` may be null if the function reads no weights.
+std::vector<RefTensor> interpret(mlir::func::FuncOp function,
+                                 llvm::ArrayRef<RefTensor> inputs,
+                                 WeightLookup lookup, Observer observer = {});
+
+} // namespace nncc
+#endif // NNCC_DIALECT_INTERPRETER_H

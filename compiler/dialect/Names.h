@@ -1,0 +1,21 @@
+//===- Names.h - attributes that tie a module to its model ------*- C++ -*-===//
+//
+// Discardable attributes set by the importer and read by codegen.
+//
+//===----------------------------------------------------------------------===//
+#ifndef NNCC_DIALECT_NAMES_H
+#define NNCC_DIALECT_NAMES_H
+
+namespace nncc {
+
+/// On the module: the model's name, and its state (names and types, in order).
+inline constexpr const char *modelNameAttr = "nncc.model";
+inline constexpr const char *weightsAttr = "nncc.weights";
+inline constexpr const char *weightTypesAttr = "nncc.weight_types";
+/// On a function: the entry that it is a body of.
+inline constexpr const char *entryAttr = "nncc.entry";
+/// On an argument or result: its name in the model.
+inline constexpr const char *valueNameAttr = "nncc.name";
+
+} // namespace nncc
+#endif // NNCC_DIALECT_NAMES_H

@@ -1,0 +1,52 @@
+//===- Nncc.h - the nncc dialect --------------------------------*- C++ -*-===//
+//
+// Everything a pass needs to work with nncc ops: the dialect, its enums,
+// interfaces and op classes. Light on purpose: no Linalg, no LLVM dialect.
+//
+//===----------------------------------------------------------------------===//
+#ifndef NNCC_DIALECT_NNCC_H
+#define NNCC_DIALECT_NNCC_H
+
+#include "dialect/ElementEmitter.h"
+#include "dialect/RefTensor.h"
+#include "mlir/Bytecode/BytecodeOpInterface.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/BuiltinAttributes.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/BuiltinTypes.h"
+#include "mlir/IR/Dialect.h"
+#include "mlir/IR/OpDefinition.h"
+#include "mlir/IR/PatternMatch.h"
+#include "mlir/IR/SymbolTable.h"
+#include "mlir/Interfaces/InferTypeOpInterface.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+
+#include "dialect/NnccDialect.h.inc"
+#include "dialect/NnccEnums.h.inc"
+#include "dialect/NnccInterfaces.h.inc"
+
+#define GET_OP_CLASSES
+#include "dialect/NnccOps.h.inc"
+
+namespace nncc {
+
+inline mlir::RankedTensorType tensorType(mlir::Value value) {
+  return llvm::cast<mlir::RankedTensorType>(value.getType());
+}
+inline llvm::ArrayRef<int64_t> shapeOf(mlir::Value value) {
+  return tensorType(value).getShape();
+}
+
+/// True if `entries` are strictly increasing and in [0, rank).
+bool areDims(llvm::ArrayRef<int64_t> entries, int64_t rank);
+
+/// The dimensions of a tensor of this rank that are not in `dims`, in order.
+llvm::SmallVector<int64_t> otherDims(llvm::ArrayRef<int64_t> dims,
+                                     int64_t rank);
+
+/// The value by which `x combiner identity` is x, in the element type.
+double identityOf(Combiner combiner, mlir::Type elementType);
+
+} // namespace nncc
+#endif // NNCC_DIALECT_NNCC_H

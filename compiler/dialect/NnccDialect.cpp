@@ -1,0 +1,79 @@
+//===- NnccDialect.cpp - registration of the nncc dialect -----------------===//
+//
+// The op methods stand with their families in ops/.
+//
+//===----------------------------------------------------------------------===//
+#include "dialect/Nncc.h"
+#include "mlir/IR/DialectImplementation.h"
+#include "mlir/IR/OpImplementation.h"
+#include "llvm/ADT/TypeSwitch.h"
+#include <limits>
+
+using namespace mlir;
+
+#include "dialect/NnccDialect.cpp.inc"
+#include "dialect/NnccEnums.cpp.inc"
+#include "dialect/NnccInterfaces.cpp.inc"
+
+#define GET_OP_CLASSES
+#include "dialect/NnccOps.cpp.inc"
+
+namespace nncc {
+
+void NnccDialect::initialize() {
+  addOperations<
+#define GET_OP_LIST
+#include "dialect/NnccOps.cpp.inc"
+      >();
+}
+
+Operation *NnccDialect::materializeConstant(OpBuilder &builder, Attribute value,
+                                            Type type, Location loc) {
+  auto elements = dyn_cast<DenseElementsAttr>(value);
+  if (!elements || elements.getType() != type)
+    return nullptr;
+  return ConstantOp::create(builder, loc, elements);
+}
+
+bool areDims(ArrayRef<int64_t> entries, int64_t rank) {
+  int64_t previous = -1;
+  for (int64_t entry : entries) {
+    if (entry <= previous || entry >= rank)
+      return false;
+    previous = entry;
+  }
+  return true;
+}
+
+SmallVector<int64_t> otherDims(ArrayRef<int64_t> dims, int64_t rank) {
+  SmallVector<int64_t> others;
+  for (int64_t d = 0; d < rank; ++d)
+    if (!llvm::is_contained(dims, d))
+      others.push_back(d);
+  return others;
+}
+
+double identityOf(Combiner combiner, Type elementType) {
+  bool isFloat = isa<FloatType>(elementType);
+  double infinity = std::numeric_limits<double>::infinity();
+  unsigned bits = isFloat ? 0 : elementType.getIntOrFloatBitWidth();
+  bool isUnsigned =
+      elementType.isUnsignedInteger() || elementType.isInteger(1);
+  switch (combiner) {
+  case Combiner::sum:
+    return 0;
+  case Combiner::prod:
+    return 1;
+  case Combiner::max:
+    return isFloat ? -infinity : isUnsigned ? 0 : -std::ldexp(1.0, bits - 1);
+  case Combiner::min:
+    // The largest i64 is no double; the next smaller one stands for it.
+    return isFloat ? infinity
+           : bits == 64
+               ? std::nextafter(std::ldexp(1.0, 63), 0)
+               : std::ldexp(1.0, isUnsigned ? bits : bits - 1) - 1;
+  }
+  llvm_unreachable("unknown combiner");
+}
+
+} // namespace nncc

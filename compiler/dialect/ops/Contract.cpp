@@ -1,0 +1,133 @@
+//===- Contract.cpp - the general dot product -----------------------------===//
+//
+// `emitElement` is the plain lowering, right for every contraction; the GEMM
+// emitter takes those that have strides (codegen/cpu/GemmEmitter.cpp).
+//
+//===----------------------------------------------------------------------===//
+#include "dialect/Nncc.h"
+
+using namespace mlir;
+
+namespace nncc {
+
+/// True if both lists together are distinct dimensions of a tensor.
+static bool areDistinct(ArrayRef<int64_t> x, ArrayRef<int64_t> y,
+                        int64_t rank) {
+  SmallVector<int64_t> all(x);
+  llvm::append_range(all, y);
+  llvm::sort(all);
+  return areDims(all, rank);
+}
+
+LogicalResult ContractOp::inferReturnTypes(MLIRContext *,
+                                           std::optional<Location> loc,
+                                           ContractOp::Adaptor adaptor,
+                                           SmallVectorImpl<Type> &types) {
+  auto lhs = tensorType(adaptor.getLhs()), rhs = tensorType(adaptor.getRhs());
+  auto lhsBatch = adaptor.getLhsBatch(), rhsBatch = adaptor.getRhsBatch(),
+       lhsSum = adaptor.getLhsContract(), rhsSum = adaptor.getRhsContract();
+  if (lhsBatch.size() != rhsBatch.size() || lhsSum.size() != rhsSum.size() ||
+      !areDistinct(lhsBatch, lhsSum, lhs.getRank()) ||
+      !areDistinct(rhsBatch, rhsSum, rhs.getRank()))
+    return emitOptionalError(loc, "batch and contracted dimensions must be "
+                                  "distinct and as many on both sides"); // C1
+  auto agree = [&](ArrayRef<int64_t> x, ArrayRef<int64_t> y) {
+    for (auto [i, j] : llvm::zip_equal(x, y))
+      if (lhs.getDimSize(i) != rhs.getDimSize(j))
+        return false;
+    return true;
+  };
+  if (!agree(lhsBatch, rhsBatch) || !agree(lhsSum, rhsSum))
+    return emitOptionalError(loc, "paired dimensions of ", lhs, " and ", rhs,
+                             " differ in size"); // C2
+  if (lhs.getElementType() != rhs.getElementType())
+    return emitOptionalError(loc, "element types of ", lhs, " and ", rhs,
+                             " differ"); // C3
+  SmallVector<int64_t> shape;
+  for (int64_t d : lhsBatch)
+    shape.push_back(lhs.getDimSize(d));
+  auto appendFree = [&](RankedTensorType type, ArrayRef<int64_t> x,
+                        ArrayRef<int64_t> y) {
+    for (int64_t d = 0; d < type.getRank(); ++d)
+      if (!llvm::is_contained(x, d) && !llvm::is_contained(y, d))
+        shape.push_back(type.getDimSize(d));
+  };
+  appendFree(lhs, lhsBatch, lhsSum);
+  appendFree(rhs, rhsBatch, rhsSum);
+  types.push_back(RankedTensorType::get(shape, lhs.getElementType()));
+  return success();
+}
+
+static SmallVector<int64_t> freeDims(Value tensor, ArrayRef<int64_t> batch,
+                                     ArrayRef<int64_t> sum) {
+  SmallVector<int64_t> taken(batch);
+  llvm::append_range(taken, sum);
+  return otherDims(taken, tensorType(tensor).getRank());
+}
+
+SmallVector<int64_t> ContractOp::lhsFree() {
+  return freeDims(getLhs(), getLhsBatch(), getLhsContract());
+}
+SmallVector<int64_t> ContractOp::rhsFree() {
+  return freeDims(getRhs(), getRhsBatch(), getRhsContract());
+}
+
+void ContractOp::evaluate(ArrayRef<RefTensor> inputs,
+                          MutableArrayRef<RefTensor> results) {
+  const RefTensor &x = inputs[0], &y = inputs[1];
+  SmallVector<int64_t> xStrides = x.strides(), yStrides = y.strides();
+  SmallVector<int64_t> xFree = lhsFree(), yFree = rhsFree(), extents;
+  for (int64_t d : getLhsContract())
+    extents.push_back(x.shape()[d]);
+  // Element offsets of all contracted points, computed once.
+  std::vector<std::pair<int64_t, int64_t>> points;
+  forEachIndex(extents, [&](ArrayRef<int64_t> k) {
+    int64_t xk = 0, yk = 0;
+    for (size_t i = 0; i < k.size(); ++i) {
+      xk += k[i] * xStrides[getLhsContract()[i]];
+      yk += k[i] * yStrides[getRhsContract()[i]];
+    }
+    points.push_back({xk, yk});
+  });
+  int64_t position = 0;
+  forEachIndex(results[0].shape(), [&](ArrayRef<int64_t> index) {
+    int64_t xBase = 0, yBase = 0;
+    size_t i = 0;
+    for (auto [dx, dy] : llvm::zip_equal(getLhsBatch(), getRhsBatch())) {
+      xBase += index[i] * xStrides[dx];
+      yBase += index[i++] * yStrides[dy];
+    }
+    for (int64_t d : xFree)
+      xBase += index[i++] * xStrides[d];
+    for (int64_t d : yFree)
+      yBase += index[i++] * yStrides[d];
+    double sum = 0;
+    for (auto [xk, yk] : points)
+      sum += x.floats[xBase + xk] * y.floats[yBase + yk];
+    results[0].floats[position++] = sum;
+  });
+}
+
+Value ContractOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
+  auto lhs = tensorType(getLhs()), rhs = tensorType(getRhs());
+  Coords x(lhs.getRank()), y(rhs.getRank());
+  size_t i = 0;
+  for (auto [dx, dy] : llvm::zip_equal(getLhsBatch(), getRhsBatch()))
+    x[dx] = y[dy] = at[i++];
+  for (int64_t d : lhsFree())
+    x[d] = at[i++];
+  for (int64_t d : rhsFree())
+    y[d] = at[i++];
+  SmallVector<int64_t> extents;
+  for (int64_t d : getLhsContract())
+    extents.push_back(lhs.getDimSize(d));
+  return e.reduce(Combiner::sum, lhs.getElementType(), extents, false,
+                  [&](ArrayRef<Coord> k) {
+                    for (size_t j = 0; j < k.size(); ++j)
+                      x[getLhsContract()[j]] = y[getRhsContract()[j]] = k[j];
+                    Value product = e.at(getLhs(), x);
+                    return e.mul(product, e.at(getRhs(), y));
+                  });
+}
+
+} // namespace nncc

@@ -1,0 +1,95 @@
+//===- Elementwise.cpp - conversion, comparison, selection ----------------===//
+//
+// What the tables in Unary.td and Binary.td do not generate.
+//
+//===----------------------------------------------------------------------===//
+#include "dialect/Nncc.h"
+
+using namespace mlir;
+
+namespace nncc {
+
+//===----------------------------------------------------------------------===//
+// convert
+//===----------------------------------------------------------------------===//
+
+void ConvertOp::evaluate(ArrayRef<RefTensor> inputs,
+                         MutableArrayRef<RefTensor> results) {
+  const RefTensor &x = inputs[0];
+  RefTensor &y = results[0];
+  if (!x.isFloat() && !y.isFloat() && !y.type.getElementType().isInteger(1))
+    y.ints = x.ints; // exact for every i64
+  else
+    mapElements(x, y, [](double v) { return v; });
+}
+
+Value ConvertOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
+  return e.convert(e.at(getOperand(), at),
+                   tensorType(getOperand()).getElementType(),
+                   tensorType(getResult()).getElementType());
+}
+
+//===----------------------------------------------------------------------===//
+// compare
+//===----------------------------------------------------------------------===//
+
+LogicalResult CompareOp::inferReturnTypes(MLIRContext *context,
+                                          std::optional<Location>,
+                                          CompareOp::Adaptor adaptor,
+                                          SmallVectorImpl<Type> &types) {
+  types.push_back(RankedTensorType::get(shapeOf(adaptor.getLhs()),
+                                        IntegerType::get(context, 1)));
+  return success();
+}
+
+template <typename T> static bool holds(Predicate predicate, T x, T y) {
+  switch (predicate) {
+  case Predicate::eq:
+    return x == y;
+  case Predicate::ne:
+    return x != y;
+  case Predicate::lt:
+    return x < y;
+  case Predicate::le:
+    return x <= y;
+  case Predicate::gt:
+    return x > y;
+  case Predicate::ge:
+    return x >= y;
+  }
+  llvm_unreachable("unknown predicate");
+}
+
+void CompareOp::evaluate(ArrayRef<RefTensor> inputs,
+                         MutableArrayRef<RefTensor> results) {
+  const RefTensor &x = inputs[0], &y = inputs[1];
+  for (int64_t i = 0, n = x.size(); i < n; ++i)
+    results[0].ints[i] =
+        x.isFloat() ? holds(getPredicate(), x.floats[i], y.floats[i])
+                    : holds(getPredicate(), x.ints[i], y.ints[i]);
+}
+
+Value CompareOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
+  Type element = tensorType(getLhs()).getElementType();
+  Value x = e.at(getLhs(), at);
+  return e.compare(getPredicate(), x, e.at(getRhs(), at),
+                   element.isUnsignedInteger() || element.isInteger(1));
+}
+
+//===----------------------------------------------------------------------===//
+// select
+//===----------------------------------------------------------------------===//
+
+void SelectOp::evaluate(ArrayRef<RefTensor> inputs,
+                        MutableArrayRef<RefTensor> results) {
+  for (int64_t i = 0, n = results[0].size(); i < n; ++i)
+    results[0].copyFrom(inputs[0].ints[i] ? inputs[1] : inputs[2], i, i);
+}
+
+Value SelectOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
+  Value condition = e.at(getCondition(), at);
+  Value x = e.at(getOnTrue(), at);
+  return e.select(condition, x, e.at(getOnFalse(), at));
+}
+
+} // namespace nncc

@@ -1,0 +1,54 @@
+//===- Index.cpp - reading at computed places -----------------------------===//
+#include "dialect/Nncc.h"
+
+using namespace mlir;
+
+namespace nncc {
+
+LogicalResult GatherOp::inferReturnTypes(MLIRContext *,
+                                         std::optional<Location> loc,
+                                         GatherOp::Adaptor adaptor,
+                                         SmallVectorImpl<Type> &types) {
+  auto type = tensorType(adaptor.getOperand());
+  int64_t dim = adaptor.getDim();
+  if (dim < 0 || dim >= type.getRank() || type.getDimSize(dim) == 0)
+    return emitOptionalError(loc, "dim ", dim,
+                             " is not a non-empty dimension of ", type); // C1
+  SmallVector<int64_t> shape(type.getShape().take_front(dim));
+  llvm::append_range(shape, shapeOf(adaptor.getIndices()));
+  llvm::append_range(shape, type.getShape().drop_front(dim + 1));
+  types.push_back(RankedTensorType::get(shape, type.getElementType()));
+  return success();
+}
+
+void GatherOp::evaluate(ArrayRef<RefTensor> inputs,
+                        MutableArrayRef<RefTensor> results) {
+  const RefTensor &x = inputs[0], &indices = inputs[1];
+  size_t dim = getDim(), rank = indices.shape().size();
+  SmallVector<int64_t> xStrides = x.strides(), iStrides = indices.strides();
+  int64_t position = 0, last = x.shape()[dim] - 1;
+  forEachIndex(results[0].shape(), [&](ArrayRef<int64_t> index) {
+    int64_t row = indices.ints[positionOf(index.slice(dim, rank), iStrides)];
+    int64_t from = std::clamp<int64_t>(row, 0, last) * xStrides[dim];
+    for (size_t d = 0; d < dim; ++d)
+      from += index[d] * xStrides[d];
+    for (size_t d = dim + 1; d < xStrides.size(); ++d)
+      from += index[d + rank - 1] * xStrides[d];
+    results[0].copyFrom(x, from, position++);
+  });
+}
+
+Value GatherOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
+  size_t dim = getDim(), rank = shapeOf(getIndices()).size();
+  ArrayRef<Coord> indexAt = at.slice(dim, rank);
+  // Different rows in one vector have no common stride.
+  if (llvm::any_of(indexAt, [](const Coord &c) { return c.lane != 0; }))
+    return e.perLane(getResult(), at);
+  Coord row = e.loadIndex(getIndices(), indexAt, shapeOf(getOperand())[dim]);
+  Coords coords(at.take_front(dim));
+  coords.push_back(row);
+  llvm::append_range(coords, at.drop_front(dim + rank));
+  return e.at(getOperand(), coords);
+}
+
+} // namespace nncc

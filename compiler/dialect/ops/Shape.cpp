@@ -1,0 +1,433 @@
+//===- Shape.cpp - views: reshape, transpose, broadcast, slice, ... -------===//
+//
+// Per op: shape rule, reference meaning, element lowering (result coordinates
+// to operand coordinates), forward map, strides, folds. `patches` and `concat`
+// stand in Windows.cpp.
+//
+//===----------------------------------------------------------------------===//
+#include "dialect/Nncc.h"
+
+using namespace mlir;
+
+namespace nncc {
+
+/// Fills `result` by asking, for each of its indices, which element of
+/// `source` belongs there.
+static void
+fillFrom(const RefTensor &source, RefTensor &result,
+         function_ref<void(ArrayRef<int64_t>, SmallVectorImpl<int64_t> &)> map) {
+  SmallVector<int64_t> strides = source.strides(), from;
+  int64_t position = 0;
+  forEachIndex(result.shape(), [&](ArrayRef<int64_t> index) {
+    from.clear();
+    map(index, from);
+    result.copyFrom(source, positionOf(from, strides), position++);
+  });
+}
+
+//===----------------------------------------------------------------------===//
+// reshape
+//===----------------------------------------------------------------------===//
+
+LogicalResult ReshapeOp::verify() {
+  auto from = tensorType(getOperand()), to = tensorType(getResult());
+  if (from.getElementType() != to.getElementType() ||
+      from.getNumElements() != to.getNumElements())
+    return emitOpError("cannot turn ") << from << " into " << to; // C1
+  return success();
+}
+
+OpFoldResult ReshapeOp::fold(FoldAdaptor) {
+  if (getOperand().getType() == getType())
+    return getOperand();
+  if (auto inner = getOperand().getDefiningOp<ReshapeOp>()) {
+    setOperand(inner.getOperand());
+    return getResult();
+  }
+  return {};
+}
+
+void ReshapeOp::evaluate(ArrayRef<RefTensor> inputs,
+                         MutableArrayRef<RefTensor> results) {
+  results[0].floats = inputs[0].floats;
+  results[0].ints = inputs[0].ints;
+}
+
+Value ReshapeOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
+  auto coords = e.reshape(at, shapeOf(getResult()), shapeOf(getOperand()));
+  if (failed(coords))
+    return e.perLane(getResult(), at);
+  return e.at(getOperand(), *coords);
+}
+
+Coords ReshapeOp::mapForward(ElementEmitter &e, ArrayRef<Coord> at) {
+  auto coords = e.reshape(at, shapeOf(getOperand()), shapeOf(getResult()));
+  assert(succeeded(coords) && "lanes of a stored view must stay on one line");
+  return *coords;
+}
+
+/// Merges or splits dimensions where strides allow it.
+FailureOr<StridedView> ReshapeOp::viewOf(const StridedView &x) {
+  StridedView result{x.base, x.offset, llvm::to_vector(shapeOf(getResult())),
+                     {}};
+  ArrayRef<int64_t> to = result.shape;
+  size_t i = 0, j = 0;
+  while (i < x.shape.size() || j < to.size()) {
+    size_t i0 = i, j0 = j;
+    int64_t fromCount = i < x.shape.size() ? x.shape[i++] : 1;
+    int64_t toCount = j < to.size() ? to[j++] : 1;
+    while (fromCount != toCount) {
+      if (fromCount < toCount)
+        fromCount *= x.shape[i++];
+      else
+        toCount *= to[j++];
+    }
+    // The group is linear if each dimension steps over the whole next one.
+    int64_t stride = 0, reach = 0;
+    for (size_t d = i; d-- > i0;) {
+      if (x.shape[d] == 1)
+        continue;
+      if (reach == 0)
+        stride = x.strides[d];
+      else if (x.strides[d] != reach)
+        return failure();
+      reach = x.strides[d] * x.shape[d];
+    }
+    SmallVector<int64_t> group(j - j0);
+    for (size_t d = j; d-- > j0; stride *= to[d])
+      group[d - j0] = stride;
+    llvm::append_range(result.strides, group);
+  }
+  return result;
+}
+
+//===----------------------------------------------------------------------===//
+// transpose
+//===----------------------------------------------------------------------===//
+
+LogicalResult TransposeOp::inferReturnTypes(MLIRContext *,
+                                            std::optional<Location> loc,
+                                            TransposeOp::Adaptor adaptor,
+                                            SmallVectorImpl<Type> &types) {
+  auto type = tensorType(adaptor.getOperand());
+  SmallVector<int64_t> sorted(adaptor.getPerm());
+  llvm::sort(sorted);
+  if (int64_t(sorted.size()) != type.getRank() ||
+      !areDims(sorted, type.getRank()) ||
+      (!sorted.empty() && sorted.front() != 0))
+    return emitOptionalError(loc, "perm is not a permutation of ",
+                             type.getRank(), " dimensions"); // C1
+  SmallVector<int64_t> shape;
+  for (int64_t d : adaptor.getPerm())
+    shape.push_back(type.getDimSize(d));
+  types.push_back(RankedTensorType::get(shape, type.getElementType()));
+  return success();
+}
+
+OpFoldResult TransposeOp::fold(FoldAdaptor) {
+  if (llvm::is_sorted(getPerm()))
+    return getOperand();
+  auto inner = getOperand().getDefiningOp<TransposeOp>();
+  if (!inner)
+    return {};
+  SmallVector<int64_t> perm;
+  for (int64_t d : getPerm())
+    perm.push_back(inner.getPerm()[d]);
+  setPerm(perm);
+  setOperand(inner.getOperand());
+  return getResult();
+}
+
+void TransposeOp::evaluate(ArrayRef<RefTensor> inputs,
+                           MutableArrayRef<RefTensor> results) {
+  fillFrom(inputs[0], results[0],
+           [&](ArrayRef<int64_t> index, SmallVectorImpl<int64_t> &from) {
+             from.resize(index.size());
+             for (auto [i, d] : llvm::enumerate(getPerm()))
+               from[d] = index[i];
+           });
+}
+
+Value TransposeOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
+  Coords coords(at.size());
+  for (auto [i, d] : llvm::enumerate(getPerm()))
+    coords[d] = at[i];
+  return e.at(getOperand(), coords);
+}
+
+Coords TransposeOp::mapForward(ElementEmitter &, ArrayRef<Coord> at) {
+  Coords coords;
+  for (int64_t d : getPerm())
+    coords.push_back(at[d]);
+  return coords;
+}
+
+FailureOr<StridedView> TransposeOp::viewOf(const StridedView &x) {
+  StridedView result{x.base, x.offset, llvm::to_vector(shapeOf(getResult())),
+                     {}};
+  for (int64_t d : getPerm())
+    result.strides.push_back(x.strides[d]);
+  return result;
+}
+
+//===----------------------------------------------------------------------===//
+// broadcast
+//===----------------------------------------------------------------------===//
+
+LogicalResult BroadcastOp::verify() {
+  auto from = tensorType(getOperand()), to = tensorType(getResult());
+  if (int64_t(getDims().size()) != from.getRank() ||
+      !areDims(getDims(), to.getRank()))
+    return emitOpError("dims must give each operand dimension an increasing "
+                       "dimension of ")
+           << to; // C1
+  for (auto [i, d] : llvm::enumerate(getDims()))
+    if (from.getDimSize(i) != to.getDimSize(d))
+      return emitOpError("operand dimension ")
+             << i << " has size " << from.getDimSize(i)
+             << ", result dimension " << d << " has " << to.getDimSize(d);
+  return success(); // C2
+}
+
+OpFoldResult BroadcastOp::fold(FoldAdaptor adaptor) {
+  if (getOperand().getType() == getType())
+    return getOperand();
+  if (auto splat = dyn_cast_or_null<SplatElementsAttr>(adaptor.getOperand()))
+    return splat.resizeSplat(cast<ShapedType>(getType()));
+  auto inner = getOperand().getDefiningOp<BroadcastOp>();
+  if (!inner)
+    return {};
+  SmallVector<int64_t> dims;
+  for (int64_t d : inner.getDims())
+    dims.push_back(getDims()[d]);
+  setDims(dims);
+  setOperand(inner.getOperand());
+  return getResult();
+}
+
+void BroadcastOp::evaluate(ArrayRef<RefTensor> inputs,
+                           MutableArrayRef<RefTensor> results) {
+  fillFrom(inputs[0], results[0],
+           [&](ArrayRef<int64_t> index, SmallVectorImpl<int64_t> &from) {
+             for (int64_t d : getDims())
+               from.push_back(index[d]);
+           });
+}
+
+Value BroadcastOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
+  Coords coords;
+  for (int64_t d : getDims())
+    coords.push_back(at[d]);
+  return e.at(getOperand(), coords);
+}
+
+Coords BroadcastOp::mapForward(ElementEmitter &, ArrayRef<Coord>) {
+  llvm_unreachable("an operand element lands in many places");
+}
+
+FailureOr<StridedView> BroadcastOp::viewOf(const StridedView &x) {
+  StridedView result{x.base, x.offset, llvm::to_vector(shapeOf(getResult())),
+                     SmallVector<int64_t>(shapeOf(getResult()).size(), 0)};
+  for (auto [i, d] : llvm::enumerate(getDims()))
+    result.strides[d] = x.strides[i];
+  return result;
+}
+
+//===----------------------------------------------------------------------===//
+// slice
+//===----------------------------------------------------------------------===//
+
+LogicalResult SliceOp::inferReturnTypes(MLIRContext *,
+                                        std::optional<Location> loc,
+                                        SliceOp::Adaptor adaptor,
+                                        SmallVectorImpl<Type> &types) {
+  auto type = tensorType(adaptor.getOperand());
+  size_t rank = type.getRank();
+  auto starts = adaptor.getStarts(), sizes = adaptor.getSizes(),
+       steps = adaptor.getSteps();
+  if (starts.size() != rank || sizes.size() != rank || steps.size() != rank)
+    return emitOptionalError(loc, "starts, sizes and steps need ", rank,
+                             " entries each"); // C1
+  for (size_t d = 0; d < rank; ++d) {
+    if (steps[d] < 1 || sizes[d] < 0)
+      return emitOptionalError(loc, "dimension ", d,
+                               " has a step below 1 or a negative size"); // C2
+    int64_t last = starts[d] + (sizes[d] - 1) * steps[d];
+    if (starts[d] < 0 || (sizes[d] > 0 && last >= type.getDimSize(d)))
+      return emitOptionalError(loc, "dimension ", d, " of size ",
+                               type.getDimSize(d), " does not hold elements ",
+                               starts[d], " to ", last); // C3
+  }
+  types.push_back(RankedTensorType::get(sizes, type.getElementType()));
+  return success();
+}
+
+OpFoldResult SliceOp::fold(FoldAdaptor) {
+  if (getOperand().getType() == getType())
+    return getOperand();
+  return {};
+}
+
+void SliceOp::evaluate(ArrayRef<RefTensor> inputs,
+                       MutableArrayRef<RefTensor> results) {
+  fillFrom(inputs[0], results[0],
+           [&](ArrayRef<int64_t> index, SmallVectorImpl<int64_t> &from) {
+             for (auto [d, i] : llvm::enumerate(index))
+               from.push_back(getStarts()[d] + i * getSteps()[d]);
+           });
+}
+
+Value SliceOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
+  Coords coords;
+  for (auto [d, i] : llvm::enumerate(at))
+    coords.push_back(e.addTo(e.scale(i, getSteps()[d]), getStarts()[d]));
+  return e.at(getOperand(), coords);
+}
+
+/// Only for elements that the slice keeps.
+Coords SliceOp::mapForward(ElementEmitter &e, ArrayRef<Coord> at) {
+  Coords coords;
+  for (auto [d, i] : llvm::enumerate(at)) {
+    assert(getSteps()[d] == 1 && "only slices without steps map forward");
+    coords.push_back(e.addTo(i, -getStarts()[d]));
+  }
+  return coords;
+}
+
+FailureOr<StridedView> SliceOp::viewOf(const StridedView &x) {
+  StridedView result = x;
+  result.shape = llvm::to_vector(shapeOf(getResult()));
+  for (size_t d = 0; d < result.shape.size(); ++d) {
+    result.offset += getStarts()[d] * x.strides[d];
+    result.strides[d] = x.strides[d] * getSteps()[d];
+  }
+  return result;
+}
+
+//===----------------------------------------------------------------------===//
+// pad
+//===----------------------------------------------------------------------===//
+
+LogicalResult PadOp::inferReturnTypes(MLIRContext *,
+                                      std::optional<Location> loc,
+                                      PadOp::Adaptor adaptor,
+                                      SmallVectorImpl<Type> &types) {
+  auto type = tensorType(adaptor.getOperand());
+  size_t rank = type.getRank();
+  auto low = adaptor.getLow(), high = adaptor.getHigh(),
+       interior = adaptor.getInterior();
+  if (low.size() != rank || high.size() != rank || interior.size() != rank)
+    return emitOptionalError(loc, "low, high and interior need ", rank,
+                             " entries each"); // C1
+  SmallVector<int64_t> shape;
+  for (size_t d = 0; d < rank; ++d) {
+    if (low[d] < 0 || high[d] < 0 || interior[d] < 0)
+      return emitOptionalError(loc, "dimension ", d,
+                               " has negative padding"); // C2
+    int64_t size = type.getDimSize(d);
+    shape.push_back(low[d] + high[d] + size +
+                    std::max<int64_t>(size - 1, 0) * interior[d]);
+  }
+  types.push_back(RankedTensorType::get(shape, type.getElementType()));
+  return success();
+}
+
+OpFoldResult PadOp::fold(FoldAdaptor) {
+  if (getOperand().getType() == getType())
+    return getOperand();
+  return {};
+}
+
+void PadOp::evaluate(ArrayRef<RefTensor> inputs,
+                     MutableArrayRef<RefTensor> results) {
+  RefTensor &y = results[0];
+  for (int64_t i = 0, n = y.size(); i < n; ++i)
+    y.set(i, getValue().convertToDouble());
+  SmallVector<int64_t> strides = y.strides(), to;
+  int64_t position = 0;
+  forEachIndex(inputs[0].shape(), [&](ArrayRef<int64_t> index) {
+    to.clear();
+    for (auto [d, i] : llvm::enumerate(index))
+      to.push_back(getLow()[d] + i * (1 + getInterior()[d]));
+    y.copyFrom(inputs[0], position++, positionOf(to, strides));
+  });
+}
+
+Value PadOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
+  Coords coords;
+  SmallVector<Value> conditions;
+  for (auto [d, i] : llvm::enumerate(at)) {
+    Coord x = e.addTo(i, -getLow()[d]);
+    int64_t size = shapeOf(getOperand())[d], step = 1 + getInterior()[d];
+    bool padded = getLow()[d] || getHigh()[d] || step > 1;
+    if (x.lane != 0 && padded && !(step == 1 && e.isInRange(x, 0, size)))
+      return e.perLane(getResult(), at);
+    if (step > 1) {
+      // Shifted to stay non-negative; whole steps do not change the remainder.
+      int64_t shift = (getLow()[d] + step - 1) / step;
+      Coord shifted = e.addTo(x, shift * step);
+      conditions.push_back(e.inRange(e.remainder(shifted, step), 0, 1));
+      x = e.addTo(e.divide(shifted, step), -shift);
+    }
+    if (padded && !e.isInRange(x, 0, size))
+      conditions.push_back(e.inRange(x, 0, size));
+    coords.push_back(x);
+  }
+  if (conditions.empty())
+    return e.at(getOperand(), coords);
+  return e.guarded(conditions, getOperand(), coords,
+                   getValue().convertToDouble());
+}
+
+Coords PadOp::mapForward(ElementEmitter &e, ArrayRef<Coord> at) {
+  Coords coords;
+  for (auto [d, i] : llvm::enumerate(at))
+    coords.push_back(
+        e.addTo(e.scale(i, 1 + getInterior()[d]), getLow()[d]));
+  return coords;
+}
+
+FailureOr<StridedView> PadOp::viewOf(const StridedView &) { return failure(); }
+
+//===----------------------------------------------------------------------===//
+// reverse
+//===----------------------------------------------------------------------===//
+
+LogicalResult ReverseOp::verify() {
+  if (!areDims(getDims(), tensorType(getOperand()).getRank()))
+    return emitOpError("dims must be increasing dimensions of ")
+           << getOperand().getType(); // C1
+  return success();
+}
+
+void ReverseOp::evaluate(ArrayRef<RefTensor> inputs,
+                         MutableArrayRef<RefTensor> results) {
+  fillFrom(inputs[0], results[0],
+           [&](ArrayRef<int64_t> index, SmallVectorImpl<int64_t> &from) {
+             from.append(index.begin(), index.end());
+             for (int64_t d : getDims())
+               from[d] = inputs[0].shape()[d] - 1 - index[d];
+           });
+}
+
+Coords ReverseOp::mapForward(ElementEmitter &e, ArrayRef<Coord> at) {
+  Coords coords(at.begin(), at.end());
+  for (int64_t d : getDims())
+    coords[d] = e.addTo(e.scale(at[d], -1), shapeOf(getOperand())[d] - 1);
+  return coords;
+}
+
+Value ReverseOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
+  return e.at(getOperand(), mapForward(e, at)); // its own inverse
+}
+
+FailureOr<StridedView> ReverseOp::viewOf(const StridedView &x) {
+  StridedView result = x;
+  for (int64_t d : getDims()) {
+    result.offset += (x.shape[d] - 1) * x.strides[d];
+    result.strides[d] = -x.strides[d];
+  }
+  return result;
+}
+
+} // namespace nncc

@@ -1,0 +1,196 @@
+//===- ModuleDef.h - how modules and functions are described ----*- C++ -*-===//
+//
+// A module or function is one block in modules/<Family>.cpp: names, a line of
+// documentation, arguments, state, checks, and `emit`, a composition of
+// primitives. nn.X and F.x share `emit`: an argument may come from the
+// constructor, from the call or from the state.
+//
+//===----------------------------------------------------------------------===//
+#ifndef NNCC_FRONTEND_MODULEDEF_H
+#define NNCC_FRONTEND_MODULEDEF_H
+
+#include "dialect/Expr.h"
+#include "frontend/Json.h"
+#include "support/Diagnostics.h"
+#include "llvm/ADT/StringMap.h"
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace nncc {
+
+enum class ArgKind {
+  tensor,   // a value name or a number
+  tensors,  // a list of values
+  integer,
+  integers, // one integer or a list, one per dimension
+  number,
+  boolean,
+  word,     // one of ArgDef::words
+  dtype,
+  index,    // the entries of Tensor.__getitem__
+};
+
+struct ArgDef {
+  std::string name;
+  ArgKind kind = ArgKind::tensor;
+  bool required = true;
+  bool nullable = false;
+  /// The default as JSON text; empty: absent.
+  std::string standard;
+  std::optional<double> least;
+  std::vector<llvm::StringRef> words;
+  /// Takes all remaining positional inputs (Tensor.view(x, 2, 3)).
+  bool variadic = false;
+
+  ArgDef(const char *name, ArgKind kind) : name(name), kind(kind) {}
+  ArgDef &optional(const char *value = "null") {
+    required = false;
+    standard = value;
+    nullable = llvm::StringRef(value) == "null";
+    return *this;
+  }
+  ArgDef &min(double value) {
+    least = value;
+    return *this;
+  }
+  ArgDef &oneOf(std::vector<llvm::StringRef> list) {
+    words = std::move(list);
+    return *this;
+  }
+  ArgDef &rest() {
+    variadic = true;
+    return *this;
+  }
+};
+
+/// What a call gives: a tensor, or a tuple of results.
+struct Result {
+  Expr value;
+  std::vector<Result> items;
+  bool isTuple = false;
+
+  Result() = default;
+  Result(Expr value) : value(value) {}
+  static Result tuple(std::vector<Result> items) {
+    Result result;
+    result.items = std::move(items);
+    result.isTuple = true;
+    return result;
+  }
+  explicit operator bool() const { return isTuple || value; }
+};
+
+/// The value of an argument.
+struct Arg {
+  const Json *json = nullptr; // null when it is the default or a state
+  Json literal;               // the value, if it is no tensor
+  Result result;              // tensor, tensors
+  bool isNull() const {
+    return !result && literal.isNull();
+  }
+};
+
+struct StateDef {
+  std::string name;
+  llvm::SmallVector<int64_t> shape;
+  bool isBuffer = false;
+  llvm::StringRef dtype = "f32";
+};
+
+class Call;
+
+struct OpDef {
+  std::vector<std::string> names;
+  std::string doc;
+  std::vector<ArgDef> attributes; // constructor arguments; none: a function
+  std::vector<ArgDef> inputs;
+  /// Adds the state of a module with these attributes.
+  void (*state)(Call &, std::vector<StateDef> &) = nullptr;
+  /// Checks that attributes fit together; reports through the call.
+  void (*check)(Call &) = nullptr;
+  Result (*emit)(Call &) = nullptr;
+
+  bool isModule() const {
+    return llvm::StringRef(names.front()).starts_with("nn.");
+  }
+  const ArgDef *find(llvm::StringRef name) const;
+};
+
+/// One use of an OpDef: its arguments, where errors go, and what it builds.
+class Call {
+public:
+  Call(const OpDef &def, llvm::StringRef name, std::string path, Span span,
+       Diagnostics &diagnostics)
+      : def(def), name(name), path(std::move(path)), span(span),
+        diagnostics(diagnostics) {}
+
+  const OpDef &def;
+  /// As the file spells it: "nn.Conv2d".
+  llvm::StringRef name;
+  std::string path;
+  Span span;
+  Diagnostics &diagnostics;
+  llvm::StringMap<Arg> args;
+  llvm::StringMap<Expr> state;
+  ExprBuilder *builder = nullptr;
+  bool failed = false;
+
+  /// True if the argument or state is given and not null.
+  bool has(llvm::StringRef arg) const;
+  Expr tensor(llvm::StringRef arg);
+  std::vector<Expr> tensors(llvm::StringRef arg);
+  int64_t integer(llvm::StringRef arg) const;
+  double number(llvm::StringRef arg) const;
+  bool flag(llvm::StringRef arg) const;
+  llvm::StringRef word(llvm::StringRef arg) const;
+  /// A single integer is repeated `rank` times; a list of another length is an
+  /// error.
+  llvm::SmallVector<int64_t> integers(llvm::StringRef arg, int64_t rank);
+  llvm::SmallVector<int64_t> integers(llvm::StringRef arg);
+  /// A dimension argument, negative ones counted from the end; an error (and
+  /// 0) outside [-rank, rank).
+  int64_t dim(llvm::StringRef arg, int64_t rank);
+  /// The 2 of "nn.Conv2d".
+  int64_t spatialRank() const;
+
+  /// Reports "path (name): text" at the argument `arg`, or at the call if
+  /// there is none. Gives an empty result, so that emit can return it.
+  Result error(llvm::StringRef arg, const llvm::Twine &text);
+
+private:
+  const Arg *find(llvm::StringRef arg) const;
+};
+
+class Registry {
+public:
+  Registry();
+  void add(OpDef def);
+  /// The definition of a module type or function, or null.
+  const OpDef *find(llvm::StringRef name) const;
+  std::vector<llvm::StringRef> names(bool modules) const;
+  const std::vector<OpDef> &all() const { return defs; }
+
+private:
+  std::vector<OpDef> defs;
+  llvm::StringMap<size_t> byName;
+};
+
+// One function per family; explicit registration, in modules/<Family>.cpp.
+void registerActivations(Registry &registry);
+void registerConvolutions(Registry &registry);
+void registerElementwise(Registry &registry);
+void registerEmbeddings(Registry &registry);
+void registerLinear(Registry &registry);
+void registerNorms(Registry &registry);
+void registerPooling(Registry &registry);
+void registerReductions(Registry &registry);
+void registerShapes(Registry &registry);
+void registerAttention(Registry &registry);
+
+/// The MLIR type of "f32", "i64", ...; null if unknown.
+mlir::Type parseDType(llvm::StringRef name, mlir::MLIRContext *context);
+std::string dtypeName(mlir::Type type);
+
+} // namespace nncc
+#endif // NNCC_FRONTEND_MODULEDEF_H

@@ -1,0 +1,168 @@
+//===- Registry.cpp - all modules and functions, and calls of them --------===//
+#include "frontend/ModuleDef.h"
+#include "mlir/IR/BuiltinTypes.h"
+
+using namespace mlir;
+
+namespace nncc {
+
+Registry::Registry() {
+  registerActivations(*this);
+  registerAttention(*this);
+  registerConvolutions(*this);
+  registerElementwise(*this);
+  registerEmbeddings(*this);
+  registerLinear(*this);
+  registerNorms(*this);
+  registerPooling(*this);
+  registerReductions(*this);
+  registerShapes(*this);
+}
+
+void Registry::add(OpDef def) {
+  for (const std::string &name : def.names) {
+    bool isNew = byName.try_emplace(name, defs.size()).second;
+    assert(isNew && "defined twice");
+    (void)isNew;
+  }
+  defs.push_back(std::move(def));
+}
+
+const OpDef *Registry::find(StringRef name) const {
+  auto it = byName.find(name);
+  return it == byName.end() ? nullptr : &defs[it->second];
+}
+
+std::vector<StringRef> Registry::names(bool modules) const {
+  std::vector<StringRef> list;
+  for (const OpDef &def : defs)
+    for (const std::string &name : def.names)
+      if (StringRef(name).starts_with("nn.") == modules)
+        list.push_back(name);
+  return list;
+}
+
+const ArgDef *OpDef::find(StringRef name) const {
+  for (const auto *list : {&attributes, &inputs})
+    for (const ArgDef &arg : *list)
+      if (arg.name == name)
+        return &arg;
+  return nullptr;
+}
+
+//===----------------------------------------------------------------------===//
+// Calls
+//===----------------------------------------------------------------------===//
+
+const Arg *Call::find(StringRef arg) const {
+  auto it = args.find(arg);
+  return it == args.end() ? nullptr : &it->second;
+}
+
+bool Call::has(StringRef arg) const {
+  if (const Arg *found = find(arg); found && !found->isNull())
+    return true;
+  return state.count(arg);
+}
+
+Expr Call::tensor(StringRef arg) {
+  if (const Arg *found = find(arg); found && found->result.value)
+    return found->result.value;
+  return state.lookup(arg);
+}
+
+std::vector<Expr> Call::tensors(StringRef arg) {
+  std::vector<Expr> list;
+  if (const Arg *found = find(arg))
+    for (const Result &item : found->result.items)
+      list.push_back(item.value);
+  return list;
+}
+
+int64_t Call::integer(StringRef arg) const { return find(arg)->literal.integer; }
+double Call::number(StringRef arg) const { return find(arg)->literal.number; }
+bool Call::flag(StringRef arg) const { return find(arg)->literal.boolean; }
+StringRef Call::word(StringRef arg) const { return find(arg)->literal.string; }
+
+SmallVector<int64_t> Call::integers(StringRef arg) {
+  const Json &json = find(arg)->literal;
+  SmallVector<int64_t> list;
+  if (json.isInteger())
+    list.push_back(json.integer);
+  for (const Json &item : json.items)
+    list.push_back(item.integer);
+  return list;
+}
+
+SmallVector<int64_t> Call::integers(StringRef arg, int64_t rank) {
+  SmallVector<int64_t> list = integers(arg);
+  if (list.size() == 1)
+    list.assign(rank, list[0]);
+  if (int64_t(list.size()) != rank) {
+    error(arg, arg + Twine(" needs one integer or a list of ") + Twine(rank) +
+                   ", got " + shapeText(list));
+    list.assign(rank, 1);
+  }
+  return list;
+}
+
+int64_t Call::dim(StringRef arg, int64_t rank) {
+  int64_t value = integer(arg);
+  if (value >= -rank && value < rank)
+    return value < 0 ? value + rank : value;
+  error(arg, arg + Twine(" = ") + Twine(value) + " is out of range for " +
+                 Twine(rank) + " dimensions");
+  return 0;
+}
+
+int64_t Call::spatialRank() const {
+  size_t digit = name.find_last_of("123");
+  return digit == StringRef::npos ? 0 : name[digit] - '0';
+}
+
+Result Call::error(StringRef arg, const Twine &text) {
+  Span at = span;
+  if (const Arg *found = arg.empty() ? nullptr : find(arg))
+    if (found->json)
+      at = found->json->span;
+  std::string where = path.empty() ? "" : path + " ";
+  diagnostics.error(at, where + "(" + name + "): " + text);
+  failed = true;
+  return Result();
+}
+
+//===----------------------------------------------------------------------===//
+// Element types
+//===----------------------------------------------------------------------===//
+
+Type parseDType(StringRef name, MLIRContext *context) {
+  Builder b(context);
+  if (name == "f32")
+    return b.getF32Type();
+  if (name == "f64")
+    return b.getF64Type();
+  if (name == "f16")
+    return b.getF16Type();
+  if (name == "bf16")
+    return b.getBF16Type();
+  if (name == "u8")
+    return b.getIntegerType(8, false);
+  if (name == "bool")
+    return b.getI1Type();
+  for (unsigned bits : {64, 32, 16, 8})
+    if (name == "i" + std::to_string(bits))
+      return b.getIntegerType(bits);
+  return {};
+}
+
+std::string dtypeName(Type type) {
+  if (type.isUnsignedInteger(8))
+    return "u8";
+  if (type.isInteger(1))
+    return "bool";
+  std::string text;
+  llvm::raw_string_ostream(text) << type;
+  return text;
+}
+
+} // namespace nncc

@@ -1,0 +1,109 @@
+//===- Activations.cpp - elementwise activations and softmax --------------===//
+//
+// Formulas: torch.nn documentation, non-linear activations.
+//
+//===----------------------------------------------------------------------===//
+#include "frontend/ModuleDef.h"
+#include <cmath>
+
+namespace nncc {
+
+using K = ArgKind;
+
+static const ArgDef input{"input", K::tensor};
+static ArgDef inplace() { return ArgDef("inplace", K::boolean).optional("false"); }
+
+/// nn.X(inplace=False) and F.x(input, inplace=False) of one formula.
+template <Result (*emit)(Call &)>
+static void simple(Registry &r, const char *module,
+                   std::vector<std::string> functions, const char *doc) {
+  r.add({{module}, doc, {inplace()}, {input}, nullptr, nullptr, emit});
+  r.add({functions, doc, {}, {input, inplace()}, nullptr, nullptr, emit});
+}
+
+static Result emitRelu(Call &c) { return max(c.tensor("input"), 0.0); }
+static Result emitRelu6(Call &c) {
+  return min(max(c.tensor("input"), 0.0), 6.0);
+}
+static Result emitSilu(Call &c) {
+  Expr x = c.tensor("input");
+  return x * sigmoid(x);
+}
+static Result emitTanh(Call &c) { return tanh(c.tensor("input")); }
+static Result emitSigmoid(Call &c) { return sigmoid(c.tensor("input")); }
+static Result emitIdentity(Call &c) { return c.tensor("input"); }
+
+/// 0.5 x (1 + erf(x / sqrt 2)), or by tanh: torch.nn.GELU.
+static Result emitGelu(Call &c) {
+  Expr x = c.tensor("input");
+  if (c.word("approximate") == "none")
+    return x * 0.5 * (erf(x * std::sqrt(0.5)) + 1.0);
+  Expr inner = (x + x * x * x * 0.044715) * std::sqrt(2 / M_PI);
+  return x * 0.5 * (tanh(inner) + 1.0);
+}
+
+static Result emitSoftmax(Call &c) {
+  Expr x = c.tensor("input");
+  if (!c.has("dim"))
+    return c.error("", "dim is required");
+  int64_t dim = c.dim("dim", x.rank());
+  if (c.failed)
+    return {};
+  Expr e = exp(x - reduceMax(x, {dim}, true));
+  return e / sum(e, {dim}, true);
+}
+
+static Result emitLogSoftmax(Call &c) {
+  Expr x = c.tensor("input");
+  if (!c.has("dim"))
+    return c.error("", "dim is required");
+  int64_t dim = c.dim("dim", x.rank());
+  if (c.failed)
+    return {};
+  Expr shifted = x - reduceMax(x, {dim}, true);
+  return shifted - log(sum(exp(shifted), {dim}, true));
+}
+
+/// Dropout is the identity in eval mode.
+static Result emitDropout(Call &c) { return c.tensor("input"); }
+
+void registerActivations(Registry &r) {
+  simple<emitRelu>(r, "nn.ReLU", {"F.relu", "torch.relu", "Tensor.relu"},
+                   "max(x, 0)");
+  simple<emitRelu6>(r, "nn.ReLU6", {"F.relu6"}, "min(max(x, 0), 6)");
+  simple<emitSilu>(r, "nn.SiLU", {"F.silu"}, "x sigmoid(x)");
+  r.add({{"nn.Tanh"}, "tanh(x)", {}, {input}, nullptr, nullptr, emitTanh});
+  r.add({{"F.tanh", "torch.tanh", "Tensor.tanh"}, "tanh(x)", {}, {input},
+         nullptr, nullptr, emitTanh});
+  r.add({{"nn.Sigmoid"}, "1 / (1 + exp(-x))", {}, {input}, nullptr, nullptr,
+         emitSigmoid});
+  r.add({{"F.sigmoid", "torch.sigmoid", "Tensor.sigmoid"},
+         "1 / (1 + exp(-x))", {}, {input}, nullptr, nullptr, emitSigmoid});
+  r.add({{"nn.Identity"}, "returns its input", {}, {input}, nullptr, nullptr,
+         emitIdentity});
+
+  auto approximate =
+      ArgDef("approximate", K::word).optional("\"none\"").oneOf({"none", "tanh"});
+  r.add({{"nn.GELU"}, "x times the normal distribution function of x",
+         {approximate}, {input}, nullptr, nullptr, emitGelu});
+  r.add({{"F.gelu"}, "x times the normal distribution function of x", {},
+         {input, approximate}, nullptr, nullptr, emitGelu});
+
+  auto dim = ArgDef("dim", K::integer).optional();
+  r.add({{"nn.Softmax"}, "exp(x) normalised along dim", {dim}, {input},
+         nullptr, nullptr, emitSoftmax});
+  r.add({{"F.softmax", "torch.softmax", "Tensor.softmax"},
+         "exp(x) normalised along dim", {}, {input, dim}, nullptr, nullptr,
+         emitSoftmax});
+  r.add({{"nn.LogSoftmax"}, "log of softmax along dim", {dim}, {input},
+         nullptr, nullptr, emitLogSoftmax});
+  r.add({{"F.log_softmax", "torch.log_softmax", "Tensor.log_softmax"},
+         "log of softmax along dim", {}, {input, dim}, nullptr, nullptr,
+         emitLogSoftmax});
+
+  auto p = ArgDef("p", K::number).optional("0.5").min(0);
+  r.add({{"nn.Dropout"}, "identity in eval mode", {p, inplace()}, {input},
+         nullptr, nullptr, emitDropout});
+}
+
+} // namespace nncc

@@ -1,0 +1,467 @@
+//===- FormKernels.cpp - ops into kernels, kernels into functions ---------===//
+//
+// Three kinds of op. *Free* ones (views, constants, counting) cost nothing and
+// are copied into every kernel that reads through them. *Roots* (contraction,
+// attention) start a kernel and take the elementwise ops behind them, as long
+// as one value leaves. All *others* go, last to first, into the one kernel that
+// uses them, or start their own. Each kernel has one result; each different one
+// is outlined once.
+//
+//===----------------------------------------------------------------------===//
+#include "passes/Passes.h"
+#include "passes/Utils.h"
+#include "mlir/IR/IRMapping.h"
+#include "llvm/ADT/SetVector.h"
+#include "llvm/ADT/StringMap.h"
+
+using namespace mlir;
+
+namespace nncc {
+#define GEN_PASS_DEF_NNCCFORMKERNELS
+#include "passes/Passes.h.inc"
+
+namespace {
+
+bool isRoot(Operation *op) { return isa<ContractOp, AttentionOp>(op); }
+
+bool isFree(Operation *op) {
+  return isa<ConstantOp, IotaOp>(op) || (isa<View>(op) && !isa<PadOp>(op));
+}
+
+/// A view whose operand elements land in exactly one place each (or nowhere).
+bool isForward(Operation *op) {
+  if (auto slice = dyn_cast<SliceOp>(op))
+    return llvm::all_of(slice.getSteps(), [](int64_t s) { return s == 1; });
+  return isa<ReshapeOp, TransposeOp>(op);
+}
+
+/// Functions that are not worth computing several times per element.
+bool isExpensive(Operation *op) {
+  return isa<ExpOp, LogOp, TanhOp, SigmoidOp, ErfOp, SinOp, CosOp, PowOp,
+             ReduceOp>(op);
+}
+
+struct Kernel {
+  SmallVector<Operation *> ops; // in program order once complete
+  Value result;
+  bool hasRoot = false;
+  /// The iteration space of a kernel with row reductions.
+  SmallVector<int64_t> rowSpace, rowDims;
+};
+
+class KernelBuilder {
+public:
+  explicit KernelBuilder(func::FuncOp entry)
+      : block(entry.getBody().front()) {
+    for (Operation &op : block)
+      position.try_emplace(&op, position.size());
+  }
+
+  void form() {
+    materializeViews();
+    for (Operation &op : block)
+      if (isRoot(&op))
+        growFromRoot(&op);
+    for (Operation &op : llvm::reverse(block.without_terminator()))
+      if (!kernelOf.count(&op) && !isFree(&op) && !isa<WeightOp>(op))
+        place(&op);
+    for (OpOperand &operand : block.getTerminator()->getOpOperands())
+      ensureReturnable(operand);
+  }
+
+  Block &block;
+  std::vector<std::unique_ptr<Kernel>> kernels;
+  DenseMap<Operation *, Kernel *> kernelOf;
+  DenseMap<Operation *, int64_t> position;
+
+private:
+  /// Ops that use `value`, looking through free ones.
+  void realUsers(Value value, SetVector<Operation *> &users) {
+    for (Operation *user : value.getUsers()) {
+      if (isFree(user))
+        realUsers(user->getResult(0), users);
+      else
+        users.insert(user);
+    }
+  }
+
+  /// Product operands must have strides: a view without is computed first, by
+  /// an explicit copy (a pad of nothing is the canonical copy).
+  void materializeViews() {
+    SmallVector<Operation *> roots;
+    for (Operation &op : block)
+      if (isRoot(&op))
+        roots.push_back(&op);
+    for (Operation *root : roots)
+      for (unsigned i = 0, e = std::min(3u, root->getNumOperands()); i < e; ++i)
+        materialize(root->getOpOperand(i));
+  }
+
+  FailureOr<StridedView> viewOf(Value value, Value &failing) {
+    Operation *op = value.getDefiningOp();
+    auto view = dyn_cast_or_null<View>(op);
+    if (!op || !view || isa<PadOp>(op))
+      return StridedView::identity(value);
+    auto operand = viewOf(op->getOperand(0), failing);
+    if (failed(operand))
+      return failure();
+    auto result = view.viewOf(*operand);
+    if (failed(result))
+      failing = op->getOperand(0);
+    return result;
+  }
+
+  void materialize(OpOperand &operand) {
+    Value failing;
+    while (failed(viewOf(operand.get(), failing))) {
+      OpBuilder b(block.getParent()->getContext());
+      b.setInsertionPointAfterValue(failing);
+      SmallVector<int64_t> none(shapeOf(failing).size(), 0);
+      auto attr = b.getDenseI64ArrayAttr(none);
+      auto copy = PadOp::create(b, failing.getLoc(), failing,
+                                b.getF64FloatAttr(0), attr, attr, attr);
+      // Only the uses that this operand reads through see the copy.
+      Value path = operand.get();
+      while (path.getDefiningOp()->getOperand(0) != failing)
+        path = path.getDefiningOp()->getOperand(0);
+      path.getDefiningOp()->setOperand(0, copy);
+      position.clear();
+      for (Operation &op : block)
+        position.try_emplace(&op, position.size());
+    }
+  }
+
+  //===--------------------------------------------------------------------===//
+  // Kernels with a root
+  //===--------------------------------------------------------------------===//
+
+  /// Everything that depends on `op`.
+  DenseSet<Operation *> dependents(Operation *op) {
+    DenseSet<Operation *> seen;
+    SmallVector<Operation *> work{op};
+    while (!work.empty())
+      for (Operation *user : work.pop_back_val()->getUsers())
+        if (seen.insert(user).second)
+          work.push_back(user);
+    return seen;
+  }
+
+  void growFromRoot(Operation *root) {
+    DenseSet<Operation *> behind = dependents(root);
+    // Values that the epilogue has in registers.
+    DenseSet<Value> derived{root->getResult(0)};
+    SmallVector<Operation *> joined;
+    for (Operation &op : llvm::make_range(std::next(root->getIterator()),
+                                          block.getTerminator()->getIterator())) {
+      if (!behind.contains(&op) || joined.size() == 48)
+        continue;
+      if (!joins(&op, derived, behind))
+        continue;
+      derived.insert(op.getResult(0));
+      joined.push_back(&op);
+      if (isa<PadOp>(op))
+        break;
+    }
+    // The longest run with one value leaving it.
+    while (!joined.empty() && !leavesOne(root, joined))
+      joined.pop_back();
+    auto kernel = std::make_unique<Kernel>();
+    kernel->hasRoot = true;
+    kernel->ops.push_back(root);
+    llvm::append_range(kernel->ops, joined);
+    kernel->result = kernel->ops.back()->getResult(0);
+    for (Operation *op : kernel->ops)
+      kernelOf[op] = kernel.get();
+    kernels.push_back(std::move(kernel));
+  }
+
+  /// True if `op` can be computed on the root's register tile.
+  bool joins(Operation *op, const DenseSet<Value> &derived,
+             const DenseSet<Operation *> &behind) {
+    if (kernelOf.count(op))
+      return false;
+    if (isForward(op) || isa<PadOp>(op)) {
+      if (auto pad = dyn_cast<PadOp>(op))
+        if (llvm::any_of(pad.getInterior(), [](int64_t i) { return i != 0; }))
+          return false;
+      return derived.contains(op->getOperand(0)) &&
+             op->getOperand(0).hasOneUse();
+    }
+    if (!op->hasTrait<OpTrait::Elementwise>())
+      return false;
+    bool any = false;
+    for (Value operand : op->getOperands()) {
+      if (derived.contains(operand)) {
+        any = true;
+        continue;
+      }
+      // Other operands come from memory and must not wait for this kernel.
+      Operation *def = operand.getDefiningOp();
+      if (def && behind.contains(def))
+        return false;
+    }
+    return any;
+  }
+
+  bool leavesOne(Operation *root, ArrayRef<Operation *> joined) {
+    DenseSet<Operation *> inside(joined.begin(), joined.end());
+    inside.insert(root);
+    unsigned leaving = 0;
+    for (Operation *op : inside)
+      if (llvm::any_of(op->getUsers(), [&](Operation *user) {
+            return !inside.contains(user);
+          }))
+        ++leaving;
+    Operation *last = joined.back();
+    bool lastLeaves = llvm::any_of(last->getUsers(), [&](Operation *user) {
+      return !inside.contains(user);
+    });
+    // Ending in a view that is free for its users anyway gains nothing, except
+    // that a root's own columns need their slice.
+    return leaving == 1 && lastLeaves;
+  }
+
+  //===--------------------------------------------------------------------===//
+  // Kernels without a root
+  //===--------------------------------------------------------------------===//
+
+  void place(Operation *op) {
+    SetVector<Operation *> users;
+    realUsers(op->getResult(0), users);
+    Kernel *target = nullptr;
+    bool single = true;
+    for (Operation *user : users) {
+      Kernel *kernel = kernelOf.lookup(user); // null for return
+      single &= kernel && (!target || kernel == target);
+      target = kernel;
+    }
+    if (single && target && !target->hasRoot && fits(op, *target)) {
+      target->ops.push_back(op);
+      kernelOf[op] = target;
+      noteRows(op, *target);
+      return;
+    }
+    auto kernel = std::make_unique<Kernel>();
+    kernel->ops.push_back(op);
+    kernel->result = op->getResult(0);
+    kernelOf[op] = kernel.get();
+    noteRows(op, *kernel);
+    kernels.push_back(std::move(kernel));
+  }
+
+  static bool reducesLanes(ReduceOp op) {
+    return !op.getDims().empty() &&
+           op.getDims().back() + 1 ==
+               int64_t(shapeOf(op.getOperand()).size());
+  }
+
+  void noteRows(Operation *op, Kernel &kernel) {
+    auto reduction = dyn_cast<ReduceOp>(op);
+    if (!reduction || !reducesLanes(reduction) || !kernel.rowSpace.empty())
+      return;
+    kernel.rowSpace = llvm::to_vector(shapeOf(reduction.getOperand()));
+    kernel.rowDims = llvm::to_vector(reduction.getDims());
+  }
+
+  /// True if the paths from op to its users read each element about once.
+  bool readOnce(Operation *op) {
+    for (Operation *user : op->getUsers()) {
+      if (isa<BroadcastOp, PatchesOp>(user))
+        return false;
+      if (isFree(user) && !readOnce(user))
+        return false;
+    }
+    return true;
+  }
+
+  bool fits(Operation *op, Kernel &kernel) {
+    if (isRoot(op))
+      return false;
+    auto reduction = dyn_cast<ReduceOp>(op);
+    ArrayRef<int64_t> result = shapeOf(kernel.result);
+    if (reduction && reducesLanes(reduction)) {
+      // Row statistics: the kernel walks the rows that are reduced, or gives
+      // one element per row.
+      ArrayRef<int64_t> space = shapeOf(reduction.getOperand());
+      bool sameRows = kernel.rowSpace.empty()
+                          ? space == result ||
+                                shapeOf(reduction.getResult()) == result
+                          : space == ArrayRef<int64_t>(kernel.rowSpace) &&
+                                reduction.getDims() ==
+                                    ArrayRef<int64_t>(kernel.rowDims);
+      return sameRows && (kernel.rowSpace.empty() || space == result ||
+                          shapeOf(reduction.getResult()) == result);
+    }
+    if (isExpensive(op))
+      return readOnce(op);
+    // Cheap ops may be computed again, but not a whole tensor per element of
+    // another (a broadcast of many rows is a table look-up in memory).
+    return true;
+  }
+
+  //===--------------------------------------------------------------------===//
+  // Results
+  //===--------------------------------------------------------------------===//
+
+  /// Returned values are results of kernels, each returned once.
+  void ensureReturnable(OpOperand &operand) {
+    Operation *def = operand.get().getDefiningOp();
+    Kernel *kernel = def ? kernelOf.lookup(def) : nullptr;
+    bool isResult = kernel && kernel->result == operand.get();
+    for (OpOperand &other : block.getTerminator()->getOpOperands())
+      if (other.getOperandNumber() < operand.getOperandNumber() &&
+          other.get() == operand.get())
+        isResult = false;
+    if (isResult)
+      return;
+    OpBuilder b(block.getTerminator());
+    SmallVector<int64_t> none(shapeOf(operand.get()).size(), 0);
+    auto attr = b.getDenseI64ArrayAttr(none);
+    auto copy = PadOp::create(b, operand.get().getLoc(), operand.get(),
+                              b.getF64FloatAttr(0), attr, attr, attr);
+    operand.set(copy);
+    position.try_emplace(copy, position.size());
+    auto fresh = std::make_unique<Kernel>();
+    fresh->ops.push_back(copy);
+    fresh->result = copy;
+    kernelOf[copy] = fresh.get();
+    kernels.push_back(std::move(fresh));
+  }
+};
+
+/// Turns the kernels of one entry into functions and calls.
+class Outliner {
+public:
+  Outliner(ModuleOp module, llvm::StringMap<func::FuncOp> &known)
+      : module(module), known(known) {}
+
+  int64_t calls = 0, created = 0;
+
+  void run(KernelBuilder &formed) {
+    for (auto &kernel : formed.kernels)
+      llvm::sort(kernel->ops, [&](Operation *x, Operation *y) {
+        return formed.position[x] < formed.position[y];
+      });
+    // A kernel runs where its last op stood; producers come before.
+    std::vector<Kernel *> order;
+    for (auto &kernel : formed.kernels)
+      order.push_back(kernel.get());
+    llvm::stable_sort(order, [&](Kernel *x, Kernel *y) {
+      return formed.position[x->result.getDefiningOp()] <
+             formed.position[y->result.getDefiningOp()];
+    });
+    for (Kernel *kernel : order)
+      outline(*kernel, formed);
+    for (Operation &op :
+         llvm::make_early_inc_range(llvm::reverse(formed.block)))
+      if (!isa<CallOp>(op) && isOpTriviallyDead(&op))
+        op.erase();
+  }
+
+private:
+  void outline(Kernel &kernel, KernelBuilder &formed) {
+    OpBuilder b(module.getContext());
+    DenseSet<Operation *> inside(kernel.ops.begin(), kernel.ops.end());
+    SetVector<Value> operands;
+    SetVector<Operation *> body;
+    auto collect = [&](auto &self, Value value) -> void {
+      Operation *op = value.getDefiningOp();
+      if (!op || !(inside.contains(op) || isFree(op))) {
+        operands.insert(value);
+        return;
+      }
+      for (Value operand : op->getOperands())
+        self(self, operand);
+      body.insert(op);
+    };
+    collect(collect, kernel.result);
+
+    SmallVector<Type> types;
+    for (Value operand : operands)
+      types.push_back(operand.getType());
+    Location loc = kernel.result.getLoc();
+    OwningOpRef<func::FuncOp> function = func::FuncOp::create(
+        loc, "k", b.getFunctionType(types, kernel.result.getType()));
+    IRMapping mapping;
+    Block *entry = function->addEntryBlock();
+    for (auto [operand, argument] :
+         llvm::zip_equal(operands, entry->getArguments()))
+      mapping.map(operand, argument);
+    b.setInsertionPointToStart(entry);
+    for (Operation *op : body)
+      b.clone(*op, mapping)->removeAttr("nncc.packed");
+    func::ReturnOp::create(b, loc, mapping.lookup(kernel.result));
+
+    func::FuncOp callee = deduplicate(function.release());
+    b.setInsertionPointAfter(kernel.result.getDefiningOp());
+    auto call = CallOp::create(b, loc, TypeRange(kernel.result.getType()),
+                               callee.getName(), operands.getArrayRef(),
+                               DenseI64ArrayAttr());
+    call->setAttr("nncc.reasons",
+                  reasons(kernel, operands.getArrayRef(), formed, b));
+    kernel.result.replaceAllUsesExcept(call.getResult(0), call);
+    for (Operation *op : llvm::reverse(kernel.ops))
+      if (op->use_empty())
+        op->erase();
+    ++calls;
+  }
+
+  /// The existing function with the same text, or this one under a new name.
+  func::FuncOp deduplicate(func::FuncOp function) {
+    std::string text;
+    llvm::raw_string_ostream os(text);
+    function->print(os, OpPrintingFlags().elideLargeElementsAttrs(1 << 30));
+    auto [it, isNew] = known.try_emplace(text, function);
+    if (!isNew) {
+      function.erase();
+      return it->second;
+    }
+    function.setName("k" + std::to_string(known.size() - 1));
+    function.setPrivate();
+    module.push_back(function);
+    ++created;
+    return function;
+  }
+
+  /// Why each operand comes from memory.
+  ArrayAttr reasons(Kernel &kernel, ArrayRef<Value> operands,
+                    KernelBuilder &formed, OpBuilder &b) {
+    SmallVector<Attribute> list;
+    for (Value operand : operands) {
+      Operation *def = operand.getDefiningOp();
+      StringRef why = "fusing would change what is computed per element";
+      if (!def)
+        why = "an input of the entry";
+      else if (isa<WeightOp>(def))
+        why = "a weight";
+      else if (kernel.hasRoot)
+        why = "the root reads its operands several times";
+      else if (!operand.hasOneUse())
+        why = "several kernels use it";
+      else if (!kernel.rowSpace.empty())
+        why = "each row is read once per reduction";
+      list.push_back(b.getStringAttr(why));
+    }
+    return b.getArrayAttr(list);
+  }
+
+  ModuleOp module;
+  llvm::StringMap<func::FuncOp> &known;
+};
+
+struct FormKernels : impl::NnccFormKernelsBase<FormKernels> {
+  void runOnOperation() override {
+    llvm::StringMap<func::FuncOp> known;
+    for (func::FuncOp entry : entriesOf(getOperation())) {
+      KernelBuilder builder(entry);
+      builder.form();
+      Outliner outliner(getOperation(), known);
+      outliner.run(builder);
+      calls += outliner.calls;
+      kernels += outliner.created;
+    }
+  }
+};
+
+} // namespace
+} // namespace nncc

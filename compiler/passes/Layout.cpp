@@ -1,0 +1,270 @@
+//===- Layout.cpp - channels-last, panels of weights, sunk transposes -----===//
+//
+// Convolutions become contractions over patches of a channels-last input;
+// constant right-hand sides become panels [blocks][sum][width] (docs/cpu.md).
+// All of it is ordinary IR: pads, transposes, reshapes. Those on weights end in
+// @prepare; those on activations sink (SinkTransposes.cpp) and cancel, and
+// what remains is fused into kernels as strides.
+//
+//===----------------------------------------------------------------------===//
+#include "dialect/Expr.h"
+#include "passes/Passes.h"
+#include "passes/Utils.h"
+#include "passes/SinkTransposes.h"
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+
+using namespace mlir;
+
+namespace nncc {
+#define GEN_PASS_DEF_NNCCLAYOUT
+#include "passes/Passes.h.inc"
+
+namespace {
+
+SmallVector<int64_t> range(int64_t from, int64_t to) {
+  return llvm::to_vector(llvm::seq<int64_t>(from, to));
+}
+
+/// (N, C, *spatial) -> (N, *spatial, C) and back.
+Expr channelsLast(Expr x) {
+  SmallVector<int64_t> perm{0};
+  llvm::append_range(perm, range(2, x.rank()));
+  perm.push_back(1);
+  return transpose(x, perm);
+}
+Expr channelsFirst(Expr x) {
+  SmallVector<int64_t> perm{0, x.rank() - 1};
+  llvm::append_range(perm, range(1, x.rank() - 1));
+  return transpose(x, perm);
+}
+
+/// One convolution as Exprs; what the cases below share.
+struct Conv {
+  mutable ConvolutionOp op;
+  Expr x, w; // x channels-last, w (O, C/groups, *K)
+  int64_t spatial, groups, outputs;
+  ArrayRef<int64_t> kernel;
+
+  Conv(ExprBuilder &c, ConvolutionOp op)
+      : op(op), x(channelsLast(Expr(c, op.getInput()))), w(c, op.getKernel()),
+        spatial(x.rank() - 2), groups(op.getGroups()), outputs(w.dim(0)),
+        kernel(shapeOf(op.getKernel()).drop_front(2)) {}
+
+  bool isPointwise() const {
+    return llvm::all_of(kernel, [](int64_t k) { return k == 1; });
+  }
+  /// Each input element spreads over its own block of outputs.
+  bool isUpsampling() const {
+    for (int64_t i = 0; i < spatial; ++i)
+      if (op.getInputDilations()[i] != kernel[i] ||
+          op.getStrides()[i] != 1 || op.getDilations()[i] != 1 ||
+          op.getLow()[i] != kernel[i] - 1 || op.getHigh()[i] != kernel[i] - 1)
+        return false;
+    return groups == 1 && !isPointwise();
+  }
+  bool isDepthwise() const {
+    return groups == x.dim(-1) && outputs == groups && groups > 1;
+  }
+
+  Expr padded() const {
+    SmallVector<int64_t> low{0}, high{0}, interior{0};
+    for (int64_t i = 0; i < spatial; ++i) {
+      low.push_back(op.getLow()[i]);
+      high.push_back(op.getHigh()[i]);
+      interior.push_back(op.getInputDilations()[i] - 1);
+    }
+    for (auto *list : {&low, &high, &interior})
+      list->push_back(0);
+    return pad(x, low, high, 0, interior);
+  }
+  /// (N, *out, *K, C)
+  Expr windows() const {
+    return patches(padded(), range(1, 1 + spatial), kernel, op.getStrides(),
+                   op.getDilations());
+  }
+};
+
+/// y[n, p*k + i, o] = sum_c x[n, p, c] w[o, c, k-1-i]: a product whose columns
+/// are the taps.
+Expr lowerUpsampling(const Conv &conv) {
+  int64_t s = conv.spatial;
+  Expr w = reverse(conv.w, range(2, 2 + s));
+  SmallVector<int64_t> perm = range(2, 2 + s); // (*K, O, C)
+  perm.append({0, 1});
+  Expr y = contract(conv.x, transpose(w, perm), {}, {}, {s + 1}, {s + 1});
+  // (N, *P, *K, O) -> (N, P0, K0, P1, K1, ..., O)
+  SmallVector<int64_t> interleave{0}, shape{y.dim(0)};
+  for (int64_t i = 0; i < s; ++i) {
+    interleave.append({1 + i, 1 + s + i});
+    shape.push_back(y.dim(1 + i) * y.dim(1 + s + i));
+  }
+  interleave.push_back(1 + 2 * s);
+  shape.push_back(conv.outputs);
+  return reshape(transpose(y, interleave), shape);
+}
+
+/// One multiply per tap and channel; lanes along channels.
+Expr lowerDepthwise(const Conv &conv) {
+  int64_t s = conv.spatial;
+  Expr windows = conv.windows();
+  SmallVector<int64_t> perm = range(2, 2 + s); // (*K, 1, O) -> (*K, O)
+  perm.append({1, 0});
+  SmallVector<int64_t> shape(conv.kernel);
+  shape.push_back(conv.outputs);
+  Expr w = reshape(transpose(conv.w, perm), shape);
+  return sum(windows * broadcastTo(w, windows.shape()),
+             range(1 + s, 1 + 2 * s));
+}
+
+Expr lowerDense(const Conv &conv) {
+  int64_t s = conv.spatial;
+  Expr x = conv.isPointwise() ? conv.padded() : conv.windows();
+  SmallVector<int64_t> taps; // (O, C, *K) -> (O, *K, C)
+  if (conv.isPointwise()) {
+    for (int64_t i = 0; i < s; ++i) {
+      int64_t step = conv.op.getStrides()[i];
+      x = slice(x, 1 + i, 0, (x.dim(1 + i) - 1) / step + 1, step);
+    }
+  } else {
+    taps = range(2, 2 + s);
+  }
+  Expr w = conv.isPointwise()
+               ? reshape(conv.w, {conv.outputs, conv.w.dim(1)})
+               : conv.w;
+  SmallVector<int64_t> perm{0};
+  llvm::append_range(perm, taps);
+  perm.push_back(1);
+  w = transpose(w, perm);
+  int64_t xSumFirst = 1 + s, sumDims = taps.size() + 1;
+  if (conv.groups == 1)
+    return contract(x, w, {}, {}, range(xSumFirst, xSumFirst + sumDims),
+                    range(1, 1 + sumDims));
+  // Groups are a batch dimension: x (.., G, C/G), w (G, O/G, ..).
+  int64_t g = conv.groups;
+  SmallVector<int64_t> xShape(x.shape()), wShape(w.shape());
+  xShape.back() /= g;
+  xShape.insert(xShape.end() - 1, g);
+  wShape[0] /= g;
+  wShape.insert(wShape.begin(), g);
+  x = reshape(x, xShape);
+  w = reshape(w, wShape);
+  int64_t groupDim = x.rank() - 2;
+  SmallVector<int64_t> xSum = range(xSumFirst, groupDim);
+  xSum.push_back(groupDim + 1);
+  Expr y = contract(x, w, {groupDim}, {0}, xSum, range(2, 2 + sumDims));
+  // (G, N, *out, O/G) -> (N, *out, O)
+  SmallVector<int64_t> order = range(1, 2 + s);
+  order.append({0, 2 + s});
+  y = transpose(y, order);
+  SmallVector<int64_t> shape(y.shape().drop_back(2));
+  shape.push_back(conv.outputs);
+  return reshape(y, shape);
+}
+
+struct LowerConvolution : OpRewritePattern<ConvolutionOp> {
+  LowerConvolution(MLIRContext *context, Pass::Statistic &lowered)
+      : OpRewritePattern(context), lowered(lowered) {}
+  LogicalResult matchAndRewrite(ConvolutionOp op,
+                                PatternRewriter &rewriter) const override {
+    ExprBuilder c{rewriter, op.getLoc()};
+    c.b.setInsertionPoint(op);
+    Conv conv(c, op);
+    Expr y = conv.isUpsampling()  ? lowerUpsampling(conv)
+             : conv.isDepthwise() ? lowerDepthwise(conv)
+                                  : lowerDense(conv);
+    rewriter.replaceOp(op, channelsFirst(y).value());
+    ++lowered;
+    return success();
+  }
+  Pass::Statistic &lowered;
+};
+
+/// Columns of one panel: the widest that divides `columns`, or else the widest
+/// (whose last panel is partial); narrow products take one panel.
+int64_t choosePanel(int64_t columns, int64_t widest, int64_t lanes) {
+  if (columns <= widest)
+    return (columns + lanes - 1) / lanes * lanes;
+  for (int64_t width = widest; width > lanes; width -= lanes)
+    if (columns % width == 0)
+      return width;
+  return widest;
+}
+
+/// contract(x, w) with constant w: w becomes (*batch, outer.., panels, *sum,
+/// width), where the last free dimension of w is cut into panels.
+struct PackWeights : OpRewritePattern<ContractOp> {
+  PackWeights(MLIRContext *context, int64_t widest, int64_t lanes,
+              Pass::Statistic &packed)
+      : OpRewritePattern(context), widest(widest), lanes(lanes),
+        packed(packed) {}
+
+  LogicalResult matchAndRewrite(ContractOp op,
+                                PatternRewriter &rewriter) const override {
+    SmallVector<int64_t> free = op.rhsFree();
+    if (op->hasAttr("nncc.packed") || free.empty() ||
+        !WeightOnly()(op.getRhs()))
+      return failure();
+    ExprBuilder c{rewriter, op.getLoc()};
+    c.b.setInsertionPoint(op);
+    Expr w(c, op.getRhs());
+    int64_t batches = op.getRhsBatch().size(), frees = free.size();
+    int64_t sums = op.getRhsContract().size();
+    SmallVector<int64_t> perm(op.getRhsBatch());
+    llvm::append_range(perm, free);
+    llvm::append_range(perm, op.getRhsContract());
+    w = transpose(w, perm);
+    int64_t last = batches + frees - 1, columns = w.dim(last);
+    int64_t width = choosePanel(columns, widest, lanes);
+    int64_t panels = (columns + width - 1) / width;
+    SmallVector<int64_t> low(w.rank(), 0), high(w.rank(), 0);
+    high[last] = panels * width - columns;
+    w = pad(w, low, high, 0);
+    SmallVector<int64_t> split(w.shape());
+    split[last] = panels;
+    split.insert(split.begin() + last + 1, width);
+    w = reshape(w, split);
+    SmallVector<int64_t> toBack = range(0, last + 1);
+    llvm::append_range(toBack, range(last + 2, w.rank()));
+    toBack.push_back(last + 1);
+    w = transpose(w, toBack);
+    Expr y = contract(Expr(c, op.getLhs()), w, op.getLhsBatch(),
+                      range(0, batches), op.getLhsContract(),
+                      range(last + 1, last + 1 + sums));
+    y.value().getDefiningOp()->setAttr("nncc.packed", rewriter.getUnitAttr());
+    SmallVector<int64_t> merged(y.shape().drop_back(2));
+    merged.push_back(panels * width);
+    y = slice(reshape(y, merged), merged.size() - 1, 0, columns);
+    rewriter.replaceOp(op, y.value());
+    ++packed;
+    return success();
+  }
+  int64_t widest, lanes;
+  Pass::Statistic &packed;
+};
+
+struct Layout : impl::NnccLayoutBase<Layout> {
+  using NnccLayoutBase::NnccLayoutBase;
+
+  void runOnOperation() override {
+    MLIRContext *context = &getContext();
+    {
+      RewritePatternSet patterns(context);
+      patterns.add<LowerConvolution>(context, convolutions);
+      if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
+        return signalPassFailure();
+    }
+    {
+      RewritePatternSet patterns(context);
+      populateSinkTransposes(patterns, sunk);
+      if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
+        return signalPassFailure();
+    }
+    RewritePatternSet patterns(context);
+    patterns.add<PackWeights>(context, panel, lanes, packed);
+    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
+      return signalPassFailure();
+  }
+};
+
+} // namespace
+} // namespace nncc

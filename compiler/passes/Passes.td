@@ -1,0 +1,68 @@
+// The passes on the nncc dialect. One entry, one .cpp, one lit file each.
+#ifndef NNCC_PASSES
+#define NNCC_PASSES
+include "mlir/Pass/PassBase.td"
+
+def NnccSimplify : Pass<"nncc-simplify", "::mlir::ModuleOp"> {
+  let summary = "canonical forms, constant folding, batch norm into weights";
+  let description = [{
+    Folds constants through `evaluate`, removes common subexpressions and dead
+    code, and moves a factor that depends on weights alone from the result of a
+    convolution or contraction into its weights:
+    `conv(x, w) * s` becomes `conv(x, w * s)`.
+  }];
+  let statistics = [
+    Statistic<"folded", "folded", "ops replaced by constants">,
+    Statistic<"scaled", "scaled", "factors moved into weights">];
+}
+
+def NnccLayout : Pass<"nncc-layout", "::mlir::ModuleOp"> {
+  let summary = "channels-last convolutions as contractions over patches";
+  let description = [{
+    Every convolution becomes `contract(patches(pad(x)), w)` with channels
+    innermost and weights in panels of the target's width; contractions with
+    constant weights get the same panels. The transposes this needs are sunk
+    through elementwise ops, reductions, concatenation and pooling, and cancel.
+  }];
+  let options = [
+    Option<"panel", "panel", "int64_t", "64", "widest panel in elements">,
+    Option<"lanes", "lanes", "int64_t", "16", "elements of one vector">];
+  let statistics = [
+    Statistic<"convolutions", "convolutions", "convolutions lowered">,
+    Statistic<"packed", "packed", "contractions with packed weights">,
+    Statistic<"sunk", "sunk", "transposes moved towards the outputs">];
+}
+
+def NnccPrepare : Pass<"nncc-prepare", "::mlir::ModuleOp"> {
+  let summary = "moves what depends on weights alone into @prepare";
+  let description = [{
+    Each maximal expression over weights and constants becomes a result of the
+    function `@prepare`, shared by all entries, and a prepared weight in its
+    place.
+  }];
+  let statistics = [Statistic<"prepared", "prepared", "tensors prepared">];
+}
+
+def NnccFormKernels : Pass<"nncc-form-kernels", "::mlir::ModuleOp"> {
+  let summary = "groups ops into kernels and outlines each different one once";
+  let description = [{
+    A kernel has one root (contraction, attention, scan, or none: a loop nest
+    that may reduce) and the element work fused before and after it. Every edge
+    between kernels gets a reason, kept in `nncc.reasons` of the call.
+    Structurally equal kernels become one function.
+  }];
+  let statistics = [
+    Statistic<"kernels", "kernels", "different kernels">,
+    Statistic<"calls", "calls", "kernel calls">];
+}
+
+def NnccPlanMemory : Pass<"nncc-plan-memory", "::mlir::ModuleOp"> {
+  let summary = "gives every intermediate tensor a fixed place in the arena";
+  let description = [{
+    Lifetimes are intervals of call numbers; each tensor takes the lowest
+    64-byte aligned offset that is free for its whole lifetime, largest first.
+    The arena's size becomes `nncc.arena` of the function.
+  }];
+}
+
+#endif // NNCC_PASSES

@@ -1,0 +1,158 @@
+//===- Simplify.cpp - canonical forms, folding, scales into weights -------===//
+//
+// Greedy rewriting to a fixed point. A factor per output channel (batch norm
+// in eval mode) moves into the weights of the convolution or contraction
+// before it, where `prepare` computes it once.
+//
+//===----------------------------------------------------------------------===//
+#include "dialect/Expr.h"
+#include "passes/Passes.h"
+#include "passes/Utils.h"
+#include "mlir/IR/Dominance.h"
+#include "mlir/Transforms/CSE.h"
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+
+using namespace mlir;
+
+namespace nncc {
+#define GEN_PASS_DEF_NNCCSIMPLIFY
+#include "passes/Passes.h.inc"
+
+namespace {
+
+/// The largest result that constant folding makes, in elements.
+constexpr int64_t maxFolded = 1 << 16;
+
+/// Any op whose operands are constants becomes a constant, by its reference
+/// meaning.
+struct FoldConstants : RewritePattern {
+  FoldConstants(MLIRContext *context, Pass::Statistic &folded)
+      : RewritePattern(MatchAnyOpTypeTag(), 1, context), folded(folded) {}
+
+  LogicalResult matchAndRewrite(Operation *op,
+                                PatternRewriter &rewriter) const override {
+    auto evaluable = dyn_cast<Evaluable>(op);
+    if (!evaluable || op->getNumOperands() == 0 || op->getNumResults() != 1 ||
+        isa<CallOp>(op) ||
+        tensorType(op->getResult(0)).getNumElements() > maxFolded)
+      return failure();
+    std::vector<RefTensor> inputs;
+    for (Value operand : op->getOperands()) {
+      auto constant = operand.getDefiningOp<ConstantOp>();
+      // Broadcast splats stay: they cost nothing and keep the IR small.
+      if (!constant || isa<BroadcastOp>(op))
+        return failure();
+      inputs.emplace_back(cast<DenseElementsAttr>(constant.getValue()));
+    }
+    std::vector<RefTensor> results(1,
+                                   RefTensor(tensorType(op->getResult(0))));
+    evaluable.evaluate(inputs, results);
+    rewriter.replaceOpWithNewOp<ConstantOp>(op, results[0].toAttr());
+    ++folded;
+    return success();
+  }
+  Pass::Statistic &folded;
+};
+
+/// A vector over channels, broadcast along one dimension.
+BroadcastOp channelVector(Value value, int64_t dim) {
+  auto broadcast = value.getDefiningOp<BroadcastOp>();
+  if (broadcast && broadcast.getDims() == ArrayRef<int64_t>{dim} &&
+      WeightOnly()(broadcast.getOperand()))
+    return broadcast;
+  return {};
+}
+
+/// The dimension of a product's result that its kernel's dimension 0 gives.
+int64_t channelDim(Operation *product) {
+  if (isa<ConvolutionOp>(product))
+    return 1;
+  auto contract = dyn_cast<ContractOp>(product);
+  if (!contract || contract.rhsFree() != ArrayRef<int64_t>{0})
+    return -1;
+  return tensorType(contract.getResult()).getRank() - 1;
+}
+
+/// product(x, w) * s -> product(x, w * s), and
+/// (product(x, w) + b) * s -> product(x, w * s) + b * s.
+struct ScaleWeights : OpRewritePattern<MulOp> {
+  ScaleWeights(MLIRContext *context, Pass::Statistic &scaled)
+      : OpRewritePattern(context), scaled(scaled) {}
+
+  LogicalResult matchAndRewrite(MulOp op,
+                                PatternRewriter &rewriter) const override {
+    for (auto [value, factor] : {std::make_pair(op.getLhs(), op.getRhs()),
+                                 std::make_pair(op.getRhs(), op.getLhs())}) {
+      if (!value.hasOneUse())
+        continue;
+      Operation *product = value.getDefiningOp();
+      auto add = value.getDefiningOp<AddOp>();
+      if (add)
+        product = add.getLhs().getDefiningOp();
+      int64_t dim = product ? channelDim(product) : -1;
+      if (dim < 0 || !product->hasOneUse() ||
+          !WeightOnly()(product->getOperand(1)))
+        continue;
+      BroadcastOp scale = channelVector(factor, dim);
+      BroadcastOp bias = add ? channelVector(add.getRhs(), dim) : BroadcastOp();
+      if (!scale || (add && !bias))
+        continue;
+      ExprBuilder c{rewriter, op.getLoc()};
+      c.b.setInsertionPoint(op);
+      Expr s(c, scale.getOperand()), w(c, product->getOperand(1));
+      Expr scaledKernel = w * alongDim(s, w.shape(), 0);
+      Operation *clone = c.b.clone(*product);
+      clone->setOperand(1, scaledKernel.value());
+      Expr result(c, clone->getResult(0));
+      if (add)
+        result = result + alongDim(Expr(c, bias.getOperand()) * s,
+                                   result.shape(), dim);
+      rewriter.replaceOp(op, result.value());
+      ++scaled;
+      return success();
+    }
+    return failure();
+  }
+  Pass::Statistic &scaled;
+};
+
+/// (x + a) + b -> x + (a + b) for channel vectors a and b.
+struct MergeBiases : OpRewritePattern<AddOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(AddOp op,
+                                PatternRewriter &rewriter) const override {
+    auto inner = op.getLhs().getDefiningOp<AddOp>();
+    auto second = op.getRhs().getDefiningOp<BroadcastOp>();
+    if (!inner || !inner->hasOneUse() || !second ||
+        second.getDims().size() != 1)
+      return failure();
+    int64_t dim = second.getDims()[0];
+    BroadcastOp first = channelVector(inner.getRhs(), dim);
+    if (!first || !channelVector(second, dim))
+      return failure();
+    ExprBuilder c{rewriter, op.getLoc()};
+    c.b.setInsertionPoint(op);
+    Expr sum = Expr(c, first.getOperand()) + Expr(c, second.getOperand());
+    Expr x(c, inner.getLhs());
+    rewriter.replaceOp(op, (x + alongDim(sum, x.shape(), dim)).value());
+    return success();
+  }
+};
+
+struct Simplify : impl::NnccSimplifyBase<Simplify> {
+  void runOnOperation() override {
+    RewritePatternSet patterns(&getContext());
+    patterns.add<FoldConstants>(&getContext(), folded);
+    patterns.add<ScaleWeights>(&getContext(), scaled);
+    patterns.add<MergeBiases>(&getContext());
+    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
+      return signalPassFailure();
+    DominanceInfo dominance(getOperation());
+    IRRewriter rewriter(&getContext());
+    eliminateCommonSubExpressions(rewriter, dominance, getOperation());
+  }
+};
+
+} // namespace
+} // namespace nncc

@@ -1,0 +1,262 @@
+//===- SinkTransposes.cpp - transposes move towards the outputs -----------===//
+//
+// One pattern per kind of op. Transposes of weights stay where they are:
+// @prepare takes them.
+//
+//===----------------------------------------------------------------------===//
+#include "passes/SinkTransposes.h"
+#include "dialect/Expr.h"
+#include "passes/Utils.h"
+
+using namespace mlir;
+
+namespace nncc {
+
+namespace {
+
+SmallVector<int64_t> inverse(ArrayRef<int64_t> perm) {
+  SmallVector<int64_t> result(perm.size());
+  for (auto [i, d] : llvm::enumerate(perm))
+    result[d] = i;
+  return result;
+}
+
+/// The transpose that makes `value`, if it moves activations.
+TransposeOp sinkable(Value value) {
+  auto op = value.getDefiningOp<TransposeOp>();
+  if (!op || WeightOnly()(op.getOperand()))
+    return {};
+  return op;
+}
+
+/// Attribute entries of transposed dimensions, in the operand's order.
+SmallVector<int64_t> permuted(ArrayRef<int64_t> entries,
+                              ArrayRef<int64_t> perm) {
+  SmallVector<int64_t> result(entries.size());
+  for (auto [i, d] : llvm::enumerate(perm))
+    result[d] = entries[i];
+  return result;
+}
+
+/// x such that value = transpose(x, perm), cheaply if value is such a
+/// transpose, a splat or a broadcast.
+Expr untransposed(ExprBuilder &c, Value value, ArrayRef<int64_t> perm) {
+  if (auto op = value.getDefiningOp<TransposeOp>())
+    if (op.getPerm() == perm)
+      return Expr(c, op.getOperand());
+  if (auto op = value.getDefiningOp<BroadcastOp>()) {
+    // Result dimension d of the broadcast is dimension perm[d] of x.
+    SmallVector<int64_t> dims;
+    for (int64_t d : op.getDims())
+      dims.push_back(perm[d]);
+    SmallVector<int64_t> shape = permuted(shapeOf(value), perm);
+    SmallVector<int64_t> order =
+        llvm::to_vector(llvm::seq<int64_t>(0, dims.size()));
+    llvm::sort(order, [&](int64_t x, int64_t y) { return dims[x] < dims[y]; });
+    llvm::sort(dims);
+    Expr operand = transpose(Expr(c, op.getOperand()), order);
+    return Expr(c, BroadcastOp::create(
+                       c.b, c.loc,
+                       RankedTensorType::get(shape, operand.element()),
+                       operand.value(), c.b.getDenseI64ArrayAttr(dims)));
+  }
+  return transpose(Expr(c, value), inverse(perm));
+}
+
+struct SinkBase : RewritePattern {
+  SinkBase(StringRef name, MLIRContext *context, Pass::Statistic &sunk)
+      : RewritePattern(name, 1, context), sunk(sunk) {}
+  SinkBase(MLIRContext *context, Pass::Statistic &sunk)
+      : RewritePattern(MatchAnyOpTypeTag(), 1, context), sunk(sunk) {}
+
+  void finish(Operation *op, Expr result, PatternRewriter &rewriter) const {
+    rewriter.replaceOp(op, result.value());
+    ++sunk;
+  }
+  Pass::Statistic &sunk;
+};
+
+struct SinkElementwise : SinkBase {
+  using SinkBase::SinkBase;
+  LogicalResult matchAndRewrite(Operation *op,
+                                PatternRewriter &rewriter) const override {
+    if (!op->hasTrait<OpTrait::Elementwise>())
+      return failure();
+    TransposeOp first;
+    for (Value operand : op->getOperands())
+      if (!first)
+        first = sinkable(operand);
+    if (!first)
+      return failure();
+    ExprBuilder c{rewriter, op->getLoc()};
+    c.b.setInsertionPoint(op);
+    auto perm = llvm::to_vector(first.getPerm());
+    SmallVector<Value> operands;
+    for (Value operand : op->getOperands())
+      operands.push_back(untransposed(c, operand, perm).value());
+    auto type = tensorType(op->getResult(0));
+    auto shape = permuted(type.getShape(), perm);
+    Operation *clone = c.b.clone(*op);
+    clone->setOperands(operands);
+    clone->getResult(0).setType(
+        RankedTensorType::get(shape, type.getElementType()));
+    finish(op, transpose(Expr(c, clone->getResult(0)), perm), rewriter);
+    return success();
+  }
+};
+
+struct SinkReduce : SinkBase {
+  SinkReduce(MLIRContext *context, Pass::Statistic &sunk)
+      : SinkBase(ReduceOp::getOperationName(), context, sunk) {}
+  LogicalResult matchAndRewrite(Operation *op,
+                                PatternRewriter &rewriter) const override {
+    auto reduction = cast<ReduceOp>(op);
+    TransposeOp moved = sinkable(reduction.getOperand());
+    if (!moved)
+      return failure();
+    ExprBuilder c{rewriter, op->getLoc()};
+    c.b.setInsertionPoint(op);
+    ArrayRef<int64_t> perm = moved.getPerm();
+    SmallVector<int64_t> dims, kept;
+    for (int64_t d : reduction.getDims())
+      dims.push_back(perm[d]);
+    llvm::sort(dims);
+    for (int64_t d : otherDims(reduction.getDims(), perm.size()))
+      kept.push_back(perm[d]);
+    // Kept dimensions keep the order of perm among themselves.
+    SmallVector<int64_t> sorted(kept), order;
+    llvm::sort(sorted);
+    for (int64_t d : kept)
+      order.push_back(llvm::find(sorted, d) - sorted.begin());
+    Expr y = reduce(reduction.getCombiner(), Expr(c, moved.getOperand()), dims);
+    finish(op, transpose(y, order), rewriter);
+    return success();
+  }
+};
+
+struct SinkPad : SinkBase {
+  SinkPad(MLIRContext *context, Pass::Statistic &sunk)
+      : SinkBase(PadOp::getOperationName(), context, sunk) {}
+  LogicalResult matchAndRewrite(Operation *op,
+                                PatternRewriter &rewriter) const override {
+    auto padding = cast<PadOp>(op);
+    TransposeOp moved = sinkable(padding.getOperand());
+    if (!moved)
+      return failure();
+    ExprBuilder c{rewriter, op->getLoc()};
+    c.b.setInsertionPoint(op);
+    auto perm = llvm::to_vector(moved.getPerm());
+    Expr y = pad(Expr(c, moved.getOperand()), permuted(padding.getLow(), perm),
+                 permuted(padding.getHigh(), perm),
+                 padding.getValue().convertToDouble(),
+                 permuted(padding.getInterior(), perm));
+    finish(op, transpose(y, perm), rewriter);
+    return success();
+  }
+};
+
+struct SinkSlice : SinkBase {
+  SinkSlice(MLIRContext *context, Pass::Statistic &sunk)
+      : SinkBase(SliceOp::getOperationName(), context, sunk) {}
+  LogicalResult matchAndRewrite(Operation *op,
+                                PatternRewriter &rewriter) const override {
+    auto part = cast<SliceOp>(op);
+    TransposeOp moved = sinkable(part.getOperand());
+    if (!moved)
+      return failure();
+    ExprBuilder c{rewriter, op->getLoc()};
+    c.b.setInsertionPoint(op);
+    auto perm = llvm::to_vector(moved.getPerm());
+    auto attr = [&](ArrayRef<int64_t> entries) {
+      return c.b.getDenseI64ArrayAttr(permuted(entries, perm));
+    };
+    Value y = SliceOp::create(c.b, c.loc, moved.getOperand(),
+                              attr(part.getStarts()), attr(part.getSizes()),
+                              attr(part.getSteps()));
+    finish(op, transpose(Expr(c, y), perm), rewriter);
+    return success();
+  }
+};
+
+struct SinkConcat : SinkBase {
+  SinkConcat(MLIRContext *context, Pass::Statistic &sunk)
+      : SinkBase(ConcatOp::getOperationName(), context, sunk) {}
+  LogicalResult matchAndRewrite(Operation *op,
+                                PatternRewriter &rewriter) const override {
+    auto joined = cast<ConcatOp>(op);
+    TransposeOp first = sinkable(joined.getOperands().front());
+    if (!first)
+      return failure();
+    ExprBuilder c{rewriter, op->getLoc()};
+    c.b.setInsertionPoint(op);
+    auto perm = llvm::to_vector(first.getPerm());
+    SmallVector<Expr> parts;
+    for (Value operand : joined.getOperands())
+      parts.push_back(untransposed(c, operand, perm));
+    Expr y = concat(parts, perm[joined.getDim()]);
+    finish(op, transpose(y, perm), rewriter);
+    return success();
+  }
+};
+
+/// Windows over dimensions that stand together in both orders, in order.
+struct SinkPatches : SinkBase {
+  SinkPatches(MLIRContext *context, Pass::Statistic &sunk)
+      : SinkBase(PatchesOp::getOperationName(), context, sunk) {}
+  LogicalResult matchAndRewrite(Operation *op,
+                                PatternRewriter &rewriter) const override {
+    auto windows = cast<PatchesOp>(op);
+    TransposeOp moved = sinkable(windows.getOperand());
+    if (!moved)
+      return failure();
+    ArrayRef<int64_t> perm = moved.getPerm();
+    SmallVector<int64_t> dims;
+    for (int64_t d : windows.getDims())
+      dims.push_back(perm[d]);
+    if (!llvm::is_sorted(dims))
+      return failure();
+    ExprBuilder c{rewriter, op->getLoc()};
+    c.b.setInsertionPoint(op);
+    Expr y = patches(Expr(c, moved.getOperand()), dims, windows.getSizes(),
+                     windows.getStrides(), windows.getDilations());
+    // Result dimension of operand dimension d, before and after.
+    int64_t count = dims.size();
+    auto place = [&](int64_t d, int64_t last) {
+      return d <= last ? d : d + count;
+    };
+    SmallVector<int64_t> order(perm.size() + count);
+    for (auto [i, d] : llvm::enumerate(perm))
+      order[place(i, windows.getDims().back())] = place(d, dims.back());
+    for (int64_t i = 0; i < count; ++i)
+      order[windows.getDims().back() + 1 + i] = dims.back() + 1 + i;
+    finish(op, transpose(y, order), rewriter);
+    return success();
+  }
+};
+
+/// A transpose that moves only dimensions of size 1 is a reshape.
+struct TransposeToReshape : OpRewritePattern<TransposeOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(TransposeOp op,
+                                PatternRewriter &rewriter) const override {
+    SmallVector<int64_t> moving;
+    for (int64_t d : op.getPerm())
+      if (shapeOf(op.getOperand())[d] != 1)
+        moving.push_back(d);
+    if (!llvm::is_sorted(moving))
+      return failure();
+    rewriter.replaceOpWithNewOp<ReshapeOp>(op, op.getType(), op.getOperand());
+    return success();
+  }
+};
+
+} // namespace
+
+void populateSinkTransposes(RewritePatternSet &patterns,
+                            Pass::Statistic &sunk) {
+  patterns.add<SinkElementwise, SinkReduce, SinkPad, SinkSlice, SinkConcat,
+               SinkPatches>(patterns.getContext(), sunk);
+  patterns.add<TransposeToReshape>(patterns.getContext());
+}
+
+} // namespace nncc

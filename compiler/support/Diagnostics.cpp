@@ -1,0 +1,95 @@
+//===- Diagnostics.cpp - errors that point at the model file --------------===//
+#include "support/Diagnostics.h"
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/Twine.h"
+
+namespace nncc {
+
+void Diagnostics::error(Span span, const llvm::Twine &message) {
+  entries.push_back({Severity::error, span, message.str(), {}});
+  ++errors;
+}
+
+void Diagnostics::warning(Span span, const llvm::Twine &message) {
+  entries.push_back({Severity::warning, span, message.str(), {}});
+}
+
+void Diagnostics::note(Span span, const llvm::Twine &message) {
+  assert(!entries.empty() && "a note belongs to an error");
+  entries.back().notes.push_back({Severity::note, span, message.str(), {}});
+}
+
+LineColumn Diagnostics::lineColumn(size_t offset) const {
+  llvm::StringRef before = text.take_front(offset);
+  size_t newline = before.rfind('\n');
+  unsigned line = 1 + static_cast<unsigned>(before.count('\n'));
+  size_t start = newline == llvm::StringRef::npos ? 0 : newline + 1;
+  return {line, static_cast<unsigned>(before.size() - start + 1)};
+}
+
+void Diagnostics::printOne(llvm::raw_ostream &os, const Entry &entry) const {
+  static const char *names[] = {"error", "warning", "note"};
+  LineColumn at = lineColumn(entry.span.begin);
+  os << file << ':' << at.line << ':' << at.column << ": "
+     << names[unsigned(entry.severity)] << ": " << entry.text << '\n';
+
+  // Long lines are cut around the caret.
+  size_t lineStart = entry.span.begin - (at.column - 1);
+  llvm::StringRef line = text.substr(lineStart);
+  line = line.take_until([](char c) { return c == '\n'; });
+  size_t column = at.column - 1, shift = column > 60 ? column - 60 : 0;
+  llvm::StringRef shown = line.substr(shift, 120);
+  std::string printable = shown.str();
+  for (char &c : printable)
+    if (static_cast<unsigned char>(c) < 32)
+      c = ' ';
+  os << "  " << printable << "\n  ";
+  os.indent(column - shift) << '^';
+  size_t length = entry.span.end - entry.span.begin;
+  size_t room = shown.size() - std::min(shown.size(), column - shift);
+  for (size_t i = 1; i < std::min(length, room); ++i)
+    os << '~';
+  os << '\n';
+}
+
+void Diagnostics::print(llvm::raw_ostream &os) const {
+  std::vector<const Entry *> sorted;
+  for (const Entry &entry : entries)
+    sorted.push_back(&entry);
+  llvm::stable_sort(sorted, [](const Entry *x, const Entry *y) {
+    return x->span.begin < y->span.begin;
+  });
+  for (const Entry *entry : sorted) {
+    printOne(os, *entry);
+    for (const Entry &note : entry->notes)
+      printOne(os, note);
+  }
+  if (errors)
+    os << errors << (errors == 1 ? " error\n" : " errors\n");
+}
+
+std::string didYouMean(llvm::StringRef word,
+                       llvm::ArrayRef<llvm::StringRef> known) {
+  unsigned limit = 1 + static_cast<unsigned>(word.size()) / 4, best = limit + 1;
+  llvm::StringRef nearest;
+  for (llvm::StringRef candidate : known) {
+    unsigned distance =
+        word.edit_distance_insensitive(candidate, true, limit);
+    if (distance < best) {
+      best = distance;
+      nearest = candidate;
+    }
+  }
+  if (nearest.empty())
+    return "";
+  return (", did you mean \"" + nearest + "\"?").str();
+}
+
+std::string shapeText(llvm::ArrayRef<int64_t> shape) {
+  std::string text = "[";
+  for (size_t i = 0; i < shape.size(); ++i)
+    text += (i ? ", " : "") + std::to_string(shape[i]);
+  return text + "]";
+}
+
+} // namespace nncc

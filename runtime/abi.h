@@ -1,0 +1,112 @@
+/* abi.h - what generated objects and the runtime agree on.
+ *
+ * A compiled model is data: an entry is a list of kernel calls on planned
+ * buffers. Plain C structs, no functions; `nncc_abi_version` changes with any
+ * change here. Sizes are asserted in runtime/model.c and codegen/Abi.cpp.
+ */
+#ifndef NNCC_RUNTIME_ABI_H
+#define NNCC_RUNTIME_ABI_H
+
+#include <stdint.h>
+
+#define NNCC_ABI_VERSION 1
+
+/* CPU features that code may require. */
+#define NNCC_CPU_AVX (1u << 0)
+#define NNCC_CPU_AVX2 (1u << 1)
+#define NNCC_CPU_FMA (1u << 2)
+#define NNCC_CPU_F16C (1u << 3)
+#define NNCC_CPU_BMI2 (1u << 4)
+#define NNCC_CPU_AVX512F (1u << 5)
+#define NNCC_CPU_AVX512VL (1u << 6)
+#define NNCC_CPU_AVX512BW (1u << 7)
+#define NNCC_CPU_AVX512DQ (1u << 8)
+
+typedef enum nncc_dtype {
+  NNCC_F32,
+  NNCC_F64,
+  NNCC_F16,
+  NNCC_BF16,
+  NNCC_I64,
+  NNCC_I32,
+  NNCC_I16,
+  NNCC_I8,
+  NNCC_U8,
+  NNCC_BOOL
+} nncc_dtype;
+
+/* A compiled kernel: tiles [begin, end) of its fixed number of tiles. Any
+ * order and any split gives the same bits. */
+typedef void (*nncc_kernel)(void *const *buffers, int64_t begin, int64_t end);
+
+/* Where a buffer of a kernel call lies. */
+typedef enum nncc_space {
+  NNCC_ARENA,    /* value: byte offset in the context's arena */
+  NNCC_INPUT,    /* value: number of the entry's input */
+  NNCC_OUTPUT,   /* value: number of the entry's output */
+  NNCC_WEIGHT,   /* value: number of the model's tensor */
+  NNCC_PREPARED  /* value: byte offset in the prepared weights */
+} nncc_space;
+
+typedef struct nncc_buffer {
+  uint64_t space; /* nncc_space */
+  uint64_t value;
+} nncc_buffer;
+
+typedef struct nncc_step {
+  nncc_kernel kernel;
+  int64_t tiles;
+  const nncc_buffer *buffers;
+  uint64_t buffer_count;
+  const char *name;   /* the kernel's */
+  const char *origin; /* module paths, for profiles */
+} nncc_step;
+
+typedef struct nncc_tensor {
+  const char *name;
+  uint64_t dtype; /* nncc_dtype */
+  uint64_t rank;
+  const int64_t *dims;
+  uint64_t bytes;
+} nncc_tensor;
+
+/* Indices that a gather reads from an entry's input lie in [0, limit). */
+typedef struct nncc_limit {
+  uint64_t input;
+  int64_t limit;
+} nncc_limit;
+
+/* One compiled body of an entry, for one combination of symbolic sizes. */
+typedef struct nncc_body {
+  const nncc_tensor *inputs, *outputs;
+  const nncc_step *steps;
+  uint64_t step_count;
+  uint64_t arena_bytes;
+  const nncc_limit *limits;
+  uint64_t limit_count;
+} nncc_body;
+
+typedef struct nncc_entry {
+  const char *name;
+  uint64_t input_count, output_count;
+  const nncc_body *bodies;
+  uint64_t body_count;
+} nncc_entry;
+
+typedef struct nncc_model {
+  uint32_t abi_version;
+  uint32_t reserved;
+  const char *compiler; /* "nncc 0.1.0" */
+  const char *name;
+  const char *cpu; /* compiled for */
+  uint64_t cpu_features;
+  const nncc_entry *entries; /* those that users call */
+  uint64_t entry_count;
+  const nncc_tensor *weights; /* parameters and buffers, by state_dict path */
+  uint64_t weight_count;
+  const nncc_body *prepare; /* weights -> prepared blob; null: nothing to do */
+  uint64_t prepared_bytes;
+  uint8_t weights_hash[16]; /* of names, shapes and dtypes */
+} nncc_model;
+
+#endif /* NNCC_RUNTIME_ABI_H */

@@ -1,0 +1,355 @@
+/* context.c - contexts and running entries. */
+#include "internal.h"
+#include <stdlib.h>
+#include <string.h>
+
+_Static_assert(sizeof(nncc_buffer) == 16, "abi");
+_Static_assert(sizeof(nncc_step) == 48, "abi");
+_Static_assert(sizeof(nncc_tensor) == 40, "abi");
+_Static_assert(sizeof(nncc_body) == 56, "abi");
+_Static_assert(sizeof(nncc_entry) == 40, "abi");
+_Static_assert(sizeof(nncc_model) == 104, "abi");
+
+enum { max_buffers = 64 };
+
+struct nncc_context {
+  const nncc_model *model;
+  const nncc_weights *weights;
+  nncc_pool *pool;
+  nncc_options options;
+  char *arena;
+};
+
+void *nncc_allocate(size_t bytes) {
+  size_t rounded = (bytes + 63) / 64 * 64 + 64;
+  if (rounded < bytes)
+    return NULL;
+  void *memory = aligned_alloc(64, rounded);
+  if (memory)
+    memset(memory, 0, rounded);
+  return memory;
+}
+
+/* --- Steps ---------------------------------------------------------------- */
+
+typedef struct call {
+  nncc_kernel kernel;
+  void *const *buffers;
+} call;
+
+static void run_tiles(void *argument, int64_t begin, int64_t end) {
+  const call *c = argument;
+  c->kernel(c->buffers, begin, end);
+}
+
+static void *address(const nncc_buffer *buffer, const nncc_memory *memory) {
+  switch ((nncc_space)buffer->space) {
+  case NNCC_ARENA:
+    return memory->arena + buffer->value;
+  case NNCC_INPUT:
+    return (void *)(uintptr_t)memory->inputs[buffer->value];
+  case NNCC_OUTPUT:
+    return memory->outputs[buffer->value];
+  case NNCC_WEIGHT:
+    return memory->weights[buffer->value];
+  case NNCC_PREPARED:
+    return memory->prepared + buffer->value;
+  }
+  return NULL;
+}
+
+void nncc_run_steps(const nncc_body *body, const nncc_memory *memory,
+                    void (*parallel_for)(void *, int64_t, nncc_range_body,
+                                         void *),
+                    void *host) {
+  for (uint64_t i = 0; i < body->step_count; ++i) {
+    const nncc_step *step = &body->steps[i];
+    void *buffers[max_buffers];
+    for (uint64_t k = 0; k < step->buffer_count; ++k)
+      buffers[k] = address(&step->buffers[k], memory);
+    if (step->tiles > 1 && parallel_for) {
+      call c = {step->kernel, buffers};
+      parallel_for(host, step->tiles, run_tiles, &c);
+    } else {
+      step->kernel(buffers, 0, step->tiles);
+    }
+  }
+}
+
+/* --- Contexts ------------------------------------------------------------- */
+
+static void run_in_pool(void *host, int64_t count, nncc_range_body body,
+                        void *argument) {
+  nncc_pool_run(host, count, body, argument);
+}
+
+/* Why this machine cannot run the object; empty if it can. */
+static nncc_status check_model(const nncc_model *model) {
+  if (!model)
+    return nncc_fail(NNCC_ERROR_ARGUMENT, "the model is null");
+  if (model->abi_version != NNCC_ABI_VERSION)
+    return nncc_fail(NNCC_ERROR_ABI,
+                     "the object has ABI version %u, this runtime %d: compile "
+                     "the model again",
+                     model->abi_version, NNCC_ABI_VERSION);
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  const struct {
+    uint64_t bit;
+    int present;
+    const char *name;
+  } features[] = {
+      {NNCC_CPU_AVX, __builtin_cpu_supports("avx"), "AVX"},
+      {NNCC_CPU_AVX2, __builtin_cpu_supports("avx2"), "AVX2"},
+      {NNCC_CPU_FMA, __builtin_cpu_supports("fma"), "FMA"},
+      {NNCC_CPU_BMI2, __builtin_cpu_supports("bmi2"), "BMI2"},
+      {NNCC_CPU_AVX512F, __builtin_cpu_supports("avx512f"), "AVX-512F"},
+      {NNCC_CPU_AVX512VL, __builtin_cpu_supports("avx512vl"), "AVX-512VL"},
+      {NNCC_CPU_AVX512BW, __builtin_cpu_supports("avx512bw"), "AVX-512BW"},
+      {NNCC_CPU_AVX512DQ, __builtin_cpu_supports("avx512dq"), "AVX-512DQ"},
+  };
+  for (size_t i = 0; i < sizeof features / sizeof features[0]; ++i)
+    if ((model->cpu_features & features[i].bit) && !features[i].present)
+      return nncc_fail(NNCC_ERROR_CPU,
+                       "%s was compiled for %s, but this CPU lacks %s: compile "
+                       "with -mcpu=native here or -mcpu=x86-64",
+                       model->name, model->cpu, features[i].name);
+#endif
+  return NNCC_OK;
+}
+
+nncc_status nncc_context_create(const nncc_model *model,
+                                const nncc_weights *weights,
+                                const nncc_options *options,
+                                nncc_context **result) {
+  nncc_status status = check_model(model);
+  if (status)
+    return status;
+  if (!result)
+    return nncc_fail(NNCC_ERROR_ARGUMENT, "the place for the context is null");
+  if (model->weight_count && !weights)
+    return nncc_fail(NNCC_ERROR_WEIGHTS, "%s has %llu tensors of state, but no "
+                     "weights were given", model->name,
+                     (unsigned long long)model->weight_count);
+  if (weights && (weights->model != model || !weights->ready))
+    return nncc_fail(NNCC_ERROR_WEIGHTS,
+                     weights->ready ? "the weights belong to another model"
+                                    : "the weights are not prepared");
+  nncc_context *context = calloc(1, sizeof *context);
+  if (!context)
+    return nncc_fail(NNCC_ERROR_MEMORY, "no memory for a context");
+  context->model = model;
+  context->weights = weights;
+  if (options)
+    context->options = *options;
+  uint64_t bytes = 0;
+  for (uint64_t e = 0; e < model->entry_count; ++e)
+    for (uint64_t b = 0; b < model->entries[e].body_count; ++b)
+      if (model->entries[e].bodies[b].arena_bytes > bytes)
+        bytes = model->entries[e].bodies[b].arena_bytes;
+  context->arena = nncc_allocate(bytes);
+  if (!context->options.parallel_for && context->options.threads > 1) {
+    context->pool = nncc_pool_create(context->options.threads);
+    context->options.parallel_for = run_in_pool;
+    context->options.host = context->pool;
+  }
+  if (!context->arena || (context->options.threads > 1 && !options->parallel_for &&
+                          !context->pool)) {
+    nncc_context_free(context);
+    return nncc_fail(NNCC_ERROR_MEMORY,
+                     "no memory for an arena of %llu bytes and %u threads",
+                     (unsigned long long)bytes, options ? options->threads : 1);
+  }
+  *result = context;
+  return NNCC_OK;
+}
+
+void nncc_context_free(nncc_context *context) {
+  if (!context)
+    return;
+  nncc_pool_free(context->pool);
+  free(context->arena);
+  free(context);
+}
+
+/* --- Running -------------------------------------------------------------- */
+
+static const nncc_entry *find_entry(const nncc_model *model,
+                                    const char *name) {
+  for (uint64_t i = 0; i < model->entry_count; ++i)
+    if (!strcmp(model->entries[i].name, name))
+      return &model->entries[i];
+  nncc_fail(NNCC_ERROR_ARGUMENT, "%s has no entry \"%s\"", model->name, name);
+  return NULL;
+}
+
+static int64_t integer_at(const void *data, uint64_t dtype, uint64_t i) {
+  switch ((nncc_dtype)dtype) {
+  case NNCC_I64:
+    return ((const int64_t *)data)[i];
+  case NNCC_I32:
+    return ((const int32_t *)data)[i];
+  case NNCC_I16:
+    return ((const int16_t *)data)[i];
+  case NNCC_I8:
+    return ((const int8_t *)data)[i];
+  default:
+    return ((const uint8_t *)data)[i];
+  }
+}
+
+/* Kernels clamp indices; here the first bad one is named. */
+static nncc_status check_limits(const nncc_body *body,
+                                const void *const *inputs) {
+  for (uint64_t k = 0; k < body->limit_count; ++k) {
+    const nncc_limit *limit = &body->limits[k];
+    const nncc_tensor *tensor = &body->inputs[limit->input];
+    uint64_t count = tensor->bytes / nncc_dtype_bytes(tensor->dtype);
+    for (uint64_t i = 0; i < count; ++i) {
+      int64_t value = integer_at(inputs[limit->input], tensor->dtype, i);
+      if (value < 0 || value >= limit->limit)
+        return nncc_fail(NNCC_ERROR_RANGE,
+                         "input %s: element %llu is %lld, outside [0, %lld)",
+                         tensor->name, (unsigned long long)i, (long long)value,
+                         (long long)limit->limit);
+    }
+  }
+  return NNCC_OK;
+}
+
+static nncc_status run(nncc_context *context, const nncc_body *body,
+                       const void *const *inputs, void *const *outputs) {
+  nncc_status status = check_limits(body, inputs);
+  if (status)
+    return status;
+  nncc_memory memory = {context->arena,
+                        context->weights ? context->weights->prepared : NULL,
+                        inputs, outputs,
+                        context->weights ? context->weights->tensors : NULL};
+  nncc_run_steps(body, &memory, context->options.parallel_for,
+                 context->options.host);
+  return NNCC_OK;
+}
+
+nncc_status nncc_run_body(nncc_context *context, const char *name,
+                          uint32_t body, const void *const *inputs,
+                          void *const *outputs) {
+  if (!context || !name || !inputs || !outputs)
+    return nncc_fail(NNCC_ERROR_ARGUMENT, "an argument of run is null");
+  const nncc_entry *entry = find_entry(context->model, name);
+  if (!entry)
+    return NNCC_ERROR_ARGUMENT;
+  if (body >= entry->body_count)
+    return nncc_fail(NNCC_ERROR_ARGUMENT, "%s has %llu bodies, not number %u",
+                     name, (unsigned long long)entry->body_count, body);
+  return run(context, &entry->bodies[body], inputs, outputs);
+}
+
+static bool same_shape(const nncc_tensor *tensor, const nncc_view *view) {
+  return tensor->rank == view->rank &&
+         !memcmp(tensor->dims, view->dims, view->rank * sizeof(int64_t));
+}
+
+static nncc_status check_views(const nncc_tensor *tensors,
+                               const nncc_view *views, uint64_t count,
+                               const char *what) {
+  char expected[64], got[64];
+  for (uint64_t i = 0; i < count; ++i) {
+    if (!views[i].data && tensors[i].bytes)
+      return nncc_fail(NNCC_ERROR_ARGUMENT, "%s %s has no data", what,
+                       tensors[i].name);
+    if (views[i].dtype != tensors[i].dtype)
+      return nncc_fail(NNCC_ERROR_ARGUMENT, "%s %s must be %s, got %s", what,
+                       tensors[i].name,
+                       nncc_dtype_name((nncc_dtype)tensors[i].dtype),
+                       nncc_dtype_name(views[i].dtype));
+    if (!same_shape(&tensors[i], &views[i]))
+      return nncc_fail(
+          NNCC_ERROR_ARGUMENT, "%s %s must have shape %s, got %s", what,
+          tensors[i].name,
+          nncc_shape_text(expected, sizeof expected, tensors[i].dims,
+                          tensors[i].rank),
+          nncc_shape_text(got, sizeof got, views[i].dims, views[i].rank));
+    if ((uintptr_t)views[i].data % nncc_dtype_bytes(views[i].dtype))
+      return nncc_fail(NNCC_ERROR_ARGUMENT, "%s %s is not aligned to its "
+                       "elements", what, tensors[i].name);
+  }
+  return NNCC_OK;
+}
+
+static bool overlap(const nncc_view *x, uint64_t x_bytes, const nncc_view *y,
+                    uint64_t y_bytes) {
+  const char *a = x->data, *b = y->data;
+  return x_bytes && y_bytes && a < b + y_bytes && b < a + x_bytes;
+}
+
+/* The body whose inputs have these shapes; lists what was compiled if none. */
+static const nncc_body *find_body(const nncc_entry *entry,
+                                  const nncc_view *inputs) {
+  for (uint64_t b = 0; b < entry->body_count; ++b) {
+    bool fits = true;
+    for (uint64_t i = 0; i < entry->input_count; ++i)
+      fits = fits && same_shape(&entry->bodies[b].inputs[i], &inputs[i]);
+    if (fits)
+      return &entry->bodies[b];
+  }
+  if (entry->body_count == 1)
+    return &entry->bodies[0]; /* check_views says what differs */
+  char text[64];
+  nncc_fail(NNCC_ERROR_ARGUMENT, "no compiled size fits these inputs; compiled:");
+  for (uint64_t b = 0; b < entry->body_count; ++b) {
+    for (uint64_t i = 0; i < entry->input_count; ++i) {
+      const nncc_tensor *tensor = &entry->bodies[b].inputs[i];
+      nncc_fail_more("%s %s %s", i ? "," : b ? ";" : "", tensor->name,
+                     nncc_shape_text(text, sizeof text, tensor->dims,
+                                     tensor->rank));
+    }
+  }
+  return NULL;
+}
+
+nncc_status nncc_run(nncc_context *context, const char *name,
+                     const nncc_view *inputs, uint32_t input_count,
+                     const nncc_view *outputs, uint32_t output_count) {
+  if (!context || !name || (input_count && !inputs) ||
+      (output_count && !outputs))
+    return nncc_fail(NNCC_ERROR_ARGUMENT, "an argument of run is null");
+  const nncc_entry *entry = find_entry(context->model, name);
+  if (!entry)
+    return NNCC_ERROR_ARGUMENT;
+  if (input_count != entry->input_count || output_count != entry->output_count)
+    return nncc_fail(NNCC_ERROR_ARGUMENT,
+                     "%s takes %llu inputs and gives %llu outputs, got %u and "
+                     "%u",
+                     name, (unsigned long long)entry->input_count,
+                     (unsigned long long)entry->output_count, input_count,
+                     output_count);
+  if (input_count > max_buffers || output_count > max_buffers)
+    return nncc_fail(NNCC_ERROR_ARGUMENT, "more than %d tensors", max_buffers);
+  const nncc_body *body = find_body(entry, inputs);
+  if (!body)
+    return NNCC_ERROR_ARGUMENT;
+  nncc_status status = check_views(body->inputs, inputs, input_count, "input");
+  if (!status)
+    status = check_views(body->outputs, outputs, output_count, "output");
+  if (status)
+    return status;
+  const void *in[max_buffers];
+  void *out[max_buffers];
+  for (uint32_t i = 0; i < input_count; ++i)
+    in[i] = inputs[i].data;
+  for (uint32_t o = 0; o < output_count; ++o) {
+    out[o] = outputs[o].data;
+    for (uint32_t i = 0; i < input_count; ++i)
+      if (overlap(&outputs[o], body->outputs[o].bytes, &inputs[i],
+                  body->inputs[i].bytes))
+        return nncc_fail(NNCC_ERROR_ARGUMENT, "output %s overlaps input %s",
+                         body->outputs[o].name, body->inputs[i].name);
+    for (uint32_t p = 0; p < o; ++p)
+      if (overlap(&outputs[o], body->outputs[o].bytes, &outputs[p],
+                  body->outputs[p].bytes))
+        return nncc_fail(NNCC_ERROR_ARGUMENT, "output %s overlaps output %s",
+                         body->outputs[o].name, body->outputs[p].name);
+  }
+  return run(context, body, in, out);
+}

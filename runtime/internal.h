@@ -1,0 +1,50 @@
+/* internal.h - what the runtime's sources share. */
+#ifndef NNCC_RUNTIME_INTERNAL_H
+#define NNCC_RUNTIME_INTERNAL_H
+
+#include "nncc.h"
+#include <stdbool.h>
+
+/* Sets this thread's error text and returns `status`. */
+nncc_status nncc_fail(nncc_status status, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* Adds to the text of the last error. */
+void nncc_fail_more(const char *format, ...)
+    __attribute__((format(printf, 1, 2)));
+
+/* "[2, 3]" in a buffer of at least 64 bytes; long shapes are cut. */
+const char *nncc_shape_text(char *buffer, size_t bytes, const int64_t *dims,
+                            uint64_t rank);
+
+typedef struct nncc_pool nncc_pool;
+/* A pool of `threads` including the caller; null without memory. */
+nncc_pool *nncc_pool_create(uint32_t threads);
+void nncc_pool_run(nncc_pool *pool, int64_t count, nncc_range_body body,
+                   void *argument);
+void nncc_pool_free(nncc_pool *pool);
+
+struct nncc_weights {
+  const nncc_model *model;
+  void **tensors;    /* by number in the model; null: not set */
+  void *prepared;
+  bool ready;
+};
+
+/* The steps of a body on given memory. */
+typedef struct nncc_memory {
+  char *arena;
+  char *prepared;
+  const void *const *inputs;
+  void *const *outputs;
+  void *const *weights;
+} nncc_memory;
+
+void nncc_run_steps(const nncc_body *body, const nncc_memory *memory,
+                    void (*parallel_for)(void *, int64_t, nncc_range_body,
+                                         void *),
+                    void *host);
+
+/* Zero-filled, 64-byte aligned. */
+void *nncc_allocate(size_t bytes);
+
+#endif /* NNCC_RUNTIME_INTERNAL_H */

@@ -1,0 +1,137 @@
+/* nncc.h - the runtime of compiled models.
+ *
+ * Load weights, make contexts, run entries. Plain C, no global state but a
+ * text per thread that explains the last error. Nothing is printed, nothing
+ * aborts. Any number of contexts share one weights object; a context is used by
+ * one thread at a time.
+ */
+#ifndef NNCC_RUNTIME_NNCC_H
+#define NNCC_RUNTIME_NNCC_H
+
+#include "abi.h"
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define NNCC_API __attribute__((visibility("default")))
+#else
+#define NNCC_API
+#endif
+
+typedef enum nncc_status {
+  NNCC_OK = 0,
+  NNCC_ERROR_ARGUMENT, /* a call that cannot be meant */
+  NNCC_ERROR_WEIGHTS,  /* weights do not fit the model */
+  NNCC_ERROR_FORMAT,   /* a file is not what it should be */
+  NNCC_ERROR_IO,       /* the system could not read or write */
+  NNCC_ERROR_MEMORY,
+  NNCC_ERROR_CPU, /* the object needs features that this CPU lacks */
+  NNCC_ERROR_ABI, /* the object is from another version of nncc */
+  NNCC_ERROR_RANGE /* an index input points outside its table */
+} nncc_status;
+
+typedef struct nncc_weights nncc_weights;
+typedef struct nncc_context nncc_context;
+
+/* A sentence about the last error in this thread; "" if there was none. */
+NNCC_API const char *nncc_last_error(void);
+
+/* --- Weights --------------------------------------------------------------
+ * Immutable once prepared. Sizes and types are checked against the model; all
+ * tensors that do not fit are listed at once. */
+
+/* Reads a safetensors file and prepares. */
+NNCC_API nncc_status nncc_weights_load(const nncc_model *model,
+                                       const char *path,
+                                       nncc_weights **weights);
+/* The same from memory, which may be freed afterwards. */
+NNCC_API nncc_status nncc_weights_from_memory(const nncc_model *model,
+                                              const void *data, size_t bytes,
+                                              nncc_weights **weights);
+/* Tensor by tensor: create, set each, prepare. */
+NNCC_API nncc_status nncc_weights_create(const nncc_model *model,
+                                         nncc_weights **weights);
+NNCC_API nncc_status nncc_weights_set(nncc_weights *weights, const char *name,
+                                      const void *data, size_t bytes);
+NNCC_API nncc_status nncc_weights_prepare(nncc_weights *weights);
+NNCC_API void nncc_weights_free(nncc_weights *weights);
+
+/* --- Contexts ------------------------------------------------------------- */
+
+/* Runs body(argument, begin, end) over [0, count) in any split and order and
+ * returns when all is done; a host may give its own. */
+typedef void (*nncc_range_body)(void *argument, int64_t begin, int64_t end);
+typedef struct nncc_options {
+  /* Threads of the context's own pool; 0 and 1: none. */
+  uint32_t threads;
+  /* Instead of the pool, if not null. */
+  void (*parallel_for)(void *host, int64_t count, nncc_range_body body,
+                       void *argument);
+  void *host;
+} nncc_options;
+
+/* `weights` may be null for a model without state; `options` may be null. */
+NNCC_API nncc_status nncc_context_create(const nncc_model *model,
+                                         const nncc_weights *weights,
+                                         const nncc_options *options,
+                                         nncc_context **context);
+NNCC_API void nncc_context_free(nncc_context *context);
+
+/* --- Running --------------------------------------------------------------
+ * Does not allocate; with one thread it makes no system call. */
+
+/* A tensor in the caller's memory, row-major. */
+typedef struct nncc_view {
+  void *data;
+  nncc_dtype dtype;
+  uint32_t rank;
+  const int64_t *dims;
+} nncc_view;
+
+/* By description: finds the body for the inputs' sizes and checks everything. */
+NNCC_API nncc_status nncc_run(nncc_context *context, const char *entry,
+                              const nncc_view *inputs, uint32_t input_count,
+                              const nncc_view *outputs, uint32_t output_count);
+
+/* By plain pointers to body number `body` of the entry; only index ranges are
+ * checked. */
+NNCC_API nncc_status nncc_run_body(nncc_context *context, const char *entry,
+                                   uint32_t body, const void *const *inputs,
+                                   void *const *outputs);
+
+/* --- Safetensors files ---------------------------------------------------- */
+
+typedef struct nncc_file nncc_file;
+typedef struct nncc_file_tensor {
+  const char *name;
+  nncc_dtype dtype;
+  uint32_t rank;
+  const int64_t *dims;
+  const void *data;
+  size_t bytes;
+} nncc_file_tensor;
+
+NNCC_API nncc_status nncc_file_read(const char *path, nncc_file **file);
+/* `data` must outlive the file. */
+NNCC_API nncc_status nncc_file_parse(const void *data, size_t bytes,
+                                     const char *name, nncc_file **file);
+NNCC_API uint32_t nncc_file_count(const nncc_file *file);
+NNCC_API const nncc_file_tensor *nncc_file_get(const nncc_file *file,
+                                               uint32_t index);
+NNCC_API void nncc_file_free(nncc_file *file);
+/* Atomically: a temporary file beside `path`, then a rename. */
+NNCC_API nncc_status nncc_file_write(const char *path,
+                                     const nncc_file_tensor *tensors,
+                                     uint32_t count);
+
+NNCC_API size_t nncc_dtype_bytes(nncc_dtype dtype);
+/* "f32", "i64", ... */
+NNCC_API const char *nncc_dtype_name(nncc_dtype dtype);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* NNCC_RUNTIME_NNCC_H */

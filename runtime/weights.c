@@ -1,0 +1,205 @@
+/* weights.c - weights objects: filled, checked, prepared. */
+#include "internal.h"
+#include <stdlib.h>
+#include <string.h>
+
+nncc_status nncc_weights_create(const nncc_model *model,
+                                nncc_weights **result) {
+  if (!model || !result)
+    return nncc_fail(NNCC_ERROR_ARGUMENT, "an argument is null");
+  nncc_weights *weights = calloc(1, sizeof *weights);
+  if (weights)
+    weights->tensors = calloc(model->weight_count + 1, sizeof(void *));
+  if (!weights || !weights->tensors) {
+    free(weights);
+    return nncc_fail(NNCC_ERROR_MEMORY, "no memory for weights");
+  }
+  weights->model = model;
+  *result = weights;
+  return NNCC_OK;
+}
+
+void nncc_weights_free(nncc_weights *weights) {
+  if (!weights)
+    return;
+  for (uint64_t i = 0; i < weights->model->weight_count; ++i)
+    free(weights->tensors[i]);
+  free(weights->tensors);
+  free(weights->prepared);
+  free(weights);
+}
+
+static int64_t find_tensor(const nncc_model *model, const char *name) {
+  for (uint64_t i = 0; i < model->weight_count; ++i)
+    if (!strcmp(model->weights[i].name, name))
+      return (int64_t)i;
+  return -1;
+}
+
+nncc_status nncc_weights_set(nncc_weights *weights, const char *name,
+                             const void *data, size_t bytes) {
+  if (!weights || !name || (!data && bytes))
+    return nncc_fail(NNCC_ERROR_ARGUMENT, "an argument is null");
+  if (weights->ready)
+    return nncc_fail(NNCC_ERROR_ARGUMENT,
+                     "weights cannot change after prepare");
+  int64_t i = find_tensor(weights->model, name);
+  if (i < 0)
+    return nncc_fail(NNCC_ERROR_WEIGHTS, "%s has no tensor \"%s\"",
+                     weights->model->name, name);
+  const nncc_tensor *tensor = &weights->model->weights[i];
+  if (bytes != tensor->bytes)
+    return nncc_fail(NNCC_ERROR_WEIGHTS, "%s takes %llu bytes, got %zu", name,
+                     (unsigned long long)tensor->bytes, bytes);
+  if (!weights->tensors[i])
+    weights->tensors[i] = nncc_allocate(bytes);
+  if (!weights->tensors[i])
+    return nncc_fail(NNCC_ERROR_MEMORY, "no memory for %s (%zu bytes)", name,
+                     bytes);
+  if (bytes)
+    memcpy(weights->tensors[i], data, bytes);
+  return NNCC_OK;
+}
+
+nncc_status nncc_weights_prepare(nncc_weights *weights) {
+  if (!weights)
+    return nncc_fail(NNCC_ERROR_ARGUMENT, "the weights are null");
+  if (weights->ready)
+    return NNCC_OK;
+  const nncc_model *model = weights->model;
+  unsigned missing = 0;
+  for (uint64_t i = 0; i < model->weight_count; ++i)
+    if (!weights->tensors[i]) {
+      if (!missing++)
+        nncc_fail(NNCC_ERROR_WEIGHTS, "missing tensors:");
+      nncc_fail_more(" %s", model->weights[i].name);
+    }
+  if (missing)
+    return NNCC_ERROR_WEIGHTS;
+  if (model->prepare) {
+    const nncc_body *body = model->prepare;
+    weights->prepared = nncc_allocate(model->prepared_bytes);
+    char *arena = nncc_allocate(body->arena_bytes);
+    /* Results lie one after the other, each on a 64-byte boundary. */
+    uint64_t count = 0, bytes = 0;
+    while (bytes < model->prepared_bytes)
+      bytes += (body->outputs[count++].bytes + 63) / 64 * 64;
+    void **outputs = calloc(count + 1, sizeof(void *));
+    if (!weights->prepared || !arena || !outputs) {
+      free(arena);
+      free(outputs);
+      return nncc_fail(NNCC_ERROR_MEMORY, "no memory to prepare weights");
+    }
+    bytes = 0;
+    for (uint64_t i = 0; i < count; ++i) {
+      outputs[i] = (char *)weights->prepared + bytes;
+      bytes += (body->outputs[i].bytes + 63) / 64 * 64;
+    }
+    nncc_memory memory = {arena, NULL, NULL, outputs, weights->tensors};
+    nncc_run_steps(body, &memory, NULL, NULL);
+    free(arena);
+    free(outputs);
+  }
+  weights->ready = true;
+  return NNCC_OK;
+}
+
+/* --- From a file ---------------------------------------------------------- */
+
+static const nncc_file_tensor *find_in_file(const nncc_file *file,
+                                            const char *name) {
+  for (uint32_t i = 0; i < nncc_file_count(file); ++i)
+    if (!strcmp(nncc_file_get(file, i)->name, name))
+      return nncc_file_get(file, i);
+  return NULL;
+}
+
+static bool is_optimizer_state(const char *name) {
+  return !strncmp(name, "optimizer.", 10);
+}
+
+/* Lists every tensor that does not fit. */
+static nncc_status check_file(const nncc_model *model, const nncc_file *file) {
+  unsigned problems = 0;
+  char expected[64], got[64];
+  nncc_fail(NNCC_ERROR_WEIGHTS, "the weights do not fit %s:", model->name);
+  for (uint64_t i = 0; i < model->weight_count; ++i) {
+    const nncc_tensor *tensor = &model->weights[i];
+    const nncc_file_tensor *stored = find_in_file(file, tensor->name);
+    if (!stored) {
+      nncc_fail_more("\n  %s is missing", tensor->name);
+    } else if (stored->dtype != tensor->dtype) {
+      nncc_fail_more("\n  %s must be %s, the file has %s", tensor->name,
+                     nncc_dtype_name((nncc_dtype)tensor->dtype),
+                     nncc_dtype_name(stored->dtype));
+    } else if (stored->rank != tensor->rank ||
+               memcmp(stored->dims, tensor->dims,
+                      tensor->rank * sizeof(int64_t))) {
+      nncc_fail_more("\n  %s must have shape %s, the file has %s",
+                     tensor->name,
+                     nncc_shape_text(expected, sizeof expected, tensor->dims,
+                                     tensor->rank),
+                     nncc_shape_text(got, sizeof got, stored->dims,
+                                     stored->rank));
+    } else {
+      continue;
+    }
+    ++problems;
+  }
+  for (uint32_t i = 0; i < nncc_file_count(file); ++i) {
+    const char *name = nncc_file_get(file, i)->name;
+    if (find_tensor(model, name) < 0 && !is_optimizer_state(name)) {
+      nncc_fail_more("\n  %s is not part of the model", name);
+      ++problems;
+    }
+  }
+  if (!problems)
+    nncc_fail(NNCC_OK, "%s", "");
+  return problems ? NNCC_ERROR_WEIGHTS : NNCC_OK;
+}
+
+static nncc_status from_file(const nncc_model *model, const nncc_file *file,
+                             nncc_weights **result) {
+  nncc_status status = check_file(model, file);
+  nncc_weights *weights = NULL;
+  if (!status)
+    status = nncc_weights_create(model, &weights);
+  for (uint64_t i = 0; !status && i < model->weight_count; ++i) {
+    const nncc_file_tensor *stored = find_in_file(file, model->weights[i].name);
+    status = nncc_weights_set(weights, stored->name, stored->data,
+                              stored->bytes);
+  }
+  if (!status)
+    status = nncc_weights_prepare(weights);
+  if (status)
+    nncc_weights_free(weights);
+  else
+    *result = weights;
+  return status;
+}
+
+nncc_status nncc_weights_load(const nncc_model *model, const char *path,
+                              nncc_weights **result) {
+  if (!model || !path || !result)
+    return nncc_fail(NNCC_ERROR_ARGUMENT, "an argument is null");
+  nncc_file *file;
+  nncc_status status = nncc_file_read(path, &file);
+  if (status)
+    return status;
+  status = from_file(model, file, result);
+  nncc_file_free(file);
+  return status;
+}
+
+nncc_status nncc_weights_from_memory(const nncc_model *model, const void *data,
+                                     size_t bytes, nncc_weights **result) {
+  if (!model || !data || !result)
+    return nncc_fail(NNCC_ERROR_ARGUMENT, "an argument is null");
+  nncc_file *file;
+  nncc_status status = nncc_file_parse(data, bytes, "weights", &file);
+  if (status)
+    return status;
+  status = from_file(model, file, result);
+  nncc_file_free(file);
+  return status;
+}

@@ -1,0 +1,94 @@
+//===- Compile.cpp - nncc compile -----------------------------------------===//
+#include "Verbs.h"
+#include <chrono>
+#include <iostream>
+#include <map>
+
+namespace nncc {
+
+namespace {
+
+struct CompileVerb {
+  CommonFlags flags;
+  std::string model, output, emit;
+
+  int run();
+
+private:
+  bool hasSuffix(const std::string &suffix) const {
+    return output.size() > suffix.size() &&
+           output.compare(output.size() - suffix.size(), suffix.size(),
+                          suffix) == 0;
+  }
+  int writeObject(const CompileResult &result);
+};
+
+const std::map<std::string, Stage> stages = {
+    {"nncc", Stage::nncc},     {"kernels", Stage::kernels},
+    {"linalg", Stage::linalg}, {"llvm", Stage::llvm},
+    {"asm", Stage::assembly},  {"object", Stage::object}};
+
+int CompileVerb::run() {
+  if (!flags.finish())
+    return exitUsage;
+  if (emit.empty())
+    emit = "object";
+  bool isObject = emit == "object";
+  if (isObject && !hasSuffix(".o") && !hasSuffix(".a") && !hasSuffix(".so")) {
+    std::cerr << "nncc: -o needs a file that ends in .o, .a or .so, or give "
+                 "--emit=\n";
+    return exitUsage;
+  }
+  auto start = std::chrono::steady_clock::now();
+  CompileResult result = compileFile(model, flags.options, stages.at(emit));
+  if (result.status != Status::done)
+    return static_cast<int>(result.status);
+  if (!isObject) {
+    if (!output.empty())
+      return writeFile(output, result.output) ? exitDone : exitIo;
+    std::cout << result.output;
+    return std::cout.flush() ? exitDone : exitIo;
+  }
+  if (int code = writeObject(result))
+    return code;
+  std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
+  fprintf(stderr, "nncc: %s for %s: %s, %.2f s\n", result.modelName.c_str(),
+          result.cpu.c_str(), output.c_str(), time.count());
+  return exitDone;
+}
+
+int CompileVerb::writeObject(const CompileResult &result) {
+  std::string stem = output.substr(0, output.rfind('.'));
+  bool written = hasSuffix(".o")
+                     ? writeFile(output, result.output)
+                 : hasSuffix(".a")
+                     ? archiveObject(result.output,
+                                     result.modelName + ".o", output)
+                     : linkShared(result.output, output);
+  return written && writeFile(stem + ".h", result.header) ? exitDone : exitIo;
+}
+
+} // namespace
+
+Verb addCompile(CLI::App &app) {
+  CLI::App *sub = app.add_subcommand(
+      "compile", "model -> .o, .a, .so with a header, or a stage as text");
+  auto verb = std::make_shared<CompileVerb>();
+  sub->add_option("model", verb->model, "model file (nncc-model/1)")
+      ->required();
+  sub->add_option("-o", verb->output, "output file; .o, .a or .so");
+  std::vector<std::string> names;
+  for (const auto &stage : stages)
+    names.push_back(stage.first);
+  sub->add_option("--emit", verb->emit, "print a stage: nncc, kernels, linalg, "
+                                        "llvm, asm")
+      ->check(CLI::IsMember(names));
+  verb->flags.add(*sub);
+  sub->footer("Examples:\n"
+              "  nncc compile lenet.json -o lenet.so\n"
+              "  nncc compile lenet.json -o lenet.o -mcpu=x86-64-v3\n"
+              "  nncc compile lenet.json --emit=kernels");
+  return {sub, [verb] { return verb->run(); }};
+}
+
+} // namespace nncc

@@ -1,0 +1,92 @@
+//===- Npy.cpp - NumPy's .npy files ---------------------------------------===//
+//
+// Format: NumPy Enhancement Proposal 1 (numpy.lib.format).
+//
+//===----------------------------------------------------------------------===//
+#include "Npy.h"
+#include "Session.h"
+#include "support/FileIO.h"
+#include <cstring>
+
+namespace nncc {
+
+/// The text behind 'key': in the header's dictionary.
+static const char *valueOf(const std::string &header, const char *key) {
+  size_t at = header.find(std::string("'") + key + "'");
+  if (at == std::string::npos)
+    return nullptr;
+  at = header.find(':', at);
+  return at == std::string::npos ? nullptr : header.c_str() + at + 1;
+}
+
+bool parseNpy(const std::string &bytes, HostTensor &tensor,
+              std::string &error) {
+  auto fail = [&](const char *text) {
+    error = text;
+    return false;
+  };
+  if (bytes.size() < 12 || bytes.compare(0, 6, "\x93NUMPY", 6) != 0)
+    return fail("not a .npy file");
+  auto byte = [&](size_t i) { return size_t(static_cast<unsigned char>(bytes[i])); };
+  size_t start = byte(6) == 1 ? 10 : 12;
+  size_t length = byte(8) | byte(9) << 8;
+  if (start == 12)
+    length |= byte(10) << 16 | byte(11) << 24;
+  if (byte(6) < 1 || byte(6) > 3 || length > bytes.size() - start)
+    return fail("a malformed .npy header");
+  std::string header = bytes.substr(start, length);
+  const char *descr = valueOf(header, "descr");
+  const char *order = valueOf(header, "fortran_order");
+  const char *shape = valueOf(header, "shape");
+  if (!descr || !order || !shape)
+    return fail("a malformed .npy header");
+  while (*order == ' ')
+    ++order;
+  if (strncmp(order, "False", 5) != 0)
+    return fail("the array is in Fortran order: save numpy.ascontiguousarray");
+  static const struct {
+    const char *name;
+    nncc_dtype dtype;
+  } types[] = {{"'<f4'", NNCC_F32}, {"'<f8'", NNCC_F64}, {"'<f2'", NNCC_F16},
+               {"'<i8'", NNCC_I64}, {"'<i4'", NNCC_I32}, {"'<i2'", NNCC_I16},
+               {"'|i1'", NNCC_I8},  {"'|u1'", NNCC_U8},  {"'|b1'", NNCC_BOOL}};
+  bool known = false;
+  while (*descr == ' ')
+    ++descr;
+  for (auto [name, dtype] : types)
+    if (!strncmp(descr, name, strlen(name))) {
+      tensor.dtype = dtype;
+      known = true;
+    }
+  if (!known)
+    return fail("an element type that nncc does not have");
+  tensor.dims.clear();
+  size_t count = nncc_dtype_bytes(tensor.dtype);
+  shape += strspn(shape, " (");
+  while (*shape && *shape != ')') {
+    char *end;
+    long long size = strtoll(shape, &end, 10);
+    if (end == shape || size < 0 ||
+        (size && count > (size_t(1) << 40) / size_t(size)))
+      return fail("a malformed .npy shape");
+    count *= size_t(size);
+    tensor.dims.push_back(size);
+    shape = end + strspn(end, " ,");
+  }
+  if (bytes.size() - start - length != count)
+    return fail("the file's size does not match its shape");
+  tensor.data.assign(bytes.begin() + long(start + length), bytes.end());
+  return true;
+}
+
+bool readNpy(const std::string &path, HostTensor &tensor, std::string &error) {
+  std::string bytes;
+  if (!readWhole(path, bytes, error))
+    return false;
+  if (parseNpy(bytes, tensor, error))
+    return true;
+  error = path + ": " + error;
+  return false;
+}
+
+} // namespace nncc

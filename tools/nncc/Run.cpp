@@ -1,0 +1,88 @@
+//===- Run.cpp - nncc run -------------------------------------------------===//
+#include "Session.h"
+#include <cmath>
+#include <cstring>
+#include <iostream>
+
+namespace nncc {
+
+namespace {
+
+struct RunVerb {
+  SessionFlags flags;
+  std::string outputs;
+  uint32_t threads = 1;
+
+  int run();
+};
+
+/// "logits f32 [1, 10]: 0.1 -0.2 ...": a glance when no file is asked for.
+void printTensor(const HostTensor &tensor) {
+  printf("%s %s [", tensor.name.c_str(), nncc_dtype_name(tensor.dtype));
+  for (size_t d = 0; d < tensor.dims.size(); ++d)
+    printf("%s%lld", d ? ", " : "", (long long)tensor.dims[d]);
+  printf("]:");
+  size_t bytes = nncc_dtype_bytes(tensor.dtype);
+  size_t count = tensor.data.size() / bytes;
+  for (size_t i = 0; i < std::min<size_t>(count, 10); ++i) {
+    const char *at = tensor.data.data() + i * bytes;
+    double value = *at;
+    if (tensor.dtype == NNCC_F32) {
+      float narrow;
+      memcpy(&narrow, at, 4);
+      value = narrow;
+    } else if (tensor.dtype == NNCC_F64) {
+      memcpy(&value, at, 8);
+    } else if (tensor.dtype == NNCC_I64) {
+      int64_t wide;
+      memcpy(&wide, at, 8);
+      value = double(wide);
+    }
+    printf(" %g", value);
+  }
+  printf("%s\n", count > 10 ? " ..." : "");
+}
+
+int RunVerb::run() {
+  Session session;
+  int code = session.open(flags);
+  if (!code)
+    code = session.createContext(threads);
+  if (!code)
+    code = session.run();
+  if (code)
+    return code;
+  if (outputs.empty()) {
+    for (const HostTensor &tensor : session.outputs)
+      printTensor(tensor);
+    return exitDone;
+  }
+  std::vector<nncc_file_tensor> list;
+  for (HostTensor &tensor : session.outputs)
+    list.push_back({tensor.name.c_str(), tensor.dtype,
+                    uint32_t(tensor.dims.size()), tensor.dims.data(),
+                    tensor.data.data(), tensor.data.size()});
+  return reportRuntime(
+      nncc_file_write(outputs.c_str(), list.data(), uint32_t(list.size())));
+}
+
+} // namespace
+
+Verb addRun(CLI::App &app) {
+  CLI::App *sub =
+      app.add_subcommand("run", "compile in memory, or load a .so, and run");
+  auto verb = std::make_shared<RunVerb>();
+  verb->flags.add(*sub);
+  sub->add_option("--outputs", verb->outputs,
+                  "safetensors file for outputs (default: print a glance)");
+  sub->add_option("--threads", verb->threads, "threads")
+      ->check(CLI::Range(1, 1024));
+  sub->footer("Examples:\n"
+              "  nncc run lenet.json --weights lenet.safetensors --input "
+              "x=random:normal,seed=1\n"
+              "  nncc run lenet.so --weights lenet.safetensors --inputs "
+              "in.safetensors --outputs out.safetensors");
+  return {sub, [verb] { return verb->run(); }};
+}
+
+} // namespace nncc

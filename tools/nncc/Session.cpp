@@ -1,0 +1,285 @@
+//===- Session.cpp - a loaded model with weights and tensors --------------===//
+#include "Session.h"
+#include "Npy.h"
+#include <cstring>
+#include <dlfcn.h>
+#include <iostream>
+#include <random>
+#include <sstream>
+#include <unistd.h>
+
+namespace nncc {
+
+void SessionFlags::add(CLI::App &app) {
+  app.add_option("model", model, "model file, or a compiled .so")->required();
+  app.add_option("--weights", weights, "safetensors file of the model's state");
+  app.add_option("--inputs", inputs, "safetensors file of inputs");
+  app.add_option("--input", input,
+                 "one input: x=@x.npy, x=random:normal,seed=1, x=zeros");
+  app.add_option("--entry", entry, "entry point")->default_str("forward");
+  common.add(app);
+}
+
+int reportRuntime(nncc_status status) {
+  if (status == NNCC_OK)
+    return exitDone;
+  std::cerr << "nncc: " << nncc_last_error() << '\n';
+  switch (status) {
+  case NNCC_ERROR_IO:
+    return exitIo;
+  case NNCC_ERROR_MEMORY:
+    return exitLimit;
+  case NNCC_ERROR_CPU:
+  case NNCC_ERROR_ABI:
+    return exitUnsupported;
+  default:
+    return exitRejected;
+  }
+}
+
+Session::~Session() {
+  nncc_context_free(context);
+  nncc_weights_free(weights);
+  if (library)
+    dlclose(library);
+}
+
+static bool isShared(const std::string &path) {
+  return path.size() > 3 && path.compare(path.size() - 3, 3, ".so") == 0;
+}
+
+int Session::loadModel(SessionFlags &flags) {
+  std::string path = flags.model, name;
+  if (!isShared(path)) {
+    CompileResult result =
+        compileFile(path, flags.common.options, Stage::object);
+    if (result.status != Status::done)
+      return static_cast<int>(result.status);
+    char folder[] = "/tmp/nncc.XXXXXX";
+    if (!mkdtemp(folder)) {
+      std::cerr << "nncc: cannot make a folder in /tmp: " << strerror(errno)
+                << '\n';
+      return exitIo;
+    }
+    path = std::string(folder) + "/model.so";
+    name = result.modelName;
+    if (linkShared(result.output, path))
+      library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+    unlink(path.c_str());
+    rmdir(folder);
+  } else {
+    size_t slash = path.rfind('/');
+    name = flags.common.options.name;
+    if (name.empty())
+      name = path.substr(slash + 1, path.size() - slash - 4);
+    if (slash == std::string::npos)
+      path = "./" + path;
+    library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  }
+  if (!library) {
+    const char *text = dlerror();
+    std::cerr << "nncc: cannot load " << flags.model << ": "
+              << (text ? text : "linking failed") << '\n';
+    return exitIo;
+  }
+  auto *get = reinterpret_cast<const nncc_model *(*)()>(
+      dlsym(library, (name + "_model").c_str()));
+  if (!get) {
+    std::cerr << "nncc: " << flags.model << " has no symbol " << name
+              << "_model; give the model's name with --name\n";
+    return exitRejected;
+  }
+  model = get();
+  for (uint64_t i = 0; i < model->entry_count; ++i)
+    if (flags.entry == model->entries[i].name)
+      entry = &model->entries[i];
+  if (entry)
+    return exitDone;
+  std::cerr << "nncc: " << model->name << " has no entry \"" << flags.entry
+            << "\"\n";
+  return exitUsage;
+}
+
+int Session::loadWeights(const SessionFlags &flags) {
+  if (flags.weights.empty() && model->weight_count == 0 && !model->prepare)
+    return exitDone;
+  if (!flags.weights.empty())
+    return reportRuntime(
+        nncc_weights_load(model, flags.weights.c_str(), &weights));
+  nncc_status status = nncc_weights_create(model, &weights);
+  if (!status)
+    status = nncc_weights_prepare(weights);
+  if (status == NNCC_ERROR_WEIGHTS) {
+    std::cerr << "nncc: " << model->name << " has "
+              << model->weight_count
+              << " tensors of state: give --weights FILE.safetensors\n";
+    return exitUsage;
+  }
+  return reportRuntime(status);
+}
+
+static HostTensor emptyTensor(const nncc_tensor &tensor) {
+  return {tensor.name, static_cast<nncc_dtype>(tensor.dtype),
+          std::vector<int64_t>(tensor.dims, tensor.dims + tensor.rank),
+          std::vector<char>(tensor.bytes)};
+}
+
+/// Random elements: normal for floats; for integers 0 or 1, which every
+/// embedding has.
+static void randomize(HostTensor &tensor, bool normal, unsigned seed) {
+  std::mt19937_64 engine(seed);
+  std::normal_distribution<double> gauss;
+  std::uniform_real_distribution<double> uniform(0, 1);
+  size_t bytes = nncc_dtype_bytes(tensor.dtype);
+  for (size_t i = 0; i < tensor.data.size() / bytes; ++i) {
+    char *at = tensor.data.data() + i * bytes;
+    double value = normal ? gauss(engine) : uniform(engine);
+    if (tensor.dtype == NNCC_F32) {
+      float narrow = float(value);
+      memcpy(at, &narrow, 4);
+    } else if (tensor.dtype == NNCC_F64) {
+      memcpy(at, &value, 8);
+    } else {
+      *at = engine() & 1;
+    }
+  }
+}
+
+int Session::fill(HostTensor &tensor, const std::string &spec) {
+  if (spec[0] == '@') {
+    std::string error;
+    if (readNpy(spec.substr(1), tensor, error))
+      return exitDone;
+    std::cerr << "nncc: " << error << '\n';
+    return exitRejected;
+  }
+  std::stringstream parts(spec);
+  std::string kind, option;
+  std::getline(parts, kind, ',');
+  unsigned long seed = 0;
+  while (std::getline(parts, option, ',')) {
+    char *end = nullptr;
+    if (option.rfind("seed=", 0) == 0)
+      seed = std::strtoul(option.c_str() + 5, &end, 10);
+    if (!end || *end || option.size() == 5) {
+      std::cerr << "nncc: --input " << tensor.name << ": unknown option \""
+                << option << "\", expected seed=NUMBER\n";
+      return exitUsage;
+    }
+  }
+  if (kind == "zeros")
+    return exitDone;
+  if (kind == "random:normal" || kind == "random:uniform" ||
+      kind == "random") {
+    randomize(tensor, kind != "random:uniform", unsigned(seed));
+    return exitDone;
+  }
+  std::cerr << "nncc: --input " << tensor.name << ": unknown kind \"" << kind
+            << "\", expected @FILE.npy, zeros, random:normal or "
+               "random:uniform\n";
+  return exitUsage;
+}
+
+int Session::fillInputs(const SessionFlags &flags) {
+  std::vector<bool> given(entry->input_count);
+  nncc_file *file = nullptr;
+  if (!flags.inputs.empty())
+    if (int code = reportRuntime(nncc_file_read(flags.inputs.c_str(), &file)))
+      return code;
+  // The first compiled body, unless a file's shapes name another one.
+  body = &entry->bodies[0];
+  for (uint64_t b = 0; file && b < entry->body_count; ++b) {
+    bool fits = true;
+    for (uint64_t i = 0; i < entry->input_count; ++i)
+      for (uint32_t k = 0; k < nncc_file_count(file); ++k) {
+        const nncc_file_tensor *t = nncc_file_get(file, k);
+        const nncc_tensor &want = entry->bodies[b].inputs[i];
+        if (!strcmp(t->name, want.name))
+          fits &= t->rank == want.rank &&
+                  std::equal(t->dims, t->dims + t->rank, want.dims);
+      }
+    if (fits) {
+      body = &entry->bodies[b];
+      break;
+    }
+  }
+  for (uint64_t i = 0; i < entry->input_count; ++i)
+    inputs.push_back(emptyTensor(body->inputs[i]));
+  for (uint64_t i = 0; i < entry->output_count; ++i)
+    outputs.push_back(emptyTensor(body->outputs[i]));
+  auto find = [&](const std::string &name) {
+    for (size_t i = 0; i < inputs.size(); ++i)
+      if (inputs[i].name == name)
+        return int(i);
+    return -1;
+  };
+  int code = exitDone;
+  for (uint32_t k = 0; file && k < nncc_file_count(file); ++k) {
+    const nncc_file_tensor *t = nncc_file_get(file, k);
+    int i = find(t->name);
+    if (i < 0) {
+      std::cerr << "nncc: " << flags.inputs << ": the entry has no input \""
+                << t->name << "\"\n";
+      code = exitRejected;
+      continue;
+    }
+    const char *data = static_cast<const char *>(t->data);
+    inputs[i].dtype = t->dtype; // run() compares with the model
+    inputs[i].dims.assign(t->dims, t->dims + t->rank);
+    inputs[i].data.assign(data, data + t->bytes);
+    given[i] = true;
+  }
+  nncc_file_free(file);
+  for (const std::string &spec : flags.input) {
+    size_t equals = spec.find('=');
+    int i = equals == std::string::npos ? -1 : find(spec.substr(0, equals));
+    if (i < 0 || equals + 1 == spec.size()) {
+      std::cerr << "nncc: --input " << spec << ": expected NAME=SPEC with the "
+                << "name of an input\n";
+      return exitUsage;
+    }
+    if (int filled = fill(inputs[i], spec.substr(equals + 1)))
+      return filled;
+    given[i] = true;
+  }
+  for (size_t i = 0; i < given.size(); ++i)
+    if (!given[i]) {
+      std::cerr << "nncc: input " << inputs[i].name
+                << " is missing: give --inputs FILE.safetensors or --input "
+                << inputs[i].name << "=random:normal\n";
+      code = code ? code : int(exitUsage);
+    }
+  return code;
+}
+
+int Session::open(SessionFlags &flags) {
+  if (!flags.common.finish())
+    return exitUsage;
+  int code = loadModel(flags);
+  if (!code)
+    code = loadWeights(flags);
+  if (!code)
+    code = fillInputs(flags);
+  return code;
+}
+
+int Session::createContext(uint32_t threads) {
+  nncc_context_free(context);
+  context = nullptr;
+  nncc_options options = {threads, nullptr, nullptr};
+  return reportRuntime(
+      nncc_context_create(model, weights, &options, &context));
+}
+
+int Session::run() {
+  std::vector<nncc_view> in, out;
+  for (HostTensor &tensor : inputs)
+    in.push_back(tensor.view());
+  for (HostTensor &tensor : outputs)
+    out.push_back(tensor.view());
+  return reportRuntime(nncc_run(context, entry->name, in.data(),
+                                uint32_t(in.size()), out.data(),
+                                uint32_t(out.size())));
+}
+
+} // namespace nncc

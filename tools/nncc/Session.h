@@ -1,0 +1,65 @@
+//===- Session.h - a loaded model with weights and tensors ------*- C++ -*-===//
+//
+// What run, check and bench share: compile or load a model, load weights, fill
+// inputs, hold outputs.
+//
+//===----------------------------------------------------------------------===//
+#ifndef NNCC_TOOLS_SESSION_H
+#define NNCC_TOOLS_SESSION_H
+
+#include "Verbs.h"
+#include "runtime/nncc.h"
+
+namespace nncc {
+
+/// A tensor that owns its data.
+struct HostTensor {
+  std::string name;
+  nncc_dtype dtype;
+  std::vector<int64_t> dims;
+  std::vector<char> data;
+
+  nncc_view view() {
+    return {data.data(), dtype, static_cast<uint32_t>(dims.size()),
+            dims.data()};
+  }
+};
+
+struct SessionFlags {
+  CommonFlags common;
+  std::string model, weights, inputs, entry = "forward";
+  std::vector<std::string> input; // "x=random:normal,seed=1", "x=@x.npy"
+  void add(CLI::App &app);
+};
+
+class Session {
+public:
+  ~Session();
+  /// Everything up to filled inputs; an exit code and a sentence on stderr if
+  /// something is wrong.
+  int open(SessionFlags &flags);
+  /// A context of its own number of threads.
+  int createContext(uint32_t threads);
+  int run();
+
+  const nncc_model *model = nullptr;
+  const nncc_entry *entry = nullptr;
+  const nncc_body *body = nullptr;
+  nncc_context *context = nullptr;
+  std::vector<HostTensor> inputs, outputs;
+
+private:
+  int loadModel(SessionFlags &flags);
+  int loadWeights(const SessionFlags &flags);
+  int fillInputs(const SessionFlags &flags);
+  int fill(HostTensor &tensor, const std::string &spec);
+
+  void *library = nullptr;
+  nncc_weights *weights = nullptr;
+};
+
+/// Prints the runtime's last error; gives the exit code that fits the status.
+int reportRuntime(nncc_status status);
+
+} // namespace nncc
+#endif // NNCC_TOOLS_SESSION_H

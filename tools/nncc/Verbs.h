@@ -1,0 +1,60 @@
+//===- Verbs.h - the verbs of the command line ------------------*- C++ -*-===//
+//
+// Each verb adds its subcommand to the app and gives the function that runs
+// it. Exit codes are those of docs/command-line.md.
+//
+//===----------------------------------------------------------------------===//
+#ifndef NNCC_TOOLS_VERBS_H
+#define NNCC_TOOLS_VERBS_H
+
+#include "compiler/Compiler.h"
+#include <CLI/CLI.hpp>
+#include <functional>
+
+namespace nncc {
+
+enum ExitCode {
+  exitDone = 0,
+  exitRejected = 1,
+  exitUsage = 2,
+  exitDiffers = 3,
+  exitUnsupported = 4,
+  exitIo = 5,
+  exitLimit = 6,
+  exitInternal = 70
+};
+
+/// A subcommand with what to run when it was chosen.
+struct Verb {
+  CLI::App *app;
+  std::function<int()> run;
+};
+
+Verb addCompile(CLI::App &app);
+Verb addRun(CLI::App &app);
+Verb addBench(CLI::App &app);
+
+/// Flags that every compiling verb has.
+struct CommonFlags {
+  CompileOptions options;
+  std::vector<std::string> dims; // "N=1,8"
+  void add(CLI::App &app);
+  /// Takes over --dim; a sentence on stderr and false if one is malformed.
+  bool finish();
+};
+
+/// Reads a whole file; a sentence on stderr and false if that fails.
+bool readFile(const std::string &path, std::string &text);
+/// Writes atomically: temporary file, fsync, rename.
+bool writeFile(const std::string &path, const std::string &data);
+/// Compiles the model file and prints diagnostics to stderr.
+CompileResult compileFile(const std::string &path,
+                          const CompileOptions &options, Stage stage);
+/// Writes an archive of the object and the runtime.
+bool archiveObject(const std::string &object, const std::string &name,
+                   const std::string &path);
+/// Links an object with the runtime into a shared library at `path`.
+bool linkShared(const std::string &object, const std::string &path);
+
+} // namespace nncc
+#endif // NNCC_TOOLS_VERBS_H
