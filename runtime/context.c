@@ -84,7 +84,7 @@ static void run_in_pool(void *host, int64_t count, nncc_range_body body,
 }
 
 /* Why this machine cannot run the object; empty if it can. */
-static nncc_status check_model(const nncc_model *model) {
+nncc_status nncc_check_model(const nncc_model *model) {
   if (!model)
     return nncc_fail(NNCC_ERROR_ARGUMENT, "the model is null");
   if (model->abi_version != NNCC_ABI_VERSION)
@@ -92,29 +92,22 @@ static nncc_status check_model(const nncc_model *model) {
                      "the object has ABI version %u, this runtime %d: compile "
                      "the model again",
                      model->abi_version, NNCC_ABI_VERSION);
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-  const struct {
+  static const struct {
     uint64_t bit;
-    int present;
     const char *name;
-  } features[] = {
-      {NNCC_CPU_AVX, __builtin_cpu_supports("avx"), "AVX"},
-      {NNCC_CPU_AVX2, __builtin_cpu_supports("avx2"), "AVX2"},
-      {NNCC_CPU_FMA, __builtin_cpu_supports("fma"), "FMA"},
-      {NNCC_CPU_BMI2, __builtin_cpu_supports("bmi2"), "BMI2"},
-      {NNCC_CPU_AVX512F, __builtin_cpu_supports("avx512f"), "AVX-512F"},
-      {NNCC_CPU_AVX512VL, __builtin_cpu_supports("avx512vl"), "AVX-512VL"},
-      {NNCC_CPU_AVX512BW, __builtin_cpu_supports("avx512bw"), "AVX-512BW"},
-      {NNCC_CPU_AVX512DQ, __builtin_cpu_supports("avx512dq"), "AVX-512DQ"},
-  };
-  for (size_t i = 0; i < sizeof features / sizeof features[0]; ++i)
-    if ((model->cpu_features & features[i].bit) && !features[i].present)
+  } names[] = {
+      {NNCC_CPU_AVX, "AVX"},           {NNCC_CPU_AVX2, "AVX2"},
+      {NNCC_CPU_FMA, "FMA"},           {NNCC_CPU_F16C, "F16C"},
+      {NNCC_CPU_BMI2, "BMI2"},         {NNCC_CPU_AVX512F, "AVX-512F"},
+      {NNCC_CPU_AVX512VL, "AVX-512VL"}, {NNCC_CPU_AVX512BW, "AVX-512BW"},
+      {NNCC_CPU_AVX512DQ, "AVX-512DQ"}};
+  uint64_t missing = model->cpu_features & ~nncc_cpu_features();
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; ++i)
+    if (missing & names[i].bit)
       return nncc_fail(NNCC_ERROR_CPU,
                        "%s was compiled for %s, but this CPU lacks %s: compile "
                        "with -mcpu=native here or -mcpu=x86-64",
-                       model->name, model->cpu, features[i].name);
-#endif
+                       model->name, model->cpu, names[i].name);
   return NNCC_OK;
 }
 
@@ -122,7 +115,7 @@ nncc_status nncc_context_create(const nncc_model *model,
                                 const nncc_weights *weights,
                                 const nncc_options *options,
                                 nncc_context **result) {
-  nncc_status status = check_model(model);
+  nncc_status status = nncc_check_model(model);
   if (status)
     return status;
   if (!result)

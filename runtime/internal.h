@@ -44,6 +44,11 @@ void nncc_run_steps(const nncc_body *body, const nncc_memory *memory,
                                          void *),
                     void *host);
 
+/* Bits of NNCC_CPU_* that this machine has. */
+uint64_t nncc_cpu_features(void);
+/* An error if this machine or runtime cannot run the object. */
+nncc_status nncc_check_model(const nncc_model *model);
+
 /* Zero-filled, 64-byte aligned. */
 void *nncc_allocate(size_t bytes);
 

@@ -5,8 +5,11 @@
 
 nncc_status nncc_weights_create(const nncc_model *model,
                                 nncc_weights **result) {
-  if (!model || !result)
+  if (!result)
     return nncc_fail(NNCC_ERROR_ARGUMENT, "an argument is null");
+  nncc_status status = nncc_check_model(model); /* prepare runs its code */
+  if (status)
+    return status;
   nncc_weights *weights = calloc(1, sizeof *weights);
   if (weights)
     weights->tensors = calloc(model->weight_count + 1, sizeof(void *));

@@ -52,21 +52,18 @@ struct Kernel {
 class KernelBuilder {
 public:
   explicit KernelBuilder(func::FuncOp entry)
-      : block(entry.getBody().front()) {
-    for (Operation &op : block)
-      position.try_emplace(&op, position.size());
-  }
+      : block(entry.getBody().front()) {}
 
   void form() {
     materializeViews();
+    number();
     for (Operation &op : block)
       if (isRoot(&op))
         growFromRoot(&op);
+    makeReturnable();
     for (Operation &op : llvm::reverse(block.without_terminator()))
       if (!kernelOf.count(&op) && !isFree(&op) && !isa<WeightOp>(op))
         place(&op);
-    for (OpOperand &operand : block.getTerminator()->getOpOperands())
-      ensureReturnable(operand);
   }
 
   Block &block;
@@ -86,7 +83,7 @@ private:
   }
 
   /// Product operands must have strides: a view without is computed first, by
-  /// an explicit copy (a pad of nothing is the canonical copy).
+  /// an explicit copy.
   void materializeViews() {
     SmallVector<Operation *> roots;
     for (Operation &op : block)
@@ -116,18 +113,12 @@ private:
     while (failed(viewOf(operand.get(), failing))) {
       OpBuilder b(block.getParent()->getContext());
       b.setInsertionPointAfterValue(failing);
-      SmallVector<int64_t> none(shapeOf(failing).size(), 0);
-      auto attr = b.getDenseI64ArrayAttr(none);
-      auto copy = PadOp::create(b, failing.getLoc(), failing,
-                                b.getF64FloatAttr(0), attr, attr, attr);
+      Value copy = createCopy(b, failing);
       // Only the uses that this operand reads through see the copy.
       Value path = operand.get();
       while (path.getDefiningOp()->getOperand(0) != failing)
         path = path.getDefiningOp()->getOperand(0);
       path.getDefiningOp()->setOperand(0, copy);
-      position.clear();
-      for (Operation &op : block)
-        position.try_emplace(&op, position.size());
     }
   }
 
@@ -303,29 +294,34 @@ private:
   // Results
   //===--------------------------------------------------------------------===//
 
-  /// Returned values are results of kernels, each returned once.
-  void ensureReturnable(OpOperand &operand) {
-    Operation *def = operand.get().getDefiningOp();
-    Kernel *kernel = def ? kernelOf.lookup(def) : nullptr;
-    bool isResult = kernel && kernel->result == operand.get();
-    for (OpOperand &other : block.getTerminator()->getOpOperands())
-      if (other.getOperandNumber() < operand.getOperandNumber() &&
-          other.get() == operand.get())
-        isResult = false;
-    if (isResult)
-      return;
-    OpBuilder b(block.getTerminator());
-    SmallVector<int64_t> none(shapeOf(operand.get()).size(), 0);
+  /// Returned values are results of kernels, each returned once; views,
+  /// weights and arguments are copied.
+  void makeReturnable() {
+    DenseSet<Value> seen;
+    for (OpOperand &operand : block.getTerminator()->getOpOperands()) {
+      Operation *def = operand.get().getDefiningOp();
+      bool isComputed =
+          def && (kernelOf.count(def) || (!isFree(def) && !isa<WeightOp>(def)));
+      if (isComputed && seen.insert(operand.get()).second)
+        continue;
+      OpBuilder b(block.getTerminator());
+      operand.set(createCopy(b, operand.get()));
+    }
+    number();
+  }
+
+  /// A pad of nothing is the canonical copy.
+  static Value createCopy(OpBuilder &b, Value value) {
+    SmallVector<int64_t> none(shapeOf(value).size(), 0);
     auto attr = b.getDenseI64ArrayAttr(none);
-    auto copy = PadOp::create(b, operand.get().getLoc(), operand.get(),
-                              b.getF64FloatAttr(0), attr, attr, attr);
-    operand.set(copy);
-    position.try_emplace(copy, position.size());
-    auto fresh = std::make_unique<Kernel>();
-    fresh->ops.push_back(copy);
-    fresh->result = copy;
-    kernelOf[copy] = fresh.get();
-    kernels.push_back(std::move(fresh));
+    return PadOp::create(b, value.getLoc(), value, b.getF64FloatAttr(0), attr,
+                         attr, attr);
+  }
+
+  void number() {
+    position.clear();
+    for (Operation &op : block)
+      position.try_emplace(&op, position.size());
   }
 };
 
@@ -352,10 +348,7 @@ public:
     });
     for (Kernel *kernel : order)
       outline(*kernel, formed);
-    for (Operation &op :
-         llvm::make_early_inc_range(llvm::reverse(formed.block)))
-      if (!isa<CallOp>(op) && isOpTriviallyDead(&op))
-        op.erase();
+    eraseDead(formed.block);
   }
 
 private:
@@ -392,13 +385,13 @@ private:
       b.clone(*op, mapping)->removeAttr("nncc.packed");
     func::ReturnOp::create(b, loc, mapping.lookup(kernel.result));
 
+    ArrayAttr why = reasons(kernel, operands.getArrayRef(), b);
     func::FuncOp callee = deduplicate(function.release());
     b.setInsertionPointAfter(kernel.result.getDefiningOp());
     auto call = CallOp::create(b, loc, TypeRange(kernel.result.getType()),
                                callee.getName(), operands.getArrayRef(),
                                DenseI64ArrayAttr());
-    call->setAttr("nncc.reasons",
-                  reasons(kernel, operands.getArrayRef(), formed, b));
+    call->setAttr("nncc.reasons", why);
     kernel.result.replaceAllUsesExcept(call.getResult(0), call);
     for (Operation *op : llvm::reverse(kernel.ops))
       if (op->use_empty())
@@ -424,8 +417,7 @@ private:
   }
 
   /// Why each operand comes from memory.
-  ArrayAttr reasons(Kernel &kernel, ArrayRef<Value> operands,
-                    KernelBuilder &formed, OpBuilder &b) {
+  ArrayAttr reasons(Kernel &kernel, ArrayRef<Value> operands, OpBuilder &b) {
     SmallVector<Attribute> list;
     for (Value operand : operands) {
       Operation *def = operand.getDefiningOp();

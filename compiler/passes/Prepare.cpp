@@ -8,6 +8,9 @@
 #include "passes/Passes.h"
 #include "passes/Utils.h"
 #include "mlir/IR/IRMapping.h"
+#include "llvm/ADT/SetVector.h"
+#include "llvm/ADT/StringMap.h"
+#include "llvm/Support/MD5.h"
 
 using namespace mlir;
 
@@ -57,51 +60,71 @@ private:
           roots.push_back(root);
       }
     }
-    for (Value root : roots) {
-      OpBuilder builder(root.getContext());
-      builder.setInsertionPointAfterValue(root);
-      auto prepared = WeightOp::create(
-          builder, root.getLoc(), root.getType(),
-          builder.getStringAttr(Twine(hoisted.size())), builder.getUnitAttr());
-      root.replaceAllUsesWith(prepared);
-      hoisted.push_back(root);
-      ++this->prepared;
-    }
+    llvm::append_range(hoisted, roots);
+  }
+
+  /// The expression under `value` as text: bodies for other sizes repeat it.
+  std::string keyOf(Value value) {
+    auto [it, isNew] = keys.try_emplace(value);
+    if (!isNew)
+      return it->second;
+    Operation *op = value.getDefiningOp();
+    std::string key;
+    llvm::raw_string_ostream os(key);
+    os << op->getName() << op->getAttrDictionary() << value.getType() << '(';
+    for (Value operand : op->getOperands())
+      os << keyOf(operand) << ',';
+    os << ')';
+    // Long keys would grow with the depth of the expression.
+    llvm::MD5 md5;
+    md5.update(key);
+    llvm::MD5::MD5Result digest;
+    md5.final(digest);
+    return keys[value] = digest.digest().str().str();
   }
 
   void buildPrepare() {
     ModuleOp module = getOperation();
-    OpBuilder builder(module.getBodyRegion());
+    OpBuilder builder(&getContext());
     builder.setInsertionPointToEnd(module.getBody());
-    SmallVector<Type> types;
-    for (Value root : hoisted)
-      types.push_back(root.getType());
-    auto function = func::FuncOp::create(
-        builder, module.getLoc(), "prepare",
-        builder.getFunctionType({}, types));
+    auto function = func::FuncOp::create(builder, module.getLoc(), "prepare",
+                                         builder.getFunctionType({}, {}));
     builder.setInsertionPointToStart(function.addEntryBlock());
-    IRMapping mapping;
+    llvm::StringMap<Value> cloned;
     auto clone = [&](auto &self, Value value) -> Value {
-      if (Value known = mapping.lookupOrNull(value))
+      std::string key = keyOf(value);
+      if (Value known = cloned.lookup(key))
         return known;
+      IRMapping mapping;
       for (Value operand : value.getDefiningOp()->getOperands())
-        self(self, operand);
-      builder.clone(*value.getDefiningOp(), mapping);
-      return mapping.lookup(value);
+        mapping.map(operand, self(self, operand));
+      Value copy = builder.clone(*value.getDefiningOp(), mapping)->getResult(0);
+      cloned[key] = copy;
+      return copy;
     };
-    SmallVector<Value> results;
+    llvm::SetVector<Value> results;
     for (Value root : hoisted)
-      results.push_back(clone(clone, root));
-    func::ReturnOp::create(builder, module.getLoc(), results);
+      results.insert(clone(clone, root));
+    func::ReturnOp::create(builder, module.getLoc(), results.getArrayRef());
+    function.setFunctionType(builder.getFunctionType(
+        {}, TypeRange(ValueRange(results.getArrayRef()))));
+    prepared = results.size();
+
+    for (Value root : hoisted) {
+      Value copy = cloned.lookup(keyOf(root));
+      int64_t number = llvm::find(results, copy) - results.begin();
+      builder.setInsertionPointAfterValue(root);
+      root.replaceAllUsesWith(WeightOp::create(
+          builder, root.getLoc(), root.getType(),
+          builder.getStringAttr(Twine(number)), builder.getUnitAttr()));
+    }
     // What only the hoisted expressions used is dead now.
     for (func::FuncOp entry : entriesOf(module))
-      for (Operation &op : llvm::make_early_inc_range(
-               llvm::reverse(entry.getBody().front().without_terminator())))
-        if (isOpTriviallyDead(&op))
-          op.erase();
+      eraseDead(entry.getBody().front());
   }
 
   SmallVector<Value> hoisted;
+  DenseMap<Value, std::string> keys;
 };
 
 } // namespace

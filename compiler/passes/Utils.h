@@ -15,6 +15,17 @@ inline llvm::SmallVector<mlir::func::FuncOp> entriesOf(mlir::ModuleOp module) {
   return entries;
 }
 
+/// Erases ops without uses, last to first; calls stay.
+inline void eraseDead(mlir::Block &block) {
+  mlir::Operation *op = block.getTerminator()->getPrevNode();
+  while (op) {
+    mlir::Operation *previous = op->getPrevNode();
+    if (!mlir::isa<CallOp>(op) && mlir::isOpTriviallyDead(op))
+      op->erase();
+    op = previous;
+  }
+}
+
 /// Answers whether a value depends on weights and constants alone.
 class WeightOnly {
 public:

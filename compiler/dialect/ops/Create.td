@@ -1,10 +1,11 @@
 // Tensors from nothing: constants, counting, and the model's state.
 
-def Nncc_ConstantOp : Nncc_Op<"constant", [ConstantLike]> {
+def Nncc_ConstantOp : Nncc_Op<"constant", [ConstantLike,
+    AllTypesMatch<["value", "result"]>]> {
   let summary = "a tensor known at compile time";
   let arguments = (ins ElementsAttr:$value);
   let results = (outs Nncc_Tensor:$result);
-  let assemblyFormat = "attr-dict $value `:` type($result)";
+  let assemblyFormat = "attr-dict $value";
   let hasFolder = 1;
   let builders = [OpBuilder<(ins "::mlir::DenseElementsAttr":$value), [{
     build($_builder, $_state, value.getType(), value);

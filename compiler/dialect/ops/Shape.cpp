@@ -11,6 +11,12 @@ using namespace mlir;
 
 namespace nncc {
 
+/// A view of a splat constant is a splat of the view's type; null otherwise.
+static Attribute foldSplat(Attribute operand, Type type) {
+  auto splat = dyn_cast_or_null<SplatElementsAttr>(operand);
+  return splat ? splat.resizeSplat(cast<ShapedType>(type)) : Attribute();
+}
+
 /// Fills `result` by asking, for each of its indices, which element of
 /// `source` belongs there.
 static void
@@ -37,9 +43,11 @@ LogicalResult ReshapeOp::verify() {
   return success();
 }
 
-OpFoldResult ReshapeOp::fold(FoldAdaptor) {
+OpFoldResult ReshapeOp::fold(FoldAdaptor adaptor) {
   if (getOperand().getType() == getType())
     return getOperand();
+  if (Attribute splat = foldSplat(adaptor.getOperand(), getType()))
+    return splat;
   if (auto inner = getOperand().getDefiningOp<ReshapeOp>()) {
     setOperand(inner.getOperand());
     return getResult();
@@ -124,9 +132,11 @@ LogicalResult TransposeOp::inferReturnTypes(MLIRContext *,
   return success();
 }
 
-OpFoldResult TransposeOp::fold(FoldAdaptor) {
+OpFoldResult TransposeOp::fold(FoldAdaptor adaptor) {
   if (llvm::is_sorted(getPerm()))
     return getOperand();
+  if (Attribute splat = foldSplat(adaptor.getOperand(), getType()))
+    return splat;
   auto inner = getOperand().getDefiningOp<TransposeOp>();
   if (!inner)
     return {};
@@ -192,8 +202,8 @@ LogicalResult BroadcastOp::verify() {
 OpFoldResult BroadcastOp::fold(FoldAdaptor adaptor) {
   if (getOperand().getType() == getType())
     return getOperand();
-  if (auto splat = dyn_cast_or_null<SplatElementsAttr>(adaptor.getOperand()))
-    return splat.resizeSplat(cast<ShapedType>(getType()));
+  if (Attribute splat = foldSplat(adaptor.getOperand(), getType()))
+    return splat;
   auto inner = getOperand().getDefiningOp<BroadcastOp>();
   if (!inner)
     return {};
@@ -262,10 +272,10 @@ LogicalResult SliceOp::inferReturnTypes(MLIRContext *,
   return success();
 }
 
-OpFoldResult SliceOp::fold(FoldAdaptor) {
+OpFoldResult SliceOp::fold(FoldAdaptor adaptor) {
   if (getOperand().getType() == getType())
     return getOperand();
-  return {};
+  return foldSplat(adaptor.getOperand(), getType());
 }
 
 void SliceOp::evaluate(ArrayRef<RefTensor> inputs,
