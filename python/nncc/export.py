@@ -1,0 +1,424 @@
+"""Live PyTorch modules to nncc-model/1.
+
+The module runs once on example inputs while every torch function and every
+module call is recorded. Sizes are plain integers then, control flow is decided,
+and the tree of modules stays as it is: torch.nn classes are leaves, other
+classes become classes of the file, equal ones shared.
+"""
+import enum
+import inspect
+import json
+import os
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from torch.overrides import TorchFunctionMode
+
+DTYPES = {
+    torch.float32: "f32", torch.float64: "f64", torch.float16: "f16",
+    torch.bfloat16: "bf16", torch.int64: "i64", torch.int32: "i32",
+    torch.int16: "i16", torch.int8: "i8", torch.uint8: "u8",
+    torch.bool: "bool",
+}
+
+# Functions that only look at a tensor; what they give is a Python value.
+_QUERIES = {"size", "dim", "numel", "ndimension", "is_floating_point",
+            "element_size", "__len__", "is_contiguous", "stride",
+            "requires_grad_", "get_device"}
+_OPERATORS = {
+    "__add__": "torch.add", "__radd__": "torch.add", "__mul__": "torch.mul",
+    "__rmul__": "torch.mul", "__sub__": "torch.sub",
+    "__truediv__": "torch.div", "__div__": "torch.div",
+    "__matmul__": "torch.matmul", "__pow__": "torch.pow",
+    "__neg__": "torch.neg", "__eq__": "torch.eq", "__ne__": "torch.ne",
+    "__lt__": "torch.lt", "__le__": "torch.le", "__gt__": "torch.gt",
+    "__ge__": "torch.ge", "__iadd__": "torch.add", "__imul__": "torch.mul",
+    "__isub__": "torch.sub", "__itruediv__": "torch.div",
+}
+
+
+class UnsupportedModel(Exception):
+    """Everything in a module that the format cannot express, with paths."""
+
+
+def _function_names():
+    """Function object -> name, as the model format spells it."""
+    names = {}
+    for prefix, space in (("Tensor", torch.Tensor), ("torch", torch),
+                          ("F", F)):
+        for name in dir(space):
+            function = getattr(space, name, None)
+            if callable(function) and not inspect.isclass(function):
+                try:
+                    names[function] = f"{prefix}.{name}"
+                except TypeError:
+                    pass  # not hashable
+    for method, name in _OPERATORS.items():
+        names[getattr(torch.Tensor, method, method)] = name
+    return names
+
+
+def _is_leaf(module):
+    """torch.nn's own classes keep their type; containers are no leaves."""
+    kind = type(module)
+    return (kind.__module__.startswith("torch.nn.modules")
+            and kind not in (nn.Sequential, nn.ModuleList, nn.ModuleDict))
+
+
+def _is_sequential(module):
+    return (isinstance(module, nn.Sequential)
+            and type(module).forward is nn.Sequential.forward)
+
+
+class _Frame:
+    """One graph being recorded: the model, or one call of a class."""
+
+    def __init__(self, module, is_silent=False):
+        self.module = module
+        self.is_silent = is_silent  # inside a Sequential: children only
+        self.paths = {id(m): p for p, m in module.named_modules()}
+        self.names = {}   # id of tensor -> value name
+        self.taken = set()
+        self.nodes = []
+        self.keep = []    # tensors stay alive, so that ids stay unique
+        for kind in (module.named_parameters, module.named_buffers):
+            for path, tensor in kind(remove_duplicate=False):
+                self.names.setdefault(id(tensor), path)
+
+    def bind(self, tensor, hint):
+        base = "".join(c if c.isalnum() else "_" for c in hint) or "value"
+        if base[0].isdigit():
+            base = "v" + base
+        name, i = base, 1
+        while name in self.taken or name in ("lr", "loss", "seed", "inf",
+                                             "nan"):
+            name, i = f"{base}_{i}", i + 1
+        self.taken.add(name)
+        self.names[id(tensor)] = name
+        self.keep.append(tensor)
+        return name
+
+    def bind_result(self, result, hint):
+        if isinstance(result, torch.Tensor):
+            return self.bind(result, hint)
+        if isinstance(result, (tuple, list)):
+            return [self.bind_result(r, hint) for r in result]
+        return None
+
+
+class _Exporter(TorchFunctionMode):
+    def __init__(self):
+        super().__init__()
+        self.functions = _function_names()
+        self.frames = []
+        self.definitions = {}  # id of module -> class name
+        self.classes = {}      # class name -> definition
+        self.problems = []
+
+    # --- Functions -------------------------------------------------------
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        result = function(*args, **kwargs)
+        frame = self.frames[-1] if self.frames else None
+        if frame is None or frame.is_silent:
+            return result
+        tensors = isinstance(result, torch.Tensor) or (
+            isinstance(result, (tuple, list)) and len(result) > 0
+            and all(isinstance(r, torch.Tensor) for r in result))
+        short = getattr(function, "__name__", "")
+        if not tensors or short in _QUERIES or short == "__get__":
+            return result
+        name = self.functions.get(function)
+        if name is None:
+            self.problem(f"function {function}")
+            frame.bind_result(result, "unknown")
+            return result
+        self.record(frame, name, args, kwargs, result)
+        return result
+
+    def record(self, frame, name, args, kwargs, result):
+        short = name.split(".")[-1]
+        if short.endswith("_") and not short.endswith("__"):
+            name = name[:-1]  # values never change: x.add_(y) is x + y
+        if short.startswith("__r"):
+            args = (args[1], args[0]) + args[2:]
+        node = {"name": None, "op": name}
+        if name == "Tensor.__getitem__":
+            index = args[1] if isinstance(args[1], tuple) else (args[1],)
+            node["inputs"] = [self.encode(frame, args[0])]
+            node["index"] = [self.encode_index(frame, i) for i in index]
+        else:
+            node["inputs"] = [self.encode(frame, a) for a in args]
+        for key, value in kwargs.items():
+            if value is not None and key not in ("inplace", "out", "device"):
+                node[key] = self.encode(frame, value)
+        # A tensor that comes back as it is stays what it was.
+        node["name"] = frame.bind_result(result, short.strip("_"))
+        frame.nodes.append(node)
+
+    def encode(self, frame, value):
+        if isinstance(value, torch.Tensor):
+            name = frame.names.get(id(value))
+            if name is None:
+                self.problem("a tensor that is neither input nor state nor "
+                             "the result of a recorded call")
+                return "unknown"
+            return name
+        if isinstance(value, torch.dtype):
+            return DTYPES[value]
+        if isinstance(value, (tuple, list)):
+            return [self.encode(frame, v) for v in value]
+        if isinstance(value, bool) or value is None or isinstance(value, str):
+            return value
+        if isinstance(value, enum.Enum):
+            return value.name
+        if isinstance(value, int):
+            return int(value)
+        if isinstance(value, float):
+            if value != value:
+                return "nan"
+            if value in (float("inf"), float("-inf")):
+                return "inf" if value > 0 else "-inf"
+            return value
+        self.problem(f"an argument of type {type(value).__name__}")
+        return None
+
+    def encode_index(self, frame, index):
+        if isinstance(index, slice):
+            parts = ["" if p is None else str(int(p))
+                     for p in (index.start, index.stop)]
+            step = "" if index.step is None else f":{int(index.step)}"
+            return ":".join(parts) + step
+        if index is Ellipsis:
+            return "..."
+        if isinstance(index, torch.Tensor):
+            return {"value": self.encode(frame, index)}
+        return index
+
+    # --- Modules ---------------------------------------------------------
+    def call(self, original, module, args, kwargs):
+        frame = self.frames[-1]
+        if _is_leaf(module):
+            self.frames.append(_Frame(module, is_silent=True))
+            try:
+                result = original(module, *args, **kwargs)
+            finally:
+                self.frames.pop()
+        elif _is_sequential(module):
+            inner = _Frame(module, is_silent=True)
+            self.frames.append(inner)
+            try:
+                result = original(module, *args, **kwargs)
+            finally:
+                self.frames.pop()
+        else:
+            result = self.trace_class(original, module, args, kwargs)
+        if frame.is_silent:
+            return result
+        path = frame.paths.get(id(module))
+        if path is None:
+            self.problem(f"{type(module).__name__}: not part of the model")
+            path = "unknown"
+        node = {"name": None, "module": path,
+                "inputs": [self.encode(frame, a) for a in args]}
+        for key, value in kwargs.items():
+            node[key] = self.encode(frame, value)
+        node["name"] = frame.bind_result(result, path.replace(".", "_"))
+        frame.nodes.append(node)
+        return result
+
+    def trace_class(self, original, module, args, kwargs):
+        inner = _Frame(module)
+        names = []
+        bound = inspect.signature(module.forward).bind(*args, **kwargs)
+        for key, value in bound.arguments.items():
+            if isinstance(value, torch.Tensor):
+                names.append(inner.bind(value, key))
+        self.frames.append(inner)
+        try:
+            result = original(module, *args, **kwargs)
+        finally:
+            self.frames.pop()
+        outputs = result if isinstance(result, (tuple, list)) else [result]
+        body = {"inputs": names}
+        body.update(self.describe_tree(module))
+        body["nodes"] = inner.nodes
+        body["outputs"] = [self.encode(inner, o) for o in outputs]
+        self.define(module, body)
+        return result
+
+    def define(self, module, body):
+        text = json.dumps(body)
+        base = type(module).__name__
+        name, i = base, 2
+        while name in self.classes:
+            if json.dumps(self.classes[name]) == text:
+                break
+            name, i = f"{base}_{i}", i + 1
+        self.classes[name] = body
+        self.definitions[id(module)] = name
+
+    def describe_tree(self, module):
+        """The modules, parameters and buffers of a graph."""
+        tree = {}
+        children = self.describe_children(module)
+        if children:
+            tree["modules"] = children
+        for key, tensors in (("parameters", module._parameters),
+                             ("buffers", module._buffers)):
+            own = {name: {"shape": list(t.shape), "dtype": DTYPES[t.dtype]}
+                   for name, t in tensors.items() if t is not None
+                   and name not in module._non_persistent_buffers_set}
+            if own:
+                tree[key] = own
+        return tree
+
+    def describe_children(self, module):
+        return {name: described for name, child in module.named_children()
+                if (described := self.describe(child)) is not None}
+
+    def describe(self, module):
+        if isinstance(module, (nn.ModuleList, nn.ModuleDict)) or \
+                _is_sequential(module):
+            kind = ("Sequential" if isinstance(module, nn.Sequential) else
+                    "ModuleList" if isinstance(module, nn.ModuleList) else
+                    "ModuleDict")
+            children = self.describe_children(module)
+            if list(children) == [str(i) for i in range(len(children))]:
+                children = list(children.values())
+            return {"type": f"nn.{kind}", "modules": children}
+        if _is_leaf(module):
+            return {"type": f"nn.{type(module).__name__}",
+                    **_attributes(module)}
+        name = self.definitions.get(id(module))
+        return None if name is None else {"type": name}
+
+    def problem(self, text):
+        path = ""
+        for frame in self.frames[1:]:
+            path = f" in {type(frame.module).__name__}"
+        self.problems.append(text + path)
+
+
+def _attributes(module):
+    """Constructor arguments that differ from their defaults."""
+    result = {}
+    for name, parameter in inspect.signature(type(module).__init__) \
+            .parameters.items():
+        if name in ("self", "device", "dtype", "inplace", "args", "kwargs") \
+                or not hasattr(module, name) or name.startswith("_"):
+            continue
+        value = getattr(module, name)
+        if name == "bias" and not isinstance(value, bool):
+            value = value is not None
+        if isinstance(value, torch.Tensor):
+            value = {"shape": list(value.shape), "dtype": DTYPES[value.dtype]}
+        if isinstance(value, tuple):
+            value = list(value)
+        default = parameter.default
+        plain = value
+        if isinstance(value, list) and len(set(value)) == 1 and \
+                name != "normalized_shape":
+            plain = value[0]
+        if default is not inspect.Parameter.empty and default in (value,
+                                                                  plain):
+            continue
+        if callable(value) and not isinstance(value, nn.Module):
+            value = value.__name__
+        result[name] = plain if isinstance(plain, (int, float)) else value
+    return result
+
+
+def _trace(module, inputs):
+    exporter = _Exporter()
+    original = nn.Module.__call__
+
+    def call(self, *args, **kwargs):
+        if exporter.frames:
+            return exporter.call(original, self, args, kwargs)
+        return original(self, *args, **kwargs)
+
+    root = _Frame(module)
+    names = list(inspect.signature(module.forward).parameters)
+    model_inputs = {}
+    for tensor, name in zip(inputs, names):
+        bound = root.bind(tensor, name)
+        model_inputs[bound] = {"shape": list(tensor.shape),
+                               "dtype": DTYPES[tensor.dtype]}
+    nn.Module.__call__ = call
+    exporter.frames.append(root)
+    try:
+        with torch.no_grad(), exporter:
+            if _is_leaf(module) or _is_sequential(module):
+                raise UnsupportedModel(
+                    "the model itself must be a class with a forward; wrap "
+                    f"{type(module).__name__} in one")
+            result = module.forward(*inputs)
+    finally:
+        nn.Module.__call__ = original
+        exporter.frames.pop()
+    return exporter, root, model_inputs, result
+
+
+def _ties(module):
+    """State names that share one tensor: name -> first name."""
+    first, ties = {}, {}
+    for name, tensor in module.state_dict(keep_vars=True).items():
+        source = first.setdefault(id(tensor), name)
+        if source != name:
+            ties[name] = source
+    return ties
+
+
+def export(module, example_inputs, directory):
+    """Writes directory/model.json and directory/weights.safetensors.
+
+    `module` is run once in eval mode on `example_inputs` (a tuple of tensors).
+    Raises UnsupportedModel with all problems found.
+    """
+    was_training = module.training
+    module.eval()
+    try:
+        exporter, root, inputs, result = _trace(module, tuple(example_inputs))
+    finally:
+        module.train(was_training)
+    outputs = result if isinstance(result, (tuple, list)) else [result]
+    exporter.frames.append(root)
+    body = exporter.describe_tree(module)
+    names = [exporter.encode(root, o) for o in outputs]
+    exporter.frames.pop()
+    if exporter.problems:
+        raise UnsupportedModel("\n".join(dict.fromkeys(exporter.problems)))
+    model = {"format": "nncc-model/1",
+             "name": type(module).__name__.lower(), "inputs": inputs}
+    if exporter.classes:
+        model["classes"] = exporter.classes
+    model.update(body)
+    ties = _ties(module)
+    if ties:
+        model["tie"] = ties
+    model["nodes"] = root.nodes
+    model["outputs"] = names
+    os.makedirs(directory, exist_ok=True)
+    with open(os.path.join(directory, "model.json"), "w") as file:
+        file.write(_pretty(model))
+    from safetensors.torch import save_file
+    state = {name: tensor.detach().contiguous()
+             for name, tensor in module.state_dict(keep_vars=True).items()
+             if name not in ties}
+    save_file(state, os.path.join(directory, "weights.safetensors"))
+
+
+def _pretty(value, indent=0):
+    """JSON with one line per node or module, as a person would write it."""
+    flat = json.dumps(value)
+    if len(flat) + indent <= 100 or not isinstance(value, (dict, list)):
+        return flat
+    pad = " " * (indent + 1)
+    if isinstance(value, dict):
+        items = [f"{json.dumps(k)}: {_pretty(v, indent + 1)}"
+                 for k, v in value.items()]
+        return "{\n" + ",\n".join(pad + i for i in items) + "}"
+    return "[\n" + ",\n".join(pad + _pretty(v, indent + 1)
+                              for v in value) + "]"
