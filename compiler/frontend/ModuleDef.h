@@ -136,8 +136,10 @@ public:
   ExprBuilder *builder = nullptr;
   bool failed = false;
 
-  /// True if the argument or state is given and not null.
+  /// True if the argument is given and not null.
   bool has(llvm::StringRef arg) const;
+  /// True if `tensor(arg)` gives one: from the call or from the state.
+  bool hasTensor(llvm::StringRef arg) const;
   Expr tensor(llvm::StringRef arg);
   std::vector<Expr> tensors(llvm::StringRef arg);
   int64_t integer(llvm::StringRef arg) const;

@@ -60,9 +60,13 @@ const Arg *Call::find(StringRef arg) const {
 }
 
 bool Call::has(StringRef arg) const {
-  if (const Arg *found = find(arg); found && !found->isNull())
-    return true;
-  return state.count(arg);
+  const Arg *found = find(arg);
+  return found && !found->isNull();
+}
+
+bool Call::hasTensor(StringRef arg) const {
+  const Arg *found = find(arg);
+  return (found && found->result.value) || state.count(arg);
 }
 
 Expr Call::tensor(StringRef arg) {

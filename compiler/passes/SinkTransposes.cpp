@@ -63,6 +63,18 @@ Expr untransposed(ExprBuilder &c, Value value, ArrayRef<int64_t> perm) {
   return transpose(Expr(c, value), inverse(perm));
 }
 
+/// True if all operands are as well read before a transpose by `perm`. With an
+/// operand that would need a transpose of its own, sinking would go on forever
+/// between the two.
+bool allUntransposable(OperandRange operands, ArrayRef<int64_t> perm) {
+  WeightOnly weightOnly;
+  return llvm::all_of(operands, [&](Value operand) {
+    auto moved = operand.getDefiningOp<TransposeOp>();
+    return (moved && moved.getPerm() == perm) ||
+           operand.getDefiningOp<BroadcastOp>() || weightOnly(operand);
+  });
+}
+
 struct SinkBase : RewritePattern {
   SinkBase(StringRef name, MLIRContext *context, Pass::Statistic &sunk)
       : RewritePattern(name, 1, context), sunk(sunk) {}
@@ -86,7 +98,7 @@ struct SinkElementwise : SinkBase {
     for (Value operand : op->getOperands())
       if (!first)
         first = sinkable(operand);
-    if (!first)
+    if (!first || !allUntransposable(op->getOperands(), first.getPerm()))
       return failure();
     ExprBuilder c{rewriter, op->getLoc()};
     c.b.setInsertionPoint(op);
@@ -185,7 +197,8 @@ struct SinkConcat : SinkBase {
                                 PatternRewriter &rewriter) const override {
     auto joined = cast<ConcatOp>(op);
     TransposeOp first = sinkable(joined.getOperands().front());
-    if (!first)
+    if (!first ||
+        !allUntransposable(joined.getOperands(), first.getPerm()))
       return failure();
     ExprBuilder c{rewriter, op->getLoc()};
     c.b.setInsertionPoint(op);

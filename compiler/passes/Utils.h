@@ -35,7 +35,8 @@ public:
       return false;
     auto [it, isNew] = known.try_emplace(op, false);
     if (isNew) {
-      bool all = llvm::all_of(op->getOperands(), *this);
+      bool all = llvm::all_of(op->getOperands(),
+                              [this](mlir::Value v) { return (*this)(v); });
       known[op] = all;
       return all;
     }

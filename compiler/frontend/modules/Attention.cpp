@@ -19,7 +19,7 @@ static Result emitAttention(Call &c) {
                            shapeText(k.shape()) + " and value " +
                            shapeText(v.shape()) + " do not fit");
   Expr mask;
-  if (c.has("attn_mask")) {
+  if (c.hasTensor("attn_mask")) {
     mask = c.tensor("attn_mask");
     llvm::SmallVector<int64_t> scores(q.shape());
     scores.back() = k.dim(-2);

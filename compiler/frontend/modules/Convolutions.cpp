@@ -54,7 +54,7 @@ static bool batched(Call &c, Expr &x, int64_t channels, bool &added) {
 }
 
 static Result finish(Call &c, Expr y, bool unbatch) {
-  if (c.has("bias"))
+  if (c.hasTensor("bias"))
     y = y + alongDim(c.tensor("bias"), y.shape(), 1);
   if (unbatch)
     y = reshape(y, y.shape().drop_front());

@@ -35,7 +35,7 @@ static Result emitEmbeddingBag(Call &c) {
   Expr ids = c.tensor("input"), table = c.tensor("weight");
   if (!isIndex(c, ids))
     return {};
-  if (ids.rank() != 2 || c.has("offsets"))
+  if (ids.rank() != 2 || c.hasTensor("offsets"))
     return c.error("input", "only a 2-D input without offsets is supported, "
                             "got " + shapeText(ids.shape()));
   Expr rows = gather(table, ids, 0); // (B, L, D)

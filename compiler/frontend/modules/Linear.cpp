@@ -20,7 +20,7 @@ static Result emitLinear(Call &c) {
                            llvm::Twine(w.rank() == 2 ? w.dim(1) : -1) +
                            ", got " + shapeText(x.shape()));
   Expr y = linear(x, w);
-  if (c.has("bias"))
+  if (c.hasTensor("bias"))
     y = y + c.tensor("bias");
   return y;
 }

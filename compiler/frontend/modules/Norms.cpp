@@ -28,15 +28,15 @@ static Result emitBatchNorm(Call &c) {
     return c.error("", "expected an input of " + llvm::Twine(rank + 2) +
                            " dimensions with " + llvm::Twine(features) +
                            " channels, got " + shapeText(x.shape()));
-  if (!c.has("running_mean"))
+  if (!c.hasTensor("running_mean"))
     return c.error("track_running_stats",
                    "batch statistics in eval mode (track_running_stats = "
                    "false) are not supported yet");
   Expr scale = rsqrt(c.tensor("running_var") + c.number("eps"));
-  if (c.has("weight"))
+  if (c.hasTensor("weight"))
     scale = scale * c.tensor("weight");
   Expr shift = neg(c.tensor("running_mean") * scale);
-  if (c.has("bias"))
+  if (c.hasTensor("bias"))
     shift = shift + c.tensor("bias");
   return x * alongDim(scale, x.shape(), 1) + alongDim(shift, x.shape(), 1);
 }
@@ -63,9 +63,9 @@ static Result emitLayerNorm(Call &c) {
   Expr centred = x - mean(x, dims, true);
   Expr variance = mean(centred * centred, dims, true);
   Expr y = centred * rsqrt(variance + c.number("eps"));
-  if (c.has("weight"))
+  if (c.hasTensor("weight"))
     y = y * c.tensor("weight");
-  if (c.has("bias"))
+  if (c.hasTensor("bias"))
     y = y + c.tensor("bias");
   return y;
 }
