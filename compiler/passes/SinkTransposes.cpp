@@ -21,10 +21,12 @@ SmallVector<int64_t> inverse(ArrayRef<int64_t> perm) {
   return result;
 }
 
-/// The transpose that makes `value`, if it moves activations.
+/// The transpose that makes `value`, if it moves activations. An input of the
+/// entry is brought into the target's layout where it is first used.
 TransposeOp sinkable(Value value) {
   auto op = value.getDefiningOp<TransposeOp>();
-  if (!op || WeightOnly()(op.getOperand()))
+  if (!op || isa<BlockArgument>(op.getOperand()) ||
+      WeightOnly()(op.getOperand()))
     return {};
   return op;
 }

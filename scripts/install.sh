@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Installs what building and testing nncc needs on Debian 12 or 13; says first
+# what. Does nothing where all of it is there. Sourced or run.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+packages=(cmake ninja-build g++ python3 python3-venv ccache lld-22 clang-22
+  libmlir-22-dev mlir-22-tools llvm-22-dev llvm-22-tools
+  nlohmann-json3-dev libcli11-dev libgtest-dev)
+missing=()
+for package in "${packages[@]}"; do
+  dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q "ok installed" ||
+    missing+=("$package")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+  echo "nncc installs by apt: ${missing[*]}"
+  as_root=""
+  [ "$(id -u)" = 0 ] || as_root=sudo
+  $as_root apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq \
+    --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+# Python packages live in the build folder, not in the system.
+venv=build/venv
+wheels=(torch==2.13.0 numpy safetensors pytest)
+mkdir -p build
+if ! [ -e "$venv/complete" ] || [ "$(cat $venv/complete)" != "${wheels[*]}" ]; then
+  echo "nncc installs by pip into $venv: ${wheels[*]}"
+  python3 -m venv "$venv"
+  "$venv/bin/pip" install -q --disable-pip-version-check "${wheels[@]}"
+  echo "${wheels[*]}" >"$venv/complete"
+fi

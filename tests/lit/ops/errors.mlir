@@ -1,0 +1,202 @@
+// RUN: nncc-opt %s -split-input-file -verify-diagnostics
+
+// One function per labelled constraint.
+
+func.func @iota_c1() {
+  // expected-error @+1 {{dim 2 is not a dimension of}}
+  %0 = nncc.iota {dim = 2, start = 0, step = 1} : tensor<4x2xi64>
+  return
+}
+
+// -----
+
+func.func @reshape_c1(%x: tensor<6xf32>) {
+  // expected-error @+1 {{cannot turn 'tensor<6xf32>' into 'tensor<4xf32>'}}
+  %0 = nncc.reshape %x : tensor<6xf32> to tensor<4xf32>
+  return
+}
+
+// -----
+
+func.func @transpose_c1(%x: tensor<2x3xf32>) {
+  // expected-error @+2 {{perm is not a permutation of 2 dimensions}}
+  // expected-error @+1 {{failed to infer returned types}}
+  %0 = nncc.transpose %x [0, 0] : tensor<2x3xf32> to tensor<2x2xf32>
+  return
+}
+
+// -----
+
+func.func @broadcast_c1(%x: tensor<3xf32>) {
+  // expected-error @+1 {{dims must give each operand dimension an increasing dimension}}
+  %0 = nncc.broadcast %x [2] : tensor<3xf32> to tensor<2x3xf32>
+  return
+}
+
+// -----
+
+func.func @broadcast_c2(%x: tensor<3xf32>) {
+  // expected-error @+1 {{operand dimension 0 has size 3, result dimension 0 has 2}}
+  %0 = nncc.broadcast %x [0] : tensor<3xf32> to tensor<2x3xf32>
+  return
+}
+
+// -----
+
+func.func @slice_c1(%x: tensor<4x4xf32>) {
+  // expected-error @+2 {{starts, sizes and steps need 2 entries each}}
+  // expected-error @+1 {{failed to infer returned types}}
+  %0 = nncc.slice %x [0] [2] [1] : tensor<4x4xf32> to tensor<2xf32>
+  return
+}
+
+// -----
+
+func.func @slice_c2(%x: tensor<4xf32>) {
+  // expected-error @+2 {{dimension 0 has a step below 1 or a negative size}}
+  // expected-error @+1 {{failed to infer returned types}}
+  %0 = nncc.slice %x [0] [2] [0] : tensor<4xf32> to tensor<2xf32>
+  return
+}
+
+// -----
+
+func.func @slice_c3(%x: tensor<4xf32>) {
+  // expected-error @+2 {{dimension 0 of size 4 does not hold elements 1 to 5}}
+  // expected-error @+1 {{failed to infer returned types}}
+  %0 = nncc.slice %x [1] [3] [2] : tensor<4xf32> to tensor<3xf32>
+  return
+}
+
+// -----
+
+func.func @pad_c1(%x: tensor<4xf32>) {
+  // expected-error @+2 {{low, high and interior need 1 entries each}}
+  // expected-error @+1 {{failed to infer returned types}}
+  %0 = nncc.pad %x [1, 1] [0] [0] value 0.0 : tensor<4xf32> to tensor<5xf32>
+  return
+}
+
+// -----
+
+func.func @pad_c2(%x: tensor<4xf32>) {
+  // expected-error @+2 {{dimension 0 has negative padding}}
+  // expected-error @+1 {{failed to infer returned types}}
+  %0 = nncc.pad %x [-1] [0] [0] value 0.0 : tensor<4xf32> to tensor<3xf32>
+  return
+}
+
+// -----
+
+func.func @reverse_c1(%x: tensor<4xf32>) {
+  // expected-error @+1 {{dims must be increasing dimensions of 'tensor<4xf32>'}}
+  %0 = nncc.reverse %x [1] : tensor<4xf32>
+  return
+}
+
+// -----
+
+func.func @patches_c1(%x: tensor<4xf32>) {
+  // expected-error @+2 {{dims must be increasing dimensions of 'tensor<4xf32>'}}
+  // expected-error @+1 {{failed to infer returned types}}
+  %0 = nncc.patches %x [1] [2] [1] [1] : tensor<4xf32> to tensor<3x2xf32>
+  return
+}
+
+// -----
+
+func.func @patches_c2(%x: tensor<4xf32>) {
+  // expected-error @+2 {{sizes, strides and dilations must be positive}}
+  // expected-error @+1 {{failed to infer returned types}}
+  %0 = nncc.patches %x [0] [2] [0] [1] : tensor<4xf32> to tensor<3x2xf32>
+  return
+}
+
+// -----
+
+func.func @patches_c3(%x: tensor<4xf32>) {
+  // expected-error @+2 {{a window of 3 elements with dilation 2 does not fit into 4}}
+  // expected-error @+1 {{failed to infer returned types}}
+  %0 = nncc.patches %x [0] [3] [1] [2] : tensor<4xf32> to tensor<1x3xf32>
+  return
+}
+
+// -----
+
+func.func @concat_c1(%x: tensor<4xf32>) {
+  // expected-error @+2 {{dim 1 is not a dimension of}}
+  // expected-error @+1 {{failed to infer returned types}}
+  %0 = nncc.concat %x, %x dim 1 : (tensor<4xf32>, tensor<4xf32>) -> tensor<8xf32>
+  return
+}
+
+// -----
+
+func.func @concat_c2(%x: tensor<4x2xf32>, %y: tensor<4x3xf32>) {
+  // expected-error @+2 {{'tensor<4x3xf32>' does not match 'tensor<4x2xf32>' outside dim 0}}
+  // expected-error @+1 {{failed to infer returned types}}
+  %0 = nncc.concat %x, %y dim 0 : (tensor<4x2xf32>, tensor<4x3xf32>) -> tensor<8x2xf32>
+  return
+}
+
+// -----
+
+func.func @reduce_c1(%x: tensor<4x2xf32>) {
+  // expected-error @+2 {{dims must be increasing dimensions of}}
+  // expected-error @+1 {{failed to infer returned types}}
+  %0 = nncc.reduce sum %x [1, 0] : tensor<4x2xf32> to tensor<f32>
+  return
+}
+
+// -----
+
+func.func @contract_c1(%x: tensor<4x2xf32>, %y: tensor<2x4xf32>) {
+  // expected-error @+2 {{batch and contracted dimensions must be distinct and as many on both sides}}
+  // expected-error @+1 {{failed to infer returned types}}
+  %0 = nncc.contract %x, %y batch [] x [] sum [1] x [] : (tensor<4x2xf32>, tensor<2x4xf32>) -> tensor<4x4xf32>
+  return
+}
+
+// -----
+
+func.func @contract_c2(%x: tensor<4x2xf32>, %y: tensor<3x4xf32>) {
+  // expected-error @+2 {{paired dimensions of 'tensor<4x2xf32>' and 'tensor<3x4xf32>' differ in size}}
+  // expected-error @+1 {{failed to infer returned types}}
+  %0 = nncc.contract %x, %y batch [] x [] sum [1] x [0] : (tensor<4x2xf32>, tensor<3x4xf32>) -> tensor<4x4xf32>
+  return
+}
+
+// -----
+
+func.func @contract_c3(%x: tensor<4x2xf32>, %y: tensor<2x4xf64>) {
+  // expected-error @+2 {{element types of 'tensor<4x2xf32>' and 'tensor<2x4xf64>' differ}}
+  // expected-error @+1 {{failed to infer returned types}}
+  %0 = nncc.contract %x, %y batch [] x [] sum [1] x [0] : (tensor<4x2xf32>, tensor<2x4xf64>) -> tensor<4x4xf32>
+  return
+}
+
+// -----
+
+func.func @gather_c1(%x: tensor<4x2xf32>, %i: tensor<3xi64>) {
+  // expected-error @+2 {{dim 2 is not a non-empty dimension of 'tensor<4x2xf32>'}}
+  // expected-error @+1 {{failed to infer returned types}}
+  %0 = nncc.gather %x, %i dim 2 : (tensor<4x2xf32>, tensor<3xi64>) -> tensor<4x2x3xf32>
+  return
+}
+
+// -----
+
+func.func @attention_c1(%q: tensor<2x4x8xf32>, %k: tensor<2x4x6xf32>) {
+  // expected-error @+2 {{do not fit}}
+  // expected-error @+1 {{failed to infer returned types}}
+  %0 = nncc.attention %q, %k, %k {scale = 1.0} : (tensor<2x4x8xf32>, tensor<2x4x6xf32>, tensor<2x4x6xf32>) -> tensor<2x4x6xf32>
+  return
+}
+
+// -----
+
+func.func @call_c1(%x: tensor<4xf32>) {
+  // expected-error @+1 {{@nowhere is no kernel of this type}}
+  %0 = nncc.call @nowhere(%x) : (tensor<4xf32>) -> tensor<4xf32>
+  return
+}

@@ -1,0 +1,56 @@
+// RUN: nncc-opt %s | nncc-opt | FileCheck %s
+
+// Every op of the dialect reads what it prints.
+
+// CHECK-LABEL: @elementwise
+func.func @elementwise(%x: tensor<2x3xf32>, %i: tensor<2x3xi64>) -> tensor<2x3xf32> {
+  // CHECK: nncc.exp %{{.*}} : tensor<2x3xf32>
+  %0 = nncc.exp %x : tensor<2x3xf32>
+  // CHECK: nncc.add %{{.*}}, %{{.*}} : tensor<2x3xf32>
+  %1 = nncc.add %0, %x : tensor<2x3xf32>
+  // CHECK: nncc.compare lt %{{.*}}, %{{.*}} : tensor<2x3xf32> to tensor<2x3xi1>
+  %2 = nncc.compare lt %0, %1 : tensor<2x3xf32> to tensor<2x3xi1>
+  // CHECK: nncc.select %{{.*}}, %{{.*}}, %{{.*}} : tensor<2x3xi1>, tensor<2x3xf32>
+  %3 = nncc.select %2, %0, %1 : tensor<2x3xi1>, tensor<2x3xf32>
+  // CHECK: nncc.convert %{{.*}} : tensor<2x3xi64> to tensor<2x3xf32>
+  %4 = nncc.convert %i : tensor<2x3xi64> to tensor<2x3xf32>
+  %5 = nncc.mul %3, %4 : tensor<2x3xf32>
+  return %5 : tensor<2x3xf32>
+}
+
+// CHECK-LABEL: @create
+func.func @create() -> (tensor<4xf32>, tensor<4x2xi64>, tensor<3xf32>) {
+  // CHECK: nncc.constant dense<2.000000e+00> : tensor<4xf32>
+  %0 = nncc.constant dense<2.0> : tensor<4xf32>
+  // CHECK: nncc.iota {dim = 0 : i64, start = 1 : i64, step = 3 : i64} : tensor<4x2xi64>
+  %1 = nncc.iota {dim = 0, start = 1, step = 3} : tensor<4x2xi64>
+  // CHECK: nncc.weight "a.bias" : tensor<3xf32>
+  %2 = nncc.weight "a.bias" : tensor<3xf32>
+  return %0, %1, %2 : tensor<4xf32>, tensor<4x2xi64>, tensor<3xf32>
+}
+
+// CHECK-LABEL: @views
+func.func @views(%x: tensor<2x6x6x4xf32>) -> tensor<2x4x4x36xf32> {
+  // CHECK: nncc.patches %{{.*}} [1, 2] [3, 3] [1, 1] [1, 1] : tensor<2x6x6x4xf32> to tensor<2x4x4x3x3x4xf32>
+  %0 = nncc.patches %x [1, 2] [3, 3] [1, 1] [1, 1] : tensor<2x6x6x4xf32> to tensor<2x4x4x3x3x4xf32>
+  // CHECK: nncc.reshape
+  %1 = nncc.reshape %0 : tensor<2x4x4x3x3x4xf32> to tensor<2x4x4x36xf32>
+  // CHECK: nncc.transpose %{{.*}} [0, 2, 1, 3]
+  %2 = nncc.transpose %1 [0, 2, 1, 3] : tensor<2x4x4x36xf32> to tensor<2x4x4x36xf32>
+  // CHECK: nncc.pad %{{.*}} [0, 1, 0, 0] [0, 1, 0, 0] [0, 0, 0, 0] value 1.000000e+00
+  %3 = nncc.pad %2 [0, 1, 0, 0] [0, 1, 0, 0] [0, 0, 0, 0] value 1.0 : tensor<2x4x4x36xf32> to tensor<2x6x4x36xf32>
+  // CHECK: nncc.slice %{{.*}} [0, 1, 0, 0] [2, 4, 4, 36] [1, 1, 1, 1]
+  %4 = nncc.slice %3 [0, 1, 0, 0] [2, 4, 4, 36] [1, 1, 1, 1] : tensor<2x6x4x36xf32> to tensor<2x4x4x36xf32>
+  // CHECK: nncc.reverse %{{.*}} [1] : tensor<2x4x4x36xf32>
+  %5 = nncc.reverse %4 [1] : tensor<2x4x4x36xf32>
+  return %5 : tensor<2x4x4x36xf32>
+}
+
+// CHECK-LABEL: @products
+func.func @products(%x: tensor<4x8xf32>, %w: tensor<16x8xf32>, %i: tensor<1x2x5x5xf32>, %k: tensor<3x2x3x3xf32>) -> (tensor<4x16xf32>, tensor<1x3x3x3xf32>) {
+  // CHECK: nncc.contract %{{.*}}, %{{.*}} batch [] x [] sum [1] x [1]
+  %0 = nncc.contract %x, %w batch [] x [] sum [1] x [1] : (tensor<4x8xf32>, tensor<16x8xf32>) -> tensor<4x16xf32>
+  // CHECK: nncc.convolution
+  %1 = nncc.convolution %i, %k {strides = array<i64: 1, 1>, low = array<i64: 0, 0>, high = array<i64: 0, 0>, inputDilations = array<i64: 1, 1>, dilations = array<i64: 1, 1>, groups = 1 : i64} : (tensor<1x2x5x5xf32>, tensor<3x2x3x3xf32>) -> tensor<1x3x3x3xf32>
+  return %0, %1 : tensor<4x16xf32>, tensor<1x3x3x3xf32>
+}

@@ -1,0 +1,43 @@
+// RUN: nncc-opt --nncc-form-kernels %s | FileCheck %s
+
+// Bias and relu join the product; both calls share one kernel.
+// CHECK-LABEL: func.func @forward
+func.func @forward(%x: tensor<4x8xf32>) -> tensor<4x8xf32> {
+  %w = nncc.weight "w" : tensor<8x8xf32>
+  %v = nncc.weight "v" : tensor<8x8xf32>
+  %zero = nncc.constant dense<0.0> : tensor<4x8xf32>
+  // CHECK: nncc.call @k0
+  // CHECK: nncc.call @k0
+  // CHECK-NOT: nncc.call
+  %a = nncc.contract %x, %w batch [] x [] sum [1] x [0] : (tensor<4x8xf32>, tensor<8x8xf32>) -> tensor<4x8xf32>
+  %b = nncc.max %a, %zero : tensor<4x8xf32>
+  %c = nncc.contract %b, %v batch [] x [] sum [1] x [0] : (tensor<4x8xf32>, tensor<8x8xf32>) -> tensor<4x8xf32>
+  %d = nncc.max %c, %zero : tensor<4x8xf32>
+  return %d : tensor<4x8xf32>
+}
+
+// A value that is used elsewhere too ends the epilogue.
+// CHECK-LABEL: func.func @two_users
+func.func @two_users(%x: tensor<4x8xf32>) -> (tensor<4x8xf32>, tensor<4x8xf32>) {
+  %w = nncc.weight "w" : tensor<8x8xf32>
+  // CHECK: nncc.call @k1
+  // CHECK: nncc.call @k2
+  %a = nncc.contract %x, %w batch [] x [] sum [1] x [0] : (tensor<4x8xf32>, tensor<8x8xf32>) -> tensor<4x8xf32>
+  %b = nncc.exp %a : tensor<4x8xf32>
+  return %a, %b : tensor<4x8xf32>, tensor<4x8xf32>
+}
+
+// Softmax over rows is one kernel.
+// CHECK-LABEL: func.func @softmax
+func.func @softmax(%x: tensor<4x64xf32>) -> tensor<4x64xf32> {
+  // CHECK: nncc.call @k3
+  // CHECK-NEXT: return
+  %m = nncc.reduce max %x [1] : tensor<4x64xf32> to tensor<4xf32>
+  %mb = nncc.broadcast %m [0] : tensor<4xf32> to tensor<4x64xf32>
+  %c = nncc.sub %x, %mb : tensor<4x64xf32>
+  %e = nncc.exp %c : tensor<4x64xf32>
+  %s = nncc.reduce sum %e [1] : tensor<4x64xf32> to tensor<4xf32>
+  %sb = nncc.broadcast %s [0] : tensor<4xf32> to tensor<4x64xf32>
+  %y = nncc.div %e, %sb : tensor<4x64xf32>
+  return %y : tensor<4x64xf32>
+}

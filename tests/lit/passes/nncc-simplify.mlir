@@ -1,0 +1,54 @@
+// RUN: nncc-opt --nncc-simplify %s | FileCheck %s
+// RUN: nncc-opt --nncc-simplify --nncc-simplify %s | FileCheck %s
+
+// A factor per channel moves into the convolution's weights.
+// CHECK-LABEL: @scale_weights
+func.func @scale_weights(%x: tensor<1x2x4x4xf32>) -> tensor<1x3x4x4xf32> {
+  %w = nncc.weight "w" : tensor<3x2x1x1xf32>
+  %s = nncc.weight "s" : tensor<3xf32>
+  %y = nncc.convolution %x, %w {strides = array<i64: 1, 1>, low = array<i64: 0, 0>, high = array<i64: 0, 0>, inputDilations = array<i64: 1, 1>, dilations = array<i64: 1, 1>, groups = 1 : i64} : (tensor<1x2x4x4xf32>, tensor<3x2x1x1xf32>) -> tensor<1x3x4x4xf32>
+  %b = nncc.broadcast %s [1] : tensor<3xf32> to tensor<1x3x4x4xf32>
+  // CHECK: %[[W:.*]] = nncc.mul %{{.*}}, %{{.*}} : tensor<3x2x1x1xf32>
+  // CHECK: %[[Y:.*]] = nncc.convolution %{{.*}}, %[[W]]
+  // CHECK: return %[[Y]]
+  %z = nncc.mul %y, %b : tensor<1x3x4x4xf32>
+  return %z : tensor<1x3x4x4xf32>
+}
+
+// A factor that is computed at run time stays where it is.
+// CHECK-LABEL: @keep_runtime_factor
+func.func @keep_runtime_factor(%x: tensor<4x2xf32>, %s: tensor<3xf32>) -> tensor<4x3xf32> {
+  %w = nncc.weight "w" : tensor<3x2xf32>
+  %y = nncc.contract %x, %w batch [] x [] sum [1] x [1] : (tensor<4x2xf32>, tensor<3x2xf32>) -> tensor<4x3xf32>
+  %b = nncc.broadcast %s [1] : tensor<3xf32> to tensor<4x3xf32>
+  // CHECK: %[[Y:.*]] = nncc.contract
+  // CHECK: nncc.mul %[[Y]]
+  %z = nncc.mul %y, %b : tensor<4x3xf32>
+  return %z : tensor<4x3xf32>
+}
+
+// Ops on constants become constants, by their reference meaning.
+// CHECK-LABEL: @fold
+func.func @fold() -> tensor<2xf32> {
+  // CHECK: %[[C:.*]] = nncc.constant dense<[3.000000e+00, 5.000000e+00]> : tensor<2xf32>
+  // CHECK-NEXT: return %[[C]]
+  %a = nncc.constant dense<[1.0, 2.0]> : tensor<2xf32>
+  %b = nncc.constant dense<[2.0, 3.0]> : tensor<2xf32>
+  %c = nncc.add %a, %b : tensor<2xf32>
+  return %c : tensor<2xf32>
+}
+
+// Two biases per channel become one.
+// CHECK-LABEL: @merge_biases
+func.func @merge_biases(%x: tensor<4x3xf32>) -> tensor<4x3xf32> {
+  %a = nncc.weight "a" : tensor<3xf32>
+  %b = nncc.weight "b" : tensor<3xf32>
+  %p = nncc.broadcast %a [1] : tensor<3xf32> to tensor<4x3xf32>
+  %q = nncc.broadcast %b [1] : tensor<3xf32> to tensor<4x3xf32>
+  // CHECK: nncc.add %{{.*}}, %{{.*}} : tensor<3xf32>
+  // CHECK: nncc.add %{{.*}}, %{{.*}} : tensor<4x3xf32>
+  // CHECK-NOT: nncc.add
+  %y = nncc.add %x, %p : tensor<4x3xf32>
+  %z = nncc.add %y, %q : tensor<4x3xf32>
+  return %z : tensor<4x3xf32>
+}

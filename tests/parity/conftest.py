@@ -1,0 +1,59 @@
+"""What the live comparisons with PyTorch share."""
+import os
+import sys
+
+import pytest
+import torch
+
+ROOT = os.path.join(os.path.dirname(__file__), "..", "..")
+sys.path.insert(0, os.path.join(ROOT, "python"))
+sys.path.insert(0, os.path.join(ROOT, "bench"))
+
+torch.set_num_threads(2)
+
+
+def as_tuple(x):
+    return x if isinstance(x, tuple) else (x,)
+
+
+def worst_errors(module, inputs, outputs):
+    """Largest errors against f64, relative to each output's scale: pairs of
+    (ours, PyTorch's)."""
+    import copy
+    with torch.no_grad():
+        eager = as_tuple(module(*inputs))
+        exact = as_tuple(copy.deepcopy(module).double()(
+            *[x.double() if x.is_floating_point() else x for x in inputs]))
+    pairs = []
+    for ours, theirs, right in zip(as_tuple(outputs), eager, exact):
+        assert ours.shape == right.shape
+        scale = right.abs().max().clamp_min(1e-30)
+        pairs.append((float((ours.double() - right).abs().max() / scale),
+                      float((theirs.double() - right).abs().max() / scale)))
+    return pairs
+
+
+def check(module, inputs, outputs):
+    """Error against f64 at most twice PyTorch's own, or 1e-5 of the scale."""
+    for ours, theirs in worst_errors(module, inputs, outputs):
+        assert ours <= max(2 * theirs, 1e-5), (ours, theirs)
+
+
+@pytest.fixture
+def parity(tmp_path):
+    """Exports, compiles and compares one module for some CPUs and threads."""
+    import nncc
+
+    def run(module, inputs, cpus=("native",), threads=(1,)):
+        module.eval()
+        nncc.export(module, inputs, tmp_path)
+        for cpu in cpus:
+            results = []
+            for count in threads:
+                compiled = nncc.compile(tmp_path, threads=count, cpu=cpu)
+                results.append(as_tuple(compiled(*inputs)))
+                check(module, inputs, results[-1])
+            for other in results[1:]:
+                for x, y in zip(results[0], other):
+                    assert torch.equal(x, y), "bits depend on threads"
+    return run
