@@ -18,7 +18,12 @@ namespace nncc {
 
 namespace {
 
-/// A model's graphs nest no deeper than its JSON may.
+/// "1 input", "2 inputs".
+std::string plural(size_t count, const char *noun) {
+  return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
+}
+
+/// The most elements of one tensor.
 constexpr int64_t maxElements = int64_t(1) << 40;
 
 struct TensorSpec {
@@ -37,10 +42,13 @@ struct Instance {
   Span span;
   llvm::StringMap<Arg> attributes;
   bool called = false;
+  bool rejected = false; // its definition has errors; calls stay silent
 };
 
 struct Scope {
   llvm::StringMap<Result> values;
+  /// Names of results that an earlier error prevented.
+  llvm::StringSet<> unknown;
   std::string prefix; // "layer1.0." for state and modules
 };
 
@@ -80,6 +88,7 @@ private:
   Result runOp(const OpDef &def, StringRef name, const Json &node,
                Scope &scope);
   void bindInputs(Call &call, const Json &node, Scope &scope);
+  void markUnknown(const Json &name, Scope &scope);
   bool bindNames(const Json &name, const Result &result, Scope &scope);
   Result lookup(const Json &json, Scope &scope);
   Result stateValue(const std::string &path);
@@ -168,7 +177,9 @@ bool Importer::parseTensor(const Json &json, TensorSpec &spec) {
     spec.element = parseDType(dtype->string, context);
   if (!spec.element) {
     diagnostics.error(dtype->span,
-                      "unknown dtype " + dtype->describe() +
+                      "unknown dtype" +
+                          (dtype->isString() ? " \"" + dtype->string + "\""
+                                             : ", got " + dtype->describe()) +
                           ", expected f32, f64, f16, bf16, i64, i32, i16, i8, "
                           "u8 or bool");
     return false;
@@ -228,12 +239,14 @@ void Importer::declareModules(const Json &list, const std::string &prefix) {
 void Importer::declareModule(const std::string &path, const Json &json,
                              Span span) {
   const Json *type = json.isObject() ? json.find("type") : nullptr;
+  auto instance = std::make_unique<Instance>();
   if (!type || !type->isString()) {
     diagnostics.error(json.span, path + ": a module is an object with a "
                                         "\"type\"");
+    instance->rejected = true;
+    instances[path] = std::move(instance);
     return;
   }
-  auto instance = std::make_unique<Instance>();
   instance->json = &json;
   instance->path = path;
   instance->type = type->string;
@@ -251,6 +264,8 @@ void Importer::declareModule(const std::string &path, const Json &json,
     if (llvm::is_contained(classStack, name)) {
       diagnostics.error(type->span,
                         "class \"" + name + "\" contains itself");
+      instance->rejected = true;
+      instances[path] = std::move(instance);
       return;
     }
     classStack.push_back(name.str());
@@ -270,7 +285,7 @@ void Importer::declareModule(const std::string &path, const Json &json,
     llvm::sort(known);
     diagnostics.error(type->span, path + ": unknown module type \"" + name +
                                       "\"" + didYouMean(name, known));
-    return;
+    instance->rejected = true;
   }
   instances[path] = std::move(instance);
 }
@@ -302,14 +317,13 @@ void Importer::declareLeaf(Instance &instance) {
   completeArguments(call, def.attributes);
   if (!call.failed && def.check)
     def.check(call);
+  std::vector<StateDef> list;
+  if (!call.failed && def.state)
+    def.state(call, list);
+  instance.rejected = call.failed;
   if (call.failed)
     return;
   instance.attributes = call.args;
-  std::vector<StateDef> list;
-  if (def.state)
-    def.state(call, list);
-  if (call.failed)
-    return;
   for (const StateDef &entry : list)
     addState(instance.path + "." + entry.name,
              {entry.shape, parseDType(entry.dtype, context)}, instance.span);
@@ -376,6 +390,8 @@ Result Importer::stateValue(const std::string &path) {
 Result Importer::lookup(const Json &json, Scope &scope) {
   if (auto it = scope.values.find(json.string); it != scope.values.end())
     return it->second;
+  if (scope.unknown.contains(json.string))
+    return {};
   if (Result weight = stateValue(scope.prefix + json.string))
     return weight;
   std::vector<StringRef> known;
@@ -434,8 +450,8 @@ void Importer::bindInputs(Call &call, const Json &node, Scope &scope) {
   if (inputs && inputs->isArray())
     for (const Json &item : inputs->items) {
       if (i == def.inputs.size()) {
-        call.error("", "takes at most " + Twine(def.inputs.size()) +
-                           " inputs, got " + Twine(inputs->items.size()));
+        call.error("", "takes at most " + plural(def.inputs.size(), "input") +
+                           ", got " + Twine(inputs->items.size()));
         break;
       }
       const ArgDef &arg = def.inputs[i];
@@ -496,7 +512,7 @@ Result Importer::runClass(Instance &instance, ArrayRef<Result> inputs,
   if (inputs.size() != count) {
     diagnostics.error(node.find("module")->span,
                       instance.path + " (" + instance.type + "): takes " +
-                          Twine(count) + " inputs, got " +
+                          plural(count, "input") + ", got " +
                           Twine(inputs.size()));
     return {};
   }
@@ -520,6 +536,8 @@ Result Importer::runClass(Instance &instance, ArrayRef<Result> inputs,
 Result Importer::runInstance(Instance &instance, ArrayRef<Result> inputs,
                              const Json &node, Scope &scope) {
   instance.called = true;
+  if (instance.rejected)
+    return {};
   if (instance.graph)
     return runClass(instance, inputs, node);
   if (instance.isContainer) {
@@ -559,12 +577,13 @@ Result Importer::runInstance(Instance &instance, ArrayRef<Result> inputs,
   Call call(*instance.def, instance.type, instance.path, instance.span,
             diagnostics);
   call.args = instance.attributes;
-  if (instance.attributes.empty() && !instance.def->attributes.empty())
-    return {}; // its definition was rejected
+  // What does not fit shows where the module is called.
+  if (const Json *caller = node.find("module"))
+    call.span = caller->span;
   if (inputs.size() > instance.def->inputs.size())
     return call.error("", "takes at most " +
-                              Twine(instance.def->inputs.size()) +
-                              " inputs, got " + Twine(inputs.size()));
+                              plural(instance.def->inputs.size(), "input") +
+                              ", got " + Twine(inputs.size()));
   for (auto [arg, value] : llvm::zip(instance.def->inputs, inputs))
     call.args[arg.name].result = value;
   completeArguments(call, instance.def->inputs);
@@ -574,9 +593,6 @@ Result Importer::runInstance(Instance &instance, ArrayRef<Result> inputs,
     if (StringRef rest = path; rest.consume_front(prefix))
       if (!rest.contains('.'))
         call.state[rest] = stateValue(path).value;
-  // What does not fit shows where the module is called.
-  if (const Json *caller = node.find("module"))
-    call.span = caller->span;
   return emit(call, instance.span);
 }
 
@@ -638,13 +654,16 @@ Result Importer::runNode(const Json &node, Scope &scope) {
     if (StringRef path = entry.first(); path.consume_front(scope.prefix))
       known.push_back(path);
   llvm::sort(known);
-  // A module whose definition was rejected has been reported there.
-  if (!diagnostics.hasErrors() || !didYouMean(called->string, known).empty() ||
-      known.empty())
-    diagnostics.error(called->span, "unknown module \"" + called->string +
-                                        "\"" +
-                                        didYouMean(called->string, known));
+  diagnostics.error(called->span, "unknown module \"" + called->string + "\"" +
+                                      didYouMean(called->string, known));
   return {};
+}
+
+void Importer::markUnknown(const Json &name, Scope &scope) {
+  if (name.isString())
+    scope.unknown.insert(name.string);
+  for (const Json &item : name.items)
+    markUnknown(item, scope);
 }
 
 bool Importer::runNodes(const Json &graph, Scope &scope) {
@@ -665,9 +684,10 @@ bool Importer::runNodes(const Json &graph, Scope &scope) {
     }
     Result result = runNode(node, scope);
     if (!result) {
-      // Nodes behind this one cannot be checked without its shape.
+      // Nodes that use it cannot be checked; the others can.
+      markUnknown(*name, scope);
       complete = false;
-      break;
+      continue;
     }
     complete &= bindNames(*name, result, scope);
   }
@@ -701,8 +721,7 @@ void Importer::importBody(const Json &root, unsigned index) {
     function.setArgAttr(i, valueNameAttr, builder.b.getStringAttr(input));
     scope.values[input] = Expr(builder, entry->getArgument(i));
   }
-  if (!runNodes(root, scope))
-    return;
+  bool complete = runNodes(root, scope);
   SmallVector<Value> results;
   SmallVector<Type> resultTypes;
   std::vector<std::string> resultNames;
@@ -729,6 +748,8 @@ void Importer::importBody(const Json &root, unsigned index) {
     output(item, item.string);
   for (const JsonMember &member : outputs.members)
     output(member.value, member.key);
+  if (!complete)
+    return;
   func::ReturnOp::create(builder.b, loc, results);
   function.setFunctionType(FunctionType::get(context, types, resultTypes));
   for (auto [i, as] : llvm::enumerate(resultNames))

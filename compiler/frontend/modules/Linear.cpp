@@ -15,10 +15,13 @@ static void linearState(Call &c, std::vector<StateDef> &state) {
 /// y = x W^T + b (torch.nn.Linear).
 static Result emitLinear(Call &c) {
   Expr x = c.tensor("input"), w = c.tensor("weight");
-  if (x.rank() < 1 || w.rank() != 2 || x.dim(-1) != w.dim(1))
+  if (w.rank() != 2)
+    return c.error("weight", "weight needs 2 dimensions, got " +
+                                 shapeText(w.shape()));
+  if (x.rank() < 1 || x.dim(-1) != w.dim(1))
     return c.error("", "expected an input whose last dimension is " +
-                           llvm::Twine(w.rank() == 2 ? w.dim(1) : -1) +
-                           ", got " + shapeText(x.shape()));
+                           llvm::Twine(w.dim(1)) + ", got " +
+                           shapeText(x.shape()));
   Expr y = linear(x, w);
   if (c.hasTensor("bias"))
     y = y + c.tensor("bias");
