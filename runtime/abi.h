@@ -51,7 +51,11 @@ typedef enum nncc_space {
 typedef struct nncc_buffer {
   uint64_t space; /* nncc_space */
   uint64_t value;
+  uint64_t offset; /* bytes behind that place */
 } nncc_buffer;
+
+/* The most buffers of one kernel call. */
+#define NNCC_MAX_BUFFERS 64
 
 typedef struct nncc_step {
   nncc_kernel kernel;

@@ -3,14 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-_Static_assert(sizeof(nncc_buffer) == 16, "abi");
+_Static_assert(sizeof(nncc_buffer) == 24, "abi");
 _Static_assert(sizeof(nncc_step) == 48, "abi");
 _Static_assert(sizeof(nncc_tensor) == 40, "abi");
 _Static_assert(sizeof(nncc_body) == 56, "abi");
 _Static_assert(sizeof(nncc_entry) == 40, "abi");
 _Static_assert(sizeof(nncc_model) == 104, "abi");
 
-enum { max_buffers = 64 };
+enum { max_buffers = NNCC_MAX_BUFFERS };
 
 struct nncc_context {
   const nncc_model *model;
@@ -42,7 +42,7 @@ static void run_tiles(void *argument, int64_t begin, int64_t end) {
   c->kernel(c->buffers, begin, end);
 }
 
-static void *address(const nncc_buffer *buffer, const nncc_memory *memory) {
+static void *place(const nncc_buffer *buffer, const nncc_memory *memory) {
   switch ((nncc_space)buffer->space) {
   case NNCC_ARENA:
     return memory->arena + buffer->value;
@@ -66,7 +66,8 @@ void nncc_run_steps(const nncc_body *body, const nncc_memory *memory,
     const nncc_step *step = &body->steps[i];
     void *buffers[max_buffers];
     for (uint64_t k = 0; k < step->buffer_count; ++k)
-      buffers[k] = address(&step->buffers[k], memory);
+      buffers[k] = (char *)place(&step->buffers[k], memory) +
+                   step->buffers[k].offset;
     if (step->tiles > 1 && parallel_for) {
       call c = {step->kernel, buffers};
       parallel_for(host, step->tiles, run_tiles, &c);

@@ -7,6 +7,7 @@
 #include "codegen/Abi.h"
 #include "codegen/cpu/LowerKernels.h"
 #include "dialect/Nncc.h"
+#include "passes/Utils.h"
 #include "llvm/IR/Constants.h"
 #include "llvm/IR/IRBuilder.h"
 #include "llvm/Support/MD5.h"
@@ -154,16 +155,11 @@ private:
 };
 
 llvm::Constant *Descriptor::buffer(Value value, func::FuncOp entry) {
+  Storage storage = storageOf(value);
+  value = storage.root;
   auto at = [&](nncc_space space, uint64_t place) {
-    return record({number(space), number(place)});
+    return record({number(space), number(place), number(storage.bytes)});
   };
-  // Reshapes share their operand's memory; returned values lie in outputs.
-  auto storage = [](Value v) {
-    while (auto op = v.getDefiningOp<ReshapeOp>())
-      v = op.getOperand();
-    return v;
-  };
-  value = storage(value);
   Operation *ret = entry.getBody().front().getTerminator();
   if (auto argument = dyn_cast<BlockArgument>(value))
     return at(NNCC_INPUT, argument.getArgNumber());
@@ -177,7 +173,7 @@ llvm::Constant *Descriptor::buffer(Value value, func::FuncOp entry) {
     llvm_unreachable("a weight that the model does not list");
   }
   for (auto [i, returned] : llvm::enumerate(ret->getOperands()))
-    if (storage(returned) == value)
+    if (storageOf(returned).root == value)
       return at(NNCC_OUTPUT, i);
   auto call = cast<CallOp>(value.getDefiningOp());
   unsigned index = cast<OpResult>(value).getResultNumber();

@@ -216,6 +216,14 @@ Expr reverse(Expr x, Ints dims) {
 Expr concat(ArrayRef<Expr> xs, int64_t dim) {
   if (xs.size() == 1)
     return xs.front();
+  // A kernel has a bounded number of operands: long lists are joined in parts.
+  constexpr size_t most = 32;
+  if (xs.size() > most) {
+    SmallVector<Expr> parts;
+    for (; !xs.empty(); xs = xs.drop_front(std::min(most, xs.size())))
+      parts.push_back(concat(xs.take_front(most), dim));
+    return concat(parts, dim);
+  }
   SmallVector<Value> values;
   for (const Expr &x : xs)
     values.push_back(x.value());

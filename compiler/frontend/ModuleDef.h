@@ -186,6 +186,7 @@ void registerEmbeddings(Registry &registry);
 void registerLinear(Registry &registry);
 void registerNorms(Registry &registry);
 void registerPooling(Registry &registry);
+void registerRecurrent(Registry &registry);
 void registerReductions(Registry &registry);
 void registerShapes(Registry &registry);
 void registerAttention(Registry &registry);

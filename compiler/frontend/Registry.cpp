@@ -15,6 +15,7 @@ Registry::Registry() {
   registerLinear(*this);
   registerNorms(*this);
   registerPooling(*this);
+  registerRecurrent(*this);
   registerReductions(*this);
   registerShapes(*this);
 }

@@ -22,6 +22,9 @@ namespace nncc {
 
 namespace {
 
+/// Tensors that one kernel may read (the ABI allows 64 with its result).
+constexpr int64_t maxOperands = 60;
+
 bool isRoot(Operation *op) { return isa<ContractOp, AttentionOp>(op); }
 
 bool isFree(Operation *op) {
@@ -45,6 +48,8 @@ struct Kernel {
   SmallVector<Operation *> ops; // in program order once complete
   Value result;
   bool hasRoot = false;
+  /// At most this many tensors come from memory.
+  int64_t operands = 1;
   /// The iteration space of a kernel with row reductions.
   SmallVector<int64_t> rowSpace, rowDims;
 };
@@ -228,12 +233,14 @@ private:
     }
     if (single && target && !target->hasRoot && fits(op, *target)) {
       target->ops.push_back(op);
+      target->operands += int64_t(op->getNumOperands()) - 1;
       kernelOf[op] = target;
       noteRows(op, *target);
       return;
     }
     auto kernel = std::make_unique<Kernel>();
     kernel->ops.push_back(op);
+    kernel->operands = op->getNumOperands();
     kernel->result = op->getResult(0);
     kernelOf[op] = kernel.get();
     noteRows(op, *kernel);
@@ -266,7 +273,7 @@ private:
   }
 
   bool fits(Operation *op, Kernel &kernel) {
-    if (isRoot(op))
+    if (kernel.operands + int64_t(op->getNumOperands()) > maxOperands)
       return false;
     auto reduction = dyn_cast<ReduceOp>(op);
     ArrayRef<int64_t> result = shapeOf(kernel.result);
@@ -359,7 +366,7 @@ private:
     SetVector<Operation *> body;
     auto collect = [&](auto &self, Value value) -> void {
       Operation *op = value.getDefiningOp();
-      if (!op || !(inside.contains(op) || isFree(op))) {
+      if (!op || !(inside.contains(op) || isFree(op)) || isOffset(op)) {
         operands.insert(value);
         return;
       }
@@ -397,6 +404,16 @@ private:
       if (op->use_empty())
         op->erase();
     ++calls;
+  }
+
+  /// A slice that is an offset into memory stays outside, so that kernels
+  /// on different slices (the steps of a recurrent layer) are equal.
+  static bool isOffset(Operation *op) {
+    auto slice = dyn_cast<SliceOp>(op);
+    if (!slice || !isContiguous(slice))
+      return false;
+    Operation *root = storageOf(slice.getResult()).root.getDefiningOp();
+    return !root || isa<CallOp, WeightOp>(root);
   }
 
   /// The existing function with the same text, or this one under a new name.

@@ -28,13 +28,6 @@ int64_t bytesOf(RankedTensorType type) {
   return (bytes + alignment - 1) / alignment * alignment;
 }
 
-/// The value whose memory a reshape shares.
-Value storage(Value value) {
-  while (auto op = value.getDefiningOp<ReshapeOp>())
-    value = op.getOperand();
-  return value;
-}
-
 struct PlanMemory : impl::NnccPlanMemoryBase<PlanMemory> {
   void runOnOperation() override {
     for (func::FuncOp entry : entriesOf(getOperation()))
@@ -49,7 +42,7 @@ private:
       number.try_emplace(&op, number.size());
     SmallVector<Value> returned;
     for (Value value : block.getTerminator()->getOperands())
-      returned.push_back(storage(value));
+      returned.push_back(storageOf(value).root);
 
     SmallVector<Tensor> tensors;
     for (CallOp call : block.getOps<CallOp>())
@@ -60,7 +53,7 @@ private:
         auto extend = [&](auto &self, Value value) -> void {
           for (Operation *user : value.getUsers()) {
             last = std::max(last, number[user]);
-            if (isa<ReshapeOp>(user))
+            if (isa<ReshapeOp, SliceOp>(user))
               self(self, user->getResult(0));
           }
         };

@@ -15,6 +15,48 @@ inline llvm::SmallVector<mlir::func::FuncOp> entriesOf(mlir::ModuleOp module) {
   return entries;
 }
 
+/// A tensor in an entry: `bytes` behind the start of the memory of `root`.
+struct Storage {
+  mlir::Value root;
+  int64_t bytes = 0;
+};
+
+/// True if the slice is one run of its operand's memory.
+inline bool isContiguous(SliceOp op) {
+  llvm::ArrayRef<int64_t> from = shapeOf(op.getOperand()),
+                          sizes = op.getSizes();
+  size_t d = 0;
+  while (d < sizes.size() && sizes[d] == 1)
+    ++d;
+  if (d < sizes.size() && op.getSteps()[d] != 1)
+    return false;
+  for (++d; d < sizes.size(); ++d)
+    if (sizes[d] != from[d])
+      return false;
+  return true;
+}
+
+/// Looks through reshapes and contiguous slices, which cost nothing in an
+/// entry: they are offsets.
+inline Storage storageOf(mlir::Value value) {
+  Storage storage{value};
+  while (mlir::Operation *op = storage.root.getDefiningOp()) {
+    if (auto slice = mlir::dyn_cast<SliceOp>(op)) {
+      if (!isContiguous(slice))
+        break;
+      auto type = tensorType(slice.getOperand());
+      int64_t bits = type.getElementType().getIntOrFloatBitWidth();
+      storage.bytes += positionOf(slice.getStarts(),
+                                  stridesOf(type.getShape())) *
+                       std::max<int64_t>(1, bits / 8);
+    } else if (!mlir::isa<ReshapeOp>(op)) {
+      break;
+    }
+    storage.root = op->getOperand(0);
+  }
+  return storage;
+}
+
 /// Erases ops without uses, last to first; calls stay.
 inline void eraseDead(mlir::Block &block) {
   mlir::Operation *op = block.getTerminator()->getPrevNode();

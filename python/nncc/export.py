@@ -304,8 +304,15 @@ class _Exporter(TorchFunctionMode):
 def _attributes(module):
     """Constructor arguments that differ from their defaults."""
     result = {}
-    for name, parameter in inspect.signature(type(module).__init__) \
-            .parameters.items():
+    # Recurrent classes hide their arguments behind *args.
+    kind = nn.RNNBase if isinstance(module, nn.RNNBase) else type(module)
+    parameters = dict(inspect.signature(kind.__init__).parameters)
+    if type(module) is nn.RNN:
+        parameters["nonlinearity"] = inspect.Parameter(
+            "nonlinearity", inspect.Parameter.KEYWORD_ONLY, default="tanh")
+    for name, parameter in parameters.items():
+        if name == "mode" and kind is nn.RNNBase:
+            continue
         if name in ("self", "device", "dtype", "inplace", "args", "kwargs") \
                 or not hasattr(module, name) or name.startswith("_"):
             continue

@@ -10,7 +10,7 @@ import models
 CPUS = ("native", "x86-64-v3", "x86-64")
 THREADS = (1, 2, 3)
 SMALL = ["mlp_b1", "mlp_b64", "unet_b1", "dlrm_b128", "mobilenetv2_b1",
-         "resnet18_b1"]
+         "resnet18_b1", "lstm_b1", "lstm_b8"]
 LARGE = ["resnet50_b1", "resnet50_b8", "bert_base_s128", "gpt2_s64"]
 full = os.environ.get("NNCC_FULL") == "1"
 

@@ -5,6 +5,7 @@
 //===----------------------------------------------------------------------===//
 #include "codegen/cpu/LowerKernels.h"
 #include "codegen/cpu/KernelEmitters.h"
+#include "runtime/abi.h"
 
 using namespace mlir;
 
@@ -50,6 +51,8 @@ FailureOr<OwningOpRef<ModuleOp>> lowerKernels(ModuleOp module,
     for (Value value : body.getTerminator()->getOperands())
       types.push_back(bufferType(value));
     size_t buffers = types.size();
+    if (buffers > NNCC_MAX_BUFFERS)
+      return kernel.emitError("a kernel with ") << buffers << " buffers";
     types.append(2, b.getIndexType());
     b.setInsertionPointToEnd(result->getBody());
     auto function =

@@ -1,0 +1,189 @@
+//===- Recurrent.cpp - RNN, LSTM and GRU ----------------------------------===//
+//
+// The input's part of all gates is one product over all steps; the steps are
+// written out, each a product with the hidden state and elementwise work.
+// Equal steps become equal kernels, so the code does not grow with time.
+// Formulas: torch.nn.LSTM, torch.nn.GRU, torch.nn.RNN.
+//
+//===----------------------------------------------------------------------===//
+#include "frontend/ModuleDef.h"
+
+namespace nncc {
+
+using K = ArgKind;
+
+static int64_t gateCount(Call &c) {
+  return c.name == "nn.LSTM" ? 4 : c.name == "nn.GRU" ? 3 : 1;
+}
+
+/// "_l0", "_l0_reverse".
+static std::string suffix(int64_t layer, int64_t direction) {
+  return "_l" + std::to_string(layer) + (direction ? "_reverse" : "");
+}
+
+static void recurrentState(Call &c, std::vector<StateDef> &state) {
+  int64_t hidden = c.integer("hidden_size"), gates = gateCount(c) * hidden;
+  int64_t directions = c.flag("bidirectional") ? 2 : 1;
+  for (int64_t layer = 0; layer < c.integer("num_layers"); ++layer)
+    for (int64_t d = 0; d < directions; ++d) {
+      int64_t in = layer ? hidden * directions : c.integer("input_size");
+      std::string end = suffix(layer, d);
+      state.push_back({"weight_ih" + end, {gates, in}});
+      state.push_back({"weight_hh" + end, {gates, hidden}});
+      if (!c.flag("bias"))
+        continue;
+      state.push_back({"bias_ih" + end, {gates}});
+      state.push_back({"bias_hh" + end, {gates}});
+    }
+}
+
+/// One direction of one layer.
+struct Cell {
+  Call &c;
+  int64_t hidden;
+  Expr recurrent, recurrentBias; // weight_hh; bias_hh of GRU's new gate
+
+  Expr gate(Expr gates, int64_t i) const {
+    return slice(gates, gates.rank() - 1, i * hidden, hidden);
+  }
+
+  /// Advances h and c by one step, given the input's part of the gates (B, G).
+  void step(Expr x, Expr &h, Expr &cell) const {
+    Expr product = linear(h, recurrent);
+    if (c.name == "nn.LSTM") {
+      Expr gates = x + product;
+      Expr i = sigmoid(gate(gates, 0)), f = sigmoid(gate(gates, 1));
+      Expr g = tanh(gate(gates, 2)), o = sigmoid(gate(gates, 3));
+      cell = f * cell + i * g;
+      h = o * tanh(cell);
+    } else if (c.name == "nn.GRU") {
+      if (recurrentBias)
+        product = product + recurrentBias;
+      Expr r = sigmoid(gate(x, 0) + gate(product, 0));
+      Expr z = sigmoid(gate(x, 1) + gate(product, 1));
+      Expr n = tanh(gate(x, 2) + r * gate(product, 2));
+      h = n + z * (h - n); // (1 - z) n + z h
+    } else {
+      Expr sum = x + product;
+      h = c.word("nonlinearity") == "relu" ? max(sum, 0.0) : tanh(sum);
+    }
+  }
+};
+
+/// x (T, B, I) -> (T, B, H); h and cell become the final states (B, H).
+static Expr runDirection(Call &c, Expr x, int64_t layer, int64_t direction,
+                         Expr &h, Expr &cell) {
+  std::string end = suffix(layer, direction);
+  Cell one{c, c.integer("hidden_size"), c.tensor("weight_hh" + end), {}};
+  Expr gates = linear(x, c.tensor("weight_ih" + end));
+  if (c.flag("bias")) {
+    Expr bias = c.tensor("bias_ih" + end);
+    Expr recurrentBias = c.tensor("bias_hh" + end);
+    if (c.name == "nn.GRU") // r scales the product with its bias
+      one.recurrentBias = recurrentBias;
+    else
+      bias = bias + recurrentBias;
+    gates = gates + bias;
+  }
+  int64_t steps = x.dim(0), batch = x.dim(1);
+  std::vector<Expr> outputs(steps);
+  for (int64_t i = 0; i < steps; ++i) {
+    int64_t t = direction ? steps - 1 - i : i;
+    Expr now = reshape(slice(gates, 0, t, 1), {batch, gates.dim(2)});
+    one.step(now, h, cell);
+    outputs[t] = reshape(h, {1, batch, one.hidden});
+  }
+  return concat(outputs, 0);
+}
+
+/// Initial states (L * D, B, H), checked; zeros if none are given.
+static bool initialStates(Call &c, Expr x, int64_t count,
+                          std::vector<Expr> &states) {
+  int64_t hidden = c.integer("hidden_size");
+  llvm::SmallVector<int64_t> shape{count, x.dim(1), hidden};
+  size_t needed = c.name == "nn.LSTM" ? 2 : 1;
+  if (needed == 2)
+    states = c.tensors("hx");
+  else if (c.hasTensor("hx"))
+    states = {c.tensor("hx")};
+  if (states.empty())
+    states.assign(needed, full(x.context(), x.element(), shape, 0));
+  for (Expr state : states)
+    if (states.size() != needed || state.shape() != Ints(shape)) {
+      c.error("hx", "initial states must have shape " + shapeText(shape) +
+                        ", got " + shapeText(state.shape()));
+      return false;
+    }
+  return true;
+}
+
+static Result emitRecurrent(Call &c) {
+  Expr x = c.tensor("input");
+  if (x.rank() != 3 || x.dim(2) != c.integer("input_size"))
+    return c.error("", "expected an input of 3 dimensions whose last is " +
+                           llvm::Twine(c.integer("input_size")) + ", got " +
+                           shapeText(x.shape()));
+  bool batchFirst = c.flag("batch_first");
+  if (batchFirst)
+    x = swapDims(x, 0, 1);
+  if (x.dim(0) == 0)
+    return c.error("", "the sequence must not be empty");
+  int64_t layers = c.integer("num_layers");
+  int64_t directions = c.flag("bidirectional") ? 2 : 1;
+  std::vector<Expr> states, lastH, lastC;
+  if (!initialStates(c, x, layers * directions, states))
+    return {};
+  auto part = [&](Expr all, int64_t i) {
+    return reshape(slice(all, 0, i, 1), all.shape().drop_front());
+  };
+  for (int64_t layer = 0; layer < layers; ++layer) {
+    std::vector<Expr> outputs;
+    for (int64_t d = 0; d < directions; ++d) {
+      int64_t i = layer * directions + d;
+      Expr h = part(states[0], i), cell;
+      if (states.size() == 2)
+        cell = part(states[1], i);
+      outputs.push_back(runDirection(c, x, layer, d, h, cell));
+      auto keep = [&](std::vector<Expr> &list, Expr state) {
+        if (state)
+          list.push_back(reshape(state, {1, state.dim(0), state.dim(1)}));
+      };
+      keep(lastH, h);
+      keep(lastC, cell);
+    }
+    x = concat(outputs, 2);
+  }
+  Result y = batchFirst ? swapDims(x, 0, 1) : x;
+  Result h = concat(lastH, 0);
+  if (lastC.empty())
+    return Result::tuple({y, h});
+  return Result::tuple({y, Result::tuple({h, Result(concat(lastC, 0))})});
+}
+
+void registerRecurrent(Registry &r) {
+  std::vector<ArgDef> args = {ArgDef("input_size", K::integer).min(1),
+                              ArgDef("hidden_size", K::integer).min(1),
+                              ArgDef("num_layers", K::integer).optional("1")
+                                  .min(1),
+                              ArgDef("bias", K::boolean).optional("true"),
+                              ArgDef("batch_first", K::boolean)
+                                  .optional("false"),
+                              ArgDef("dropout", K::number).optional("0.0")
+                                  .min(0),
+                              ArgDef("bidirectional", K::boolean)
+                                  .optional("false")};
+  std::vector<ArgDef> plain = args;
+  plain.push_back(ArgDef("nonlinearity", K::word).optional("\"tanh\"")
+                      .oneOf({"tanh", "relu"}));
+  ArgDef input("input", K::tensor);
+  r.add({{"nn.LSTM"}, "long short-term memory", args,
+         {input, ArgDef("hx", K::tensors).optional()}, recurrentState, nullptr,
+         emitRecurrent});
+  auto hx = ArgDef("hx", K::tensor).optional();
+  r.add({{"nn.GRU"}, "gated recurrent unit", args, {input, hx}, recurrentState,
+         nullptr, emitRecurrent});
+  r.add({{"nn.RNN"}, "Elman network", plain, {input, hx}, recurrentState,
+         nullptr, emitRecurrent});
+}
+
+} // namespace nncc
