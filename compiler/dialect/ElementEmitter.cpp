@@ -279,6 +279,13 @@ Coord ElementEmitter::linear(ArrayRef<Coord> at, ArrayRef<int64_t> strides) {
 static FailureOr<Coords> split(ElementEmitter &e, Coord x,
                                ArrayRef<int64_t> shape) {
   Coords result(shape.size(), Coord::constant(0));
+  // A single dimension takes everything.
+  if (llvm::count_if(shape, [](int64_t s) { return s != 1; }) <= 1) {
+    for (size_t d = 0; d < shape.size(); ++d)
+      if (shape[d] != 1)
+        result[d] = x;
+    return result;
+  }
   int64_t lane = x.lane;
   if (lane != 0 && !shape.empty()) {
     int64_t reach = lane * e.width;

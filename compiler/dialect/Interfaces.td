@@ -42,8 +42,9 @@ def ViewInterface : OpInterface<"View"> {
     coordinates, and nothing else (`pad` adds a constant around them).
   }];
   let methods = [
-    InterfaceMethod<"Where the operand element at `at` lands in the result.",
-      "::nncc::Coords", "mapForward",
+    InterfaceMethod<[{Where the operand element at `at` lands in the result;
+      fails if its lanes do not land on one line.}],
+      "::llvm::FailureOr<::nncc::Coords>", "mapForward",
       (ins "::nncc::ElementEmitter &":$e,
            "::llvm::ArrayRef<::nncc::Coord>":$at)>,
     InterfaceMethod<[{The result as a strided view, given the operand's; fails

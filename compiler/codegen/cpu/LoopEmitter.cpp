@@ -95,7 +95,7 @@ private:
     Coords coords(at.begin(), at.end());
     Value target = output.value;
     if (output.pad) {
-      coords = output.pad.mapForward(e, at);
+      coords = *output.pad.mapForward(e, at);
       target = output.pad.getResult();
     }
     e.store(output.buffer, e.linear(coords, stridesOf(shapeOf(target))),

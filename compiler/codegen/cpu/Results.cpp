@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 #include "codegen/cpu/KernelEmitters.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 using namespace mlir;
 
@@ -27,16 +28,15 @@ void alongLanes(CpuEmitter &e, int64_t length,
     }
 }
 
-void emitResult(KernelCode &code, Value root, Value element, Coords at) {
+/// Walks the views behind the root, with `at` at the root's coordinates on the
+/// way in and at the result's on the way out.
+static LogicalResult followViews(KernelCode &code, Value root, Coords &at,
+                                 SmallVectorImpl<Value> &bindings) {
   CpuEmitter &e = code.e;
-  Operation *terminator = code.kernel.getBody().front().getTerminator();
-  Value result = terminator->getOperand(0);
   DenseSet<Value> derived{root};
-  SmallVector<Value> bindings{root};
-  e.bound[root] = element;
-  for (Operation &op :
-       llvm::make_range(std::next(root.getDefiningOp()->getIterator()),
-                        terminator->getIterator())) {
+  for (Operation &op : llvm::make_range(
+           std::next(root.getDefiningOp()->getIterator()),
+           code.kernel.getBody().front().getTerminator()->getIterator())) {
     if (llvm::none_of(op.getOperands(),
                       [&](Value v) { return derived.contains(v); }))
       continue;
@@ -45,15 +45,45 @@ void emitResult(KernelCode &code, Value root, Value element, Coords at) {
     if (!view)
       continue;
     Value moved = e.at(op.getOperand(0), at);
-    at = view.mapForward(e, at);
+    auto next = view.mapForward(e, at);
+    if (failed(next))
+      return failure();
+    at = *next;
     e.bound[op.getResult(0)] = moved;
     bindings.push_back(op.getResult(0));
   }
-  Value stored = e.at(result, at);
-  e.store(code.outputs.front(), e.linear(at, stridesOf(shapeOf(result))),
-          stored);
+  return success();
+}
+
+void emitResult(KernelCode &code, Value root, Value element, Coords at) {
+  CpuEmitter &e = code.e;
+  Value result =
+      code.kernel.getBody().front().getTerminator()->getOperand(0);
+  SmallVector<Value> bindings{root};
+  e.bound[root] = element;
+  Coords place = at;
+  LogicalResult followed = followViews(code, root, place, bindings);
+  if (succeeded(followed)) {
+    Value stored = e.at(result, place);
+    e.store(code.outputs.front(), e.linear(place, stridesOf(shapeOf(result))),
+            stored);
+  }
   for (Value binding : bindings)
     e.bound.erase(binding);
+  if (succeeded(followed))
+    return;
+  // The lanes part ways: one by one.
+  int64_t lanes = e.width;
+  CpuEmitter::WithWidth one(e, 1);
+  for (int64_t i = 0; i < lanes; ++i) {
+    Coords lane = at;
+    for (Coord &c : lane) {
+      c.offset += i * c.lane;
+      c.lane = 0;
+    }
+    emitResult(code, root,
+               vector::ExtractOp::create(e.b, e.loc, element, i), lane);
+  }
 }
 
 /// Stores the padding value into a box of the padded tensor.

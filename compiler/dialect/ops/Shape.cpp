@@ -68,10 +68,8 @@ Value ReshapeOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
   return e.at(getOperand(), *coords);
 }
 
-Coords ReshapeOp::mapForward(ElementEmitter &e, ArrayRef<Coord> at) {
-  auto coords = e.reshape(at, shapeOf(getOperand()), shapeOf(getResult()));
-  assert(succeeded(coords) && "lanes of a stored view must stay on one line");
-  return *coords;
+FailureOr<Coords> ReshapeOp::mapForward(ElementEmitter &e, ArrayRef<Coord> at) {
+  return e.reshape(at, shapeOf(getOperand()), shapeOf(getResult()));
 }
 
 /// Merges or splits dimensions where strides allow it.
@@ -165,7 +163,7 @@ Value TransposeOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
   return e.at(getOperand(), coords);
 }
 
-Coords TransposeOp::mapForward(ElementEmitter &, ArrayRef<Coord> at) {
+FailureOr<Coords> TransposeOp::mapForward(ElementEmitter &, ArrayRef<Coord> at) {
   Coords coords;
   for (int64_t d : getPerm())
     coords.push_back(at[d]);
@@ -231,7 +229,7 @@ Value BroadcastOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
   return e.at(getOperand(), coords);
 }
 
-Coords BroadcastOp::mapForward(ElementEmitter &, ArrayRef<Coord>) {
+FailureOr<Coords> BroadcastOp::mapForward(ElementEmitter &, ArrayRef<Coord>) {
   llvm_unreachable("an operand element lands in many places");
 }
 
@@ -295,7 +293,7 @@ Value SliceOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
 }
 
 /// Only for elements that the slice keeps.
-Coords SliceOp::mapForward(ElementEmitter &e, ArrayRef<Coord> at) {
+FailureOr<Coords> SliceOp::mapForward(ElementEmitter &e, ArrayRef<Coord> at) {
   Coords coords;
   for (auto [d, i] : llvm::enumerate(at)) {
     assert(getSteps()[d] == 1 && "only slices without steps map forward");
@@ -389,7 +387,7 @@ Value PadOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
                    getValue().convertToDouble());
 }
 
-Coords PadOp::mapForward(ElementEmitter &e, ArrayRef<Coord> at) {
+FailureOr<Coords> PadOp::mapForward(ElementEmitter &e, ArrayRef<Coord> at) {
   Coords coords;
   for (auto [d, i] : llvm::enumerate(at))
     coords.push_back(
@@ -420,7 +418,7 @@ void ReverseOp::evaluate(ArrayRef<RefTensor> inputs,
            });
 }
 
-Coords ReverseOp::mapForward(ElementEmitter &e, ArrayRef<Coord> at) {
+FailureOr<Coords> ReverseOp::mapForward(ElementEmitter &e, ArrayRef<Coord> at) {
   Coords coords(at.begin(), at.end());
   for (int64_t d : getDims())
     coords[d] = e.addTo(e.scale(at[d], -1), shapeOf(getOperand())[d] - 1);
@@ -428,7 +426,7 @@ Coords ReverseOp::mapForward(ElementEmitter &e, ArrayRef<Coord> at) {
 }
 
 Value ReverseOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
-  return e.at(getOperand(), mapForward(e, at)); // its own inverse
+  return e.at(getOperand(), *mapForward(e, at)); // its own inverse
 }
 
 FailureOr<StridedView> ReverseOp::viewOf(const StridedView &x) {

@@ -70,7 +70,7 @@ Value PatchesOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
   return e.at(getOperand(), coords);
 }
 
-Coords PatchesOp::mapForward(ElementEmitter &, ArrayRef<Coord>) {
+FailureOr<Coords> PatchesOp::mapForward(ElementEmitter &, ArrayRef<Coord>) {
   llvm_unreachable("an operand element lands in many windows");
 }
 

@@ -9,7 +9,8 @@ static void batchNormState(Call &c, std::vector<StateDef> &state) {
   int64_t features = c.integer("num_features");
   if (c.flag("affine")) {
     state.push_back({"weight", {features}});
-    state.push_back({"bias", {features}});
+    if (c.flag("bias"))
+      state.push_back({"bias", {features}});
   }
   if (c.flag("track_running_stats")) {
     state.push_back({"running_mean", {features}, true});
@@ -72,13 +73,15 @@ static Result emitLayerNorm(Call &c) {
 
 void registerNorms(Registry &r) {
   ArgDef input("input", K::tensor);
+  auto momentum = ArgDef("momentum", K::number).optional("0.1");
+  momentum.nullable = true; // null: a cumulative mean
   r.add({{"nn.BatchNorm1d", "nn.BatchNorm2d", "nn.BatchNorm3d"},
          "normalises each channel",
          {ArgDef("num_features", K::integer).min(1),
           ArgDef("eps", K::number).optional("1e-05").min(0),
-          ArgDef("momentum", K::number).optional("0.1"),
-          ArgDef("affine", K::boolean).optional("true"),
-          ArgDef("track_running_stats", K::boolean).optional("true")},
+          momentum, ArgDef("affine", K::boolean).optional("true"),
+          ArgDef("track_running_stats", K::boolean).optional("true"),
+          ArgDef("bias", K::boolean).optional("true")},
          {input}, batchNormState, nullptr, emitBatchNorm});
   r.add({{"nn.LayerNorm"}, "normalises over the last dimensions",
          {ArgDef("normalized_shape", K::integers).min(1),
