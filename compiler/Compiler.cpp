@@ -3,9 +3,11 @@
 #include "codegen/Header.h"
 #include "codegen/Object.h"
 #include "codegen/Pipelines.h"
+#include "codegen/Report.h"
 #include "codegen/cpu/LowerKernels.h"
 #include "dialect/Names.h"
 #include "frontend/Importer.h"
+#include "frontend/Schema.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -71,6 +73,10 @@ public:
       return end(Status::internal);
     if (stage == Stage::linalg)
       return print(**kernels);
+    if (stage == Stage::report || stage == Stage::reportJson) {
+      result.output = reportOf(*model, target, stage == Stage::reportJson);
+      return end(Status::done);
+    }
     PassManager llvmPasses(&context);
     populateLlvmPipeline(llvmPasses);
     if (failed(llvmPasses.run(**kernels)))
@@ -114,5 +120,7 @@ CompileResult compileModel(const std::string &file, const std::string &text,
                            const CompileOptions &options, Stage stage) {
   return Compilation(file, text, options).run(stage);
 }
+
+std::string schemaText() { return modelSchema(); }
 
 } // namespace nncc

@@ -16,7 +16,17 @@
 namespace nncc {
 
 /// What --emit= names, in the order of the pipeline.
-enum class Stage { nncc, kernels, linalg, llvm, assembly, object };
+/// `report` and `reportJson` are what `inspect` prints.
+enum class Stage {
+  nncc,
+  kernels,
+  linalg,
+  report,
+  reportJson,
+  llvm,
+  assembly,
+  object
+};
 
 struct CompileOptions {
   std::string cpu = "native";
@@ -45,6 +55,9 @@ struct CompileResult {
 /// Compiles the model in `text`, which was read from `file`.
 CompileResult compileModel(const std::string &file, const std::string &text,
                            const CompileOptions &options, Stage stage);
+
+/// The JSON Schema of the model format.
+std::string schemaText();
 
 } // namespace nncc
 #endif // NNCC_COMPILER_H

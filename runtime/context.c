@@ -58,6 +58,11 @@ static void *place(const nncc_buffer *buffer, const nncc_memory *memory) {
   return NULL;
 }
 
+void *nncc_buffer_address(const nncc_buffer *buffer,
+                          const nncc_memory *memory) {
+  return (char *)place(buffer, memory) + buffer->offset;
+}
+
 void nncc_run_steps(const nncc_body *body, const nncc_memory *memory,
                     void (*parallel_for)(void *, int64_t, nncc_range_body,
                                          void *),
@@ -66,8 +71,7 @@ void nncc_run_steps(const nncc_body *body, const nncc_memory *memory,
     const nncc_step *step = &body->steps[i];
     void *buffers[max_buffers];
     for (uint64_t k = 0; k < step->buffer_count; ++k)
-      buffers[k] = (char *)place(&step->buffers[k], memory) +
-                   step->buffers[k].offset;
+      buffers[k] = nncc_buffer_address(&step->buffers[k], memory);
     if (step->tiles > 1 && parallel_for) {
       call c = {step->kernel, buffers};
       parallel_for(host, step->tiles, run_tiles, &c);

@@ -1,6 +1,9 @@
 //===- Session.cpp - a loaded model with weights and tensors --------------===//
 #include "Session.h"
 #include "Npy.h"
+extern "C" {
+#include "runtime/internal.h"
+}
 #include <cstring>
 #include <dlfcn.h>
 #include <iostream>
@@ -280,6 +283,30 @@ int Session::run() {
   return reportRuntime(nncc_run(context, entry->name, in.data(),
                                 uint32_t(in.size()), out.data(),
                                 uint32_t(out.size())));
+}
+
+StepRunner::StepRunner(Session &session)
+    : session(session), arena(session.body->arena_bytes + 64) {
+  for (HostTensor &tensor : session.inputs)
+    inputs.push_back(tensor.data.data());
+  for (HostTensor &tensor : session.outputs)
+    outputs.push_back(tensor.data.data());
+}
+
+void *StepRunner::step(size_t i) {
+  const nncc_step &step = session.body->steps[i];
+  nncc_body one = *session.body;
+  one.steps = &step;
+  one.step_count = 1;
+  uintptr_t aligned = (reinterpret_cast<uintptr_t>(arena.data()) + 63) / 64 * 64;
+  nncc_memory memory = {
+      reinterpret_cast<char *>(aligned),
+      session.weights ? static_cast<char *>(session.weights->prepared)
+                      : nullptr,
+      inputs.data(), outputs.data(),
+      session.weights ? session.weights->tensors : nullptr};
+  nncc_run_steps(&one, &memory, nullptr, nullptr);
+  return nncc_buffer_address(&step.buffers[step.buffer_count - 1], &memory);
 }
 
 } // namespace nncc

@@ -48,6 +48,8 @@ public:
   nncc_context *context = nullptr;
   std::vector<HostTensor> inputs, outputs;
 
+  nncc_weights *weights = nullptr;
+
 private:
   int loadModel(SessionFlags &flags);
   int loadWeights(const SessionFlags &flags);
@@ -55,7 +57,20 @@ private:
   int fill(HostTensor &tensor, const std::string &spec);
 
   void *library = nullptr;
-  nncc_weights *weights = nullptr;
+};
+
+/// Runs a session's body step by step, on an arena of its own.
+class StepRunner {
+public:
+  explicit StepRunner(Session &session);
+  /// Runs step `i` (in order) and gives the memory of its result.
+  void *step(size_t i);
+
+private:
+  Session &session;
+  std::vector<char> arena;
+  std::vector<const void *> inputs;
+  std::vector<void *> outputs;
 };
 
 /// Prints the runtime's last error; gives the exit code that fits the status.

@@ -33,6 +33,9 @@ struct Verb {
 Verb addCompile(CLI::App &app);
 Verb addRun(CLI::App &app);
 Verb addBench(CLI::App &app);
+Verb addCheck(CLI::App &app);
+Verb addInspect(CLI::App &app);
+Verb addSchema(CLI::App &app);
 
 /// Flags that every compiling verb has.
 struct CommonFlags {

@@ -1,0 +1,46 @@
+//===- Reference.h - the interpreter's view of a model ----------*- C++ -*-===//
+//
+// What `nncc check` compares with: a model's outputs in f64, as imported and
+// after every pass, and every kernel call's result.
+//
+//===----------------------------------------------------------------------===//
+#ifndef NNCC_REFERENCE_H
+#define NNCC_REFERENCE_H
+
+#include "Compiler.h"
+#include <functional>
+
+namespace nncc {
+
+/// Elements of tensors as doubles, by name.
+using TensorValues = std::map<std::string, std::vector<double>>;
+
+struct ReferenceStage {
+  /// "import", or the flag of the pass after which this was computed.
+  std::string name;
+  std::vector<std::vector<double>> outputs;
+};
+
+struct ReferenceCall {
+  std::string kernel, origin;
+  std::vector<double> result;
+};
+
+struct ReferenceResult {
+  Status status = Status::done;
+  std::string messages;
+  std::vector<ReferenceStage> stages;
+  /// In the order of the entry's steps.
+  std::vector<ReferenceCall> calls;
+};
+
+/// Interprets body number `body` of forward. With `everyPass`, also after each
+/// pass of the kernel pipeline, and records all kernel calls.
+ReferenceResult interpretModel(const std::string &file,
+                               const std::string &text,
+                               const CompileOptions &options, unsigned body,
+                               const TensorValues &inputs,
+                               const TensorValues &weights, bool everyPass);
+
+} // namespace nncc
+#endif // NNCC_REFERENCE_H

@@ -1,0 +1,175 @@
+//===- Report.cpp - what was made of a model ------------------------------===//
+//
+// One JSON value holds everything; the text is written from it.
+//
+//===----------------------------------------------------------------------===//
+#include "codegen/Report.h"
+#include "codegen/Abi.h"
+#include "codegen/cpu/LowerKernels.h"
+#include "dialect/Nncc.h"
+#include "llvm/Support/JSON.h"
+
+using namespace mlir;
+namespace json = llvm::json;
+
+namespace nncc {
+
+static json::Array tensorList(const std::vector<TensorInfo> &list) {
+  json::Array array;
+  for (const TensorInfo &tensor : list) {
+    std::string type;
+    llvm::raw_string_ostream(type) << tensor.type.getElementType();
+    array.push_back(json::Object{{"name", tensor.name},
+                                 {"dtype", type},
+                                 {"shape", json::Array(tensor.type.getShape())},
+                                 {"bytes", byteSize(tensor.type)}});
+  }
+  return array;
+}
+
+/// Multiplications and additions of products; elementwise work is not counted.
+static int64_t flopsOf(func::FuncOp kernel) {
+  int64_t flops = 0;
+  kernel.walk([&](Operation *op) {
+    if (auto contract = dyn_cast<ContractOp>(op)) {
+      int64_t depth = 1;
+      for (int64_t d : contract.getLhsContract())
+        depth *= shapeOf(contract.getLhs())[d];
+      flops += 2 * depth * tensorType(contract.getResult()).getNumElements();
+    } else if (auto attention = dyn_cast<AttentionOp>(op)) {
+      int64_t columns = *(shapeOf(attention.getK()).end() - 2);
+      flops += 2 * columns *
+               (tensorType(attention.getQ()).getNumElements() +
+                tensorType(attention.getResult()).getNumElements());
+    }
+  });
+  return flops;
+}
+
+static std::string nameOfPlace(Location loc) {
+  if (auto named = dyn_cast<NameLoc>(loc))
+    return named.getName().str();
+  return "";
+}
+
+/// The module paths and ops of a kernel, in order.
+static json::Object kernelInfo(func::FuncOp kernel) {
+  json::Array ops;
+  std::string last;
+  for (Operation &op : kernel.getBody().front().without_terminator()) {
+    if (isa<ConstantOp, BroadcastOp, ReshapeOp>(op))
+      continue;
+    ops.push_back(op.getName().stripDialect());
+  }
+  int64_t tiles = 1;
+  if (auto attr = kernel->getAttrOfType<IntegerAttr>(tilesAttr))
+    tiles = attr.getInt();
+  return json::Object{{"name", kernel.getName()},
+                      {"ops", std::move(ops)},
+                      {"tiles", tiles},
+                      {"flops", flopsOf(kernel)}};
+}
+
+static json::Object entryInfo(ModuleOp model, func::FuncOp entry) {
+  json::Array calls;
+  int64_t flops = 0;
+  for (CallOp call : entry.getBody().front().getOps<CallOp>()) {
+    json::Array reasons;
+    if (auto list = call->getAttrOfType<ArrayAttr>("nncc.reasons"))
+      for (Attribute reason : list)
+        reasons.push_back(cast<StringAttr>(reason).getValue());
+    flops += flopsOf(model.lookupSymbol<func::FuncOp>(call.getCallee()));
+    calls.push_back(json::Object{{"kernel", call.getCallee()},
+                                 {"origin", nameOfPlace(call.getLoc())},
+                                 {"operands_from_memory", std::move(reasons)}});
+  }
+  return json::Object{
+      {"name", entry.getName()},
+      {"inputs", tensorList(inputsOf(entry))},
+      {"outputs", tensorList(outputsOf(entry))},
+      {"arena_bytes",
+       entry->getAttrOfType<IntegerAttr>("nncc.arena").getInt()},
+      {"flops", flops},
+      {"calls", std::move(calls)}};
+}
+
+static std::string describe(const json::Object &tensor) {
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  os << *tensor.getString("name") << ' ' << *tensor.getString("dtype") << " [";
+  llvm::interleaveComma(*tensor.getArray("shape"), os,
+                        [&](const json::Value &v) { os << *v.getAsInteger(); });
+  os << ']';
+  return text;
+}
+
+static void writeText(const json::Object &report, llvm::raw_ostream &os) {
+  os << *report.getString("model") << " for " << *report.getString("cpu")
+     << ": " << *report.getInteger("parameters") << " parameters in "
+     << report.getArray("weights")->size() << " tensors, "
+     << *report.getInteger("weight_bytes") << " bytes\n";
+  for (const json::Value &value : *report.getArray("entries")) {
+    const json::Object &entry = *value.getAsObject();
+    os << "\nentry " << *entry.getString("name") << ": "
+       << *entry.getInteger("flops") << " FLOPs in products, "
+       << entry.getArray("calls")->size() << " kernel calls, arena "
+       << *entry.getInteger("arena_bytes") << " bytes\n";
+    for (const char *key : {"inputs", "outputs"})
+      for (const json::Value &tensor : *entry.getArray(key))
+        os << "  " << (key[0] == 'i' ? "in  " : "out ")
+           << describe(*tensor.getAsObject()) << '\n';
+    for (const json::Value &item : *entry.getArray("calls")) {
+      const json::Object &call = *item.getAsObject();
+      os << "  " << *call.getString("kernel") << "  "
+         << *call.getString("origin") << "  reads: ";
+      llvm::interleave(
+          *call.getArray("operands_from_memory"), os,
+          [&](const json::Value &v) { os << *v.getAsString(); }, "; ");
+      os << '\n';
+    }
+  }
+  os << "\nkernels\n";
+  for (const json::Value &value : *report.getArray("kernels")) {
+    const json::Object &kernel = *value.getAsObject();
+    os << "  " << *kernel.getString("name") << "  "
+       << *kernel.getInteger("tiles") << " tiles, "
+       << *kernel.getInteger("flops") << " FLOPs: ";
+    llvm::interleave(
+        *kernel.getArray("ops"), os,
+        [&](const json::Value &v) { os << *v.getAsString(); }, " ");
+    os << '\n';
+  }
+}
+
+std::string reportOf(ModuleOp model, const TargetInfo &target, bool asJson) {
+  json::Array entries, kernels;
+  int64_t parameters = 0, bytes = 0;
+  for (const TensorInfo &weight : weightsOf(model)) {
+    parameters += weight.type.getNumElements();
+    bytes += byteSize(weight.type);
+  }
+  for (auto function : model.getOps<func::FuncOp>()) {
+    if (function.isPublic())
+      entries.push_back(entryInfo(model, function));
+    else
+      kernels.push_back(kernelInfo(function));
+  }
+  json::Object report{
+      {"model", model->getAttrOfType<StringAttr>(modelNameAttr).getValue()},
+      {"cpu", target.cpu},
+      {"abi_version", NNCC_ABI_VERSION},
+      {"parameters", parameters},
+      {"weight_bytes", bytes},
+      {"weights", tensorList(weightsOf(model))},
+      {"entries", std::move(entries)},
+      {"kernels", std::move(kernels)}};
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  if (asJson)
+    os << llvm::formatv("{0:2}", json::Value(std::move(report))) << '\n';
+  else
+    writeText(report, os);
+  return text;
+}
+
+} // namespace nncc

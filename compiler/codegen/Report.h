@@ -1,0 +1,18 @@
+//===- Report.h - what was made of a model ----------------------*- C++ -*-===//
+#ifndef NNCC_CODEGEN_REPORT_H
+#define NNCC_CODEGEN_REPORT_H
+
+#include "codegen/Target.h"
+#include "mlir/IR/BuiltinOps.h"
+#include <string>
+
+namespace nncc {
+
+/// Signature, parameters, FLOPs, kernels with what is fused in them and why
+/// not more, and the memory plan, of a model whose kernels are lowered. As
+/// text for people, or as JSON.
+std::string reportOf(mlir::ModuleOp model, const TargetInfo &target,
+                     bool asJson);
+
+} // namespace nncc
+#endif // NNCC_CODEGEN_REPORT_H

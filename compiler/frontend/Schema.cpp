@@ -1,0 +1,183 @@
+//===- Schema.cpp - the JSON Schema of the model format -------------------===//
+#include "frontend/Schema.h"
+#include "frontend/ModuleDef.h"
+#include "llvm/Support/JSON.h"
+
+namespace json = llvm::json;
+
+namespace nncc {
+
+static json::Object typeIs(const char *type) {
+  return json::Object{{"type", type}};
+}
+
+/// What an argument may be in a file.
+static json::Object argumentSchema(const ArgDef &arg) {
+  json::Object schema;
+  auto number = [&](const char *type) {
+    json::Object object = typeIs(type);
+    if (arg.least)
+      object["minimum"] = *arg.least;
+    return object;
+  };
+  switch (arg.kind) {
+  case ArgKind::integer:
+    schema = number("integer");
+    break;
+  case ArgKind::number:
+    schema["anyOf"] = json::Array{
+        number("number"),
+        json::Object{{"enum", json::Array{"inf", "-inf", "nan"}}}};
+    break;
+  case ArgKind::boolean:
+    schema = typeIs("boolean");
+    break;
+  case ArgKind::integers:
+    schema["anyOf"] =
+        json::Array{number("integer"), json::Object{{"type", "array"},
+                                                    {"items",
+                                                     number("integer")}}};
+    break;
+  case ArgKind::word: {
+    json::Array words;
+    for (llvm::StringRef word : arg.words)
+      words.push_back(word);
+    schema["enum"] = std::move(words);
+    break;
+  }
+  case ArgKind::dtype:
+    schema["$ref"] = "#/$defs/dtype";
+    break;
+  case ArgKind::tensor:
+  case ArgKind::tensors:
+  case ArgKind::index:
+    break; // names, literals and lists of them
+  }
+  if (arg.nullable && !schema.empty())
+    return json::Object{
+        {"anyOf", json::Array{std::move(schema), typeIs("null")}}};
+  if (!arg.standard.empty())
+    if (auto value = json::parse(arg.standard))
+      schema["default"] = std::move(*value);
+  return schema;
+}
+
+static json::Object objectOf(json::Object properties, json::Array required) {
+  properties["comment"] = json::Object{};
+  return json::Object{{"type", "object"},
+                      {"properties", std::move(properties)},
+                      {"required", std::move(required)},
+                      {"additionalProperties", false}};
+}
+
+static json::Object moduleSchema(const OpDef &def) {
+  json::Array names, required{"type"};
+  for (const std::string &name : def.names)
+    names.push_back(name);
+  json::Object properties{
+      {"type", json::Object{{"enum", std::move(names)}}}};
+  for (const ArgDef &arg : def.attributes) {
+    properties[arg.name] = argumentSchema(arg);
+    if (arg.required)
+      required.push_back(arg.name);
+  }
+  json::Object schema = objectOf(std::move(properties), std::move(required));
+  schema["description"] = def.doc;
+  return schema;
+}
+
+static json::Object tensorSchema() {
+  json::Object size{
+      {"anyOf", json::Array{json::Object{{"type", "integer"}, {"minimum", 0}},
+                            typeIs("string")}}};
+  json::Object properties{
+      {"shape", json::Object{{"type", "array"}, {"items", std::move(size)}}},
+      {"dtype", json::Object{{"$ref", "#/$defs/dtype"}}},
+      {"grad", typeIs("boolean")},
+      {"init", typeIs("object")}};
+  return objectOf(std::move(properties), json::Array{"shape", "dtype"});
+}
+
+static json::Object mapOf(json::Value value) {
+  return json::Object{{"type", "object"},
+                      {"additionalProperties", std::move(value)}};
+}
+
+/// Keys that the model and its classes share.
+static json::Object graphProperties() {
+  json::Object ref{{"$ref", "#/$defs/module"}};
+  json::Object modules{
+      {"anyOf",
+       json::Array{mapOf(json::Object(ref)),
+                   json::Object{{"type", "array"},
+                                {"items", json::Object(ref)}}}}};
+  json::Object tensors = mapOf(json::Object{{"$ref", "#/$defs/tensor"}});
+  return json::Object{
+      {"modules", std::move(modules)},
+      {"parameters", json::Object(tensors)},
+      {"buffers", json::Object(tensors)},
+      {"nodes", json::Object{{"type", "array"},
+                             {"items", json::Object{{"$ref",
+                                                     "#/$defs/node"}}}}},
+      {"outputs", json::Object{{"type", json::Array{"array", "object"}}}}};
+}
+
+std::string modelSchema() {
+  Registry registry;
+  json::Array modules, ops;
+  for (const OpDef &def : registry.all()) {
+    if (def.isModule()) {
+      modules.push_back(moduleSchema(def));
+      continue;
+    }
+    for (const std::string &name : def.names)
+      ops.push_back(name);
+  }
+  json::Object container{
+      {"type", json::Object{{"enum", json::Array{"nn.Sequential",
+                                                 "nn.ModuleList",
+                                                 "nn.ModuleDict"}}}},
+      {"modules", json::Object{{"type", json::Array{"array", "object"}}}}};
+  modules.push_back(objectOf(std::move(container), json::Array{"type"}));
+  json::Object ofClass{
+      {"type",
+       json::Object{{"type", "string"}, {"pattern", "^(?!nn\\.)"}}}};
+  modules.push_back(objectOf(std::move(ofClass), json::Array{"type"}));
+
+  json::Object properties = graphProperties();
+  properties["format"] = json::Object{{"const", "nncc-model/1"}};
+  properties["name"] = typeIs("string");
+  properties["inputs"] = mapOf(json::Object{{"$ref", "#/$defs/tensor"}});
+  properties["dims"] = mapOf(typeIs("array"));
+  properties["tie"] = mapOf(typeIs("string"));
+  properties["training"] = typeIs("object");
+  json::Object graph = graphProperties();
+  graph["inputs"] = json::Object{{"type", "array"},
+                                 {"items", typeIs("string")}};
+  properties["classes"] = mapOf(objectOf(std::move(graph), json::Array{"outputs"}));
+
+  json::Object node{
+      {"type", "object"},
+      {"required", json::Array{"name"}},
+      {"properties",
+       json::Object{{"op", json::Object{{"enum", std::move(ops)}}},
+                    {"module", typeIs("string")},
+                    {"inputs", typeIs("array")}}}};
+  json::Object schema =
+      objectOf(std::move(properties), json::Array{"format", "outputs"});
+  schema["$schema"] = "https://json-schema.org/draft/2020-12/schema";
+  schema["title"] = "nncc-model/1";
+  schema["$defs"] = json::Object{
+      {"dtype", json::Object{{"enum", json::Array{"f32", "f64", "f16", "bf16",
+                                                  "i64", "i32", "i16", "i8",
+                                                  "u8", "bool"}}}},
+      {"tensor", tensorSchema()},
+      {"module", json::Object{{"anyOf", std::move(modules)}}},
+      {"node", std::move(node)}};
+  std::string text;
+  llvm::raw_string_ostream(text)
+      << llvm::formatv("{0:2}", json::Value(std::move(schema))) << '\n';
+  return text;
+}
+
+} // namespace nncc

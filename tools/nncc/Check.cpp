@@ -1,0 +1,207 @@
+//===- Check.cpp - nncc check ---------------------------------------------===//
+//
+// The compiled result against the f64 interpreter. With --bisect: the first
+// pass after which the interpreter's outputs change, and the first kernel call
+// whose memory differs from what the interpreter computed for it.
+//
+//===----------------------------------------------------------------------===//
+#include "Session.h"
+#include "compiler/Reference.h"
+#include <cmath>
+#include <cstring>
+#include <iostream>
+
+namespace nncc {
+
+namespace {
+
+double elementAt(const void *data, uint64_t dtype, size_t i) {
+  switch (static_cast<nncc_dtype>(dtype)) {
+  case NNCC_F32:
+    return static_cast<const float *>(data)[i];
+  case NNCC_F64:
+    return static_cast<const double *>(data)[i];
+  case NNCC_I64:
+    return double(static_cast<const int64_t *>(data)[i]);
+  case NNCC_I32:
+    return static_cast<const int32_t *>(data)[i];
+  case NNCC_I16:
+    return static_cast<const int16_t *>(data)[i];
+  case NNCC_I8:
+    return static_cast<const int8_t *>(data)[i];
+  default:
+    return static_cast<const uint8_t *>(data)[i];
+  }
+}
+
+std::vector<double> valuesOf(const void *data, uint64_t dtype, size_t count) {
+  std::vector<double> values(count);
+  for (size_t i = 0; i < count; ++i)
+    values[i] = elementAt(data, dtype, i);
+  return values;
+}
+
+/// The largest difference relative to the reference's largest element; NaN and
+/// infinities must agree exactly.
+double difference(const std::vector<double> &x, const std::vector<double> &y) {
+  double worst = 0, scale = 1e-30;
+  for (size_t i = 0; i < y.size(); ++i) {
+    if (std::isfinite(y[i]))
+      scale = std::max(scale, std::fabs(y[i]));
+    bool same = x[i] == y[i] || (std::isnan(x[i]) && std::isnan(y[i]));
+    if (!same && !(std::isfinite(x[i]) && std::isfinite(y[i])))
+      return INFINITY;
+    if (!same)
+      worst = std::max(worst, std::fabs(x[i] - y[i]));
+  }
+  return worst / scale;
+}
+
+struct CheckVerb {
+  SessionFlags flags;
+  double tolerance = 1e-4;
+  bool bisect = false, json = false;
+  /// For tests: adds 1 to the first result of this kernel, or this pass.
+  std::string injectKernel, injectPass;
+
+  int run();
+
+private:
+  int readWeights(TensorValues &values);
+  int bisectPasses(const ReferenceResult &reference);
+  int bisectKernels(Session &session, const ReferenceResult &reference);
+};
+
+int CheckVerb::readWeights(TensorValues &values) {
+  if (flags.weights.empty())
+    return exitDone;
+  nncc_file *file;
+  if (int code = reportRuntime(nncc_file_read(flags.weights.c_str(), &file)))
+    return code;
+  for (uint32_t i = 0; i < nncc_file_count(file); ++i) {
+    const nncc_file_tensor *t = nncc_file_get(file, i);
+    values[t->name] =
+        valuesOf(t->data, t->dtype, t->bytes / nncc_dtype_bytes(t->dtype));
+  }
+  nncc_file_free(file);
+  return exitDone;
+}
+
+int CheckVerb::bisectPasses(const ReferenceResult &reference) {
+  const ReferenceStage &first = reference.stages.front();
+  for (const ReferenceStage &stage : reference.stages)
+    for (size_t o = 0; o < first.outputs.size(); ++o) {
+      std::vector<double> values = stage.outputs[o];
+      if (stage.name == injectPass && !values.empty())
+        values[0] += 1;
+      // Passes reorder sums, so bits may differ in f64 as well.
+      double error = difference(values, first.outputs[o]);
+      if (error > 1e-9) {
+        printf("bisect: outputs change with %s (output %zu by %.1e)\n",
+               stage.name.c_str(), o, error);
+        return exitDiffers;
+      }
+    }
+  return exitDone;
+}
+
+/// Runs the steps one by one on memory of its own.
+int CheckVerb::bisectKernels(Session &session,
+                             const ReferenceResult &reference) {
+  StepRunner runner(session);
+  for (size_t i = 0; i < reference.calls.size(); ++i) {
+    const ReferenceCall &call = reference.calls[i];
+    float *result = static_cast<float *>(runner.step(i));
+    if (call.kernel == injectKernel)
+      result[0] += 1;
+    // Kernels give f32 in the networks that are bisected.
+    std::vector<double> values =
+        valuesOf(result, NNCC_F32, call.result.size());
+    double error = difference(values, call.result);
+    if (error > tolerance) {
+      printf("bisect: first difference at step %zu, kernel %s, %s: %.1e of its "
+             "scale\n",
+             i, call.kernel.c_str(), call.origin.c_str(), error);
+      return exitDiffers;
+    }
+  }
+  return exitDone;
+}
+
+int CheckVerb::run() {
+  Session session;
+  int code = session.open(flags);
+  if (!code)
+    code = session.createContext(1);
+  if (!code)
+    code = session.run();
+  TensorValues inputs, weights;
+  if (!code)
+    code = readWeights(weights);
+  std::string text;
+  if (!code && !readFile(flags.model, text))
+    code = exitIo;
+  if (code)
+    return code;
+  for (const HostTensor &tensor : session.inputs)
+    inputs[tensor.name] =
+        valuesOf(tensor.data.data(), tensor.dtype,
+                 tensor.data.size() / nncc_dtype_bytes(tensor.dtype));
+  unsigned body = unsigned(session.body - session.entry->bodies);
+  ReferenceResult reference =
+      interpretModel(flags.model, text, flags.common.options, body, inputs,
+                     weights, bisect);
+  std::cerr << reference.messages;
+  if (reference.status != Status::done)
+    return int(reference.status);
+
+  for (size_t o = 0; o < session.outputs.size(); ++o) {
+    const HostTensor &tensor = session.outputs[o];
+    double error = difference(
+        valuesOf(tensor.data.data(), tensor.dtype,
+                 tensor.data.size() / nncc_dtype_bytes(tensor.dtype)),
+        reference.stages.front().outputs[o]);
+    bool good = error <= tolerance;
+    if (json)
+      printf("{\"output\": \"%s\", \"error\": %.3e, \"ok\": %s}\n",
+             tensor.name.c_str(), error, good ? "true" : "false");
+    else
+      printf("%s: %.1e of its scale, %s\n", tensor.name.c_str(), error,
+             good ? "ok" : "DIFFERS");
+    if (!good)
+      code = exitDiffers;
+  }
+  if (!bisect)
+    return code;
+  int found = bisectPasses(reference);
+  if (!found)
+    found = bisectKernels(session, reference);
+  if (!found && !json)
+    printf("bisect: no pass and no kernel differs\n");
+  return found ? found : code;
+}
+
+} // namespace
+
+Verb addCheck(CLI::App &app) {
+  CLI::App *sub = app.add_subcommand(
+      "check", "compiled result against the built-in f64 interpreter");
+  auto verb = std::make_shared<CheckVerb>();
+  verb->flags.add(*sub);
+  sub->add_option("--tolerance", verb->tolerance,
+                  "largest difference, relative to an output's scale")
+      ->default_str("1e-4");
+  sub->add_flag("--bisect", verb->bisect,
+                "name the first pass and kernel that differ");
+  sub->add_flag("--json", verb->json, "results as JSON lines on stdout");
+  sub->add_option("--inject-kernel", verb->injectKernel)->group("");
+  sub->add_option("--inject-pass", verb->injectPass)->group("");
+  sub->footer("Examples:\n"
+              "  nncc check lenet.json --weights lenet.safetensors --input "
+              "x=random:normal\n"
+              "  nncc check lenet.json --weights lenet.safetensors --input "
+              "x=random:normal --bisect");
+  return {sub, [verb] { return verb->run(); }};
+}
+
+} // namespace nncc
