@@ -1,0 +1,225 @@
+"""The command line: verbs, help, exit codes, files."""
+import json
+import os
+import re
+import shlex
+import subprocess
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from conftest import NNCC, weights
+
+RUNTIME = os.path.join(os.path.dirname(NNCC), "..", "..", "runtime")
+VERBS = ["compile", "run", "check", "bench", "inspect", "schema"]
+W = ("--weights", "lenet.safetensors")
+X = ("--input", "x=random:normal,seed=1")
+
+
+@pytest.mark.parametrize("stage", ["nncc", "kernels", "linalg", "llvm", "asm"])
+def test_emit(nncc, stage):
+    marker = {"nncc": "nncc.convolution", "kernels": "nncc.call",
+              "linalg": "vector.load", "llvm": "define", "asm": ".globl"}
+    assert marker[stage] in nncc("compile", "lenet.json",
+                                 f"--emit={stage}").stdout
+
+
+@pytest.mark.parametrize("suffix", ["o", "a", "so"])
+def test_outputs(nncc, lenet, suffix):
+    done = nncc("lenet.json", "-o", f"out.{suffix}", "-mcpu=x86-64-v3")
+    assert done.stdout == ""
+    assert "lenet for x86-64-v3" in done.stderr
+    assert (lenet / f"out.{suffix}").stat().st_size > 1000
+    header = lenet / "out.h"
+    for language, standard in (("c", "c99"), ("c++", "c++17")):
+        subprocess.run(["cc", "-fsyntax-only", "-Wall", "-Wextra", "-Werror",
+                        "-pedantic", "-x", language, f"-std={standard}",
+                        "-I", RUNTIME, str(header)],
+                       check=True)
+
+
+def test_object_needs_only_libc(nncc, lenet):
+    nncc("lenet.json", "-o", "m.o")
+    names = subprocess.run(["nm", "m.o"], cwd=lenet, capture_output=True,
+                           text=True, check=True).stdout
+    symbols = [line.split()[-2:] for line in names.splitlines()]
+    assert [n for k, n in symbols if k == "T"] == ["lenet_model"]
+    undefined = {n for k, n in symbols if k == "U"}
+    assert undefined <= {"memset", "memcpy"}
+
+
+def test_same_bytes(nncc, lenet):
+    nncc("lenet.json", "-o", "a.o")
+    nncc("lenet.json", "-o", "b.o")
+    assert (lenet / "a.o").read_bytes() == (lenet / "b.o").read_bytes()
+
+
+def test_run_matches_numpy(nncc, lenet):
+    nncc("run", "lenet.json", *W, "--inputs", "in.safetensors", "--outputs",
+         "out.safetensors")
+    w, x = weights(), load_file(lenet / "in.safetensors")["x"]
+    padded = np.pad(x[0, 0], 1)
+    a = np.array([[[(padded[i:i + 3, j:j + 3] * k[0]).sum() for j in range(12)]
+                   for i in range(12)] for k in w["conv.weight"]])
+    a = np.maximum(a + w["conv.bias"][:, None, None], 0)
+    c = a.reshape(6, 6, 2, 6, 2).max((2, 4))
+    expected = w["head.1.weight"] @ c.ravel() + w["head.1.bias"]
+    got = load_file(lenet / "out.safetensors")["logits"][0]
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_run_shared_object(nncc):
+    nncc("lenet.json", "-o", "lenet.so")
+    from_so = nncc("run", "lenet.so", *W, *X).stdout
+    assert from_so == nncc("run", "lenet.json", *W, *X).stdout
+    assert from_so.startswith("logits f32 [1, 10]: ")
+
+
+def test_other_size(nncc, lenet):
+    save_file({"x": np.zeros((3, 1, 12, 12), np.float32)},
+              lenet / "three.safetensors")
+    nncc("run", "lenet.json", *W, "--inputs", "three.safetensors",
+         "--outputs", "out.safetensors")
+    assert load_file(lenet / "out.safetensors")["logits"].shape == (3, 10)
+
+
+def test_size_not_compiled(nncc, lenet):
+    save_file({"x": np.zeros((2, 1, 12, 12), np.float32)},
+              lenet / "two.safetensors")
+    done = nncc("run", "lenet.json", *W, "--inputs", "two.safetensors", code=1)
+    assert done.stderr == ("nncc: no compiled size fits these inputs; "
+                           "compiled: x [1, 1, 12, 12]; x [3, 1, 12, 12]\n")
+
+
+def test_dim_flag(nncc, lenet):
+    save_file({"x": np.zeros((2, 1, 12, 12), np.float32)},
+              lenet / "two.safetensors")
+    nncc("run", "lenet.json", "--dim", "N=2", *W, "--inputs",
+         "two.safetensors")
+    done = nncc("run", "lenet.json", "--dim", "N", *W, code=2)
+    assert done.stderr == "nncc: --dim N: expected NAME=SIZE,...\n"
+
+
+def test_check(nncc):
+    done = nncc("check", "lenet.json", *W, *X, "--bisect")
+    assert re.fullmatch(r"logits: \S+ of its scale, ok\n"
+                        r"bisect: no pass and no kernel differs\n",
+                        done.stdout)
+
+
+def test_bisect_finds_a_wrong_kernel(nncc):
+    done = nncc("check", "lenet.json", *W, *X, "--bisect", "--inject-kernel",
+                "k2", code=3)
+    assert "first difference at step 2, kernel k2, pool: nn.MaxPool2d" in \
+        done.stdout
+
+
+def test_bisect_finds_a_wrong_pass(nncc):
+    done = nncc("check", "lenet.json", *W, *X, "--bisect", "--inject-pass",
+                "nncc-layout", code=3)
+    assert "bisect: outputs change with nncc-layout" in done.stdout
+
+
+def test_check_differs(nncc):
+    nncc("check", "lenet.json", *W, *X, "--tolerance", "0", code=3)
+
+
+def test_bench_json(nncc):
+    done = nncc("bench", "lenet.json", *W, *X, "--threads", "1,2",
+                "--seconds", "0.1", "--json")
+    results = json.loads(done.stdout)["results"]
+    assert [r["threads"] for r in results] == [1, 2]
+    assert all(r["entry"] == "forward" and r["runs"] >= 10 and
+               r["min_ms"] <= r["median_ms"] <= r["p90_ms"] for r in results)
+
+
+def test_inspect_json(nncc):
+    report = json.loads(nncc("inspect", "lenet.json", "--json").stdout)
+    assert report["parameters"] == 6 * 9 + 6 + 2160 + 10
+    entry = report["entries"][0]
+    assert entry["flops"] == 2 * (12 * 12 * 16 * 9 + 16 * 216)
+    reasons = [r for c in entry["calls"] for r in c["operands_from_memory"]]
+    assert "a weight" in reasons and all(reasons)
+
+
+def test_schema_describes_modules(nncc):
+    schema = json.loads(nncc("schema").stdout)
+    conv = [m for m in schema["$defs"]["module"]["anyOf"]
+            if "nn.Conv2d" in m["properties"]["type"].get("enum", [])][0]
+    assert conv["required"] == ["type", "in_channels", "out_channels",
+                                "kernel_size"]
+    assert conv["properties"]["groups"] == {"type": "integer", "minimum": 1,
+                                            "default": 1}
+
+
+@pytest.mark.parametrize("verb", [None] + VERBS)
+def test_help_fits_a_screen(nncc, verb):
+    text = nncc(*([verb] if verb else []), "--help").stdout
+    lines = text.splitlines()
+    assert len(lines) <= 40 and "Examples:" in text
+    assert max(map(len, lines)) <= 120
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_examples_of_help_work(nncc, lenet, verb):
+    text = nncc(verb, "--help").stdout
+    if "lenet.so" in text:
+        nncc("lenet.json", "-o", "lenet.so")
+    for line in text.split("Examples:")[1].splitlines():
+        if line.strip():
+            command = line.split(">")[0]
+            done = subprocess.run(
+                [NNCC] + shlex.split(command)[1:], cwd=lenet, timeout=120,
+                capture_output=True, text=True)
+            assert done.returncode == 0, (line, done.stderr)
+
+
+WRONG = [
+    (["compile", "none.json", "-o", "m.o"], 5,
+     "nncc: cannot read none.json: No such file or directory\n"),
+    (["compile", "lenet.json"], 2,
+     "nncc: -o needs a file that ends in .o, .a or .so, or give --emit=\n"),
+    (["compile", "lenet.json", "-o", "m.txt"], 2,
+     "nncc: -o needs a file that ends in .o, .a or .so, or give --emit=\n"),
+    (["compile", "lenet.json", "-o", "no/m.o"], 5,
+     "nncc: cannot write no/m.o: No such file or directory\n"),
+    (["compile", "lenet.json", "-o", "m.o", "-mcpu=z80"], 2,
+     "unknown CPU 'z80'; native, x86-64, x86-64-v2, x86-64-v3, x86-64-v4 and "
+     "the names of clang's -mcpu= are known"),
+    (["run", "lenet.json", *X], 2,
+     "nncc: lenet has 4 tensors of state: give --weights FILE.safetensors\n"),
+    (["run", "lenet.json", *W], 2,
+     "nncc: input x is missing: give --inputs FILE.safetensors or --input "
+     "x=random:normal\n"),
+    (["run", "lenet.json", *W, "--input", "z=zeros"], 2,
+     "nncc: --input z=zeros: expected NAME=SPEC with the name of an input\n"),
+    (["run", "lenet.json", *W, "--input", "x=ones"], 2,
+     'nncc: --input x: unknown kind "ones", expected @FILE.npy, zeros, '
+     "random:normal or random:uniform\n"),
+    (["run", "lenet.json", *W, "--input", "x=random:normal,sed=1"], 2,
+     'nncc: --input x: unknown option "sed=1", expected seed=NUMBER\n'),
+    (["run", "lenet.json", *W, *X, "--entry", "back"], 2,
+     'nncc: lenet has no entry "back"\n'),
+    (["run", "lenet.json", "--weights", "none", *X], 5,
+     "nncc: cannot read none: No such file or directory\n"),
+]
+
+
+@pytest.mark.parametrize("arguments,code,text", WRONG)
+def test_wrong_calls(nncc, arguments, code, text):
+    done = nncc(*arguments, code=code)
+    assert done.stderr.strip("\n") == text.strip("\n")
+    assert done.stdout == ""
+
+
+def test_unknown_flag(nncc):
+    done = nncc("run", "lenet.json", "--frobnicate", code=2)
+    assert "--frobnicate" in done.stderr
+
+
+def test_npy(nncc, lenet):
+    np.save(lenet / "x.npy", load_file(lenet / "in.safetensors")["x"])
+    by_npy = nncc("run", "lenet.json", *W, "--input", "x=@x.npy").stdout
+    assert by_npy == nncc("run", "lenet.json", *W, "--inputs",
+                          "in.safetensors").stdout
