@@ -1,0 +1,88 @@
+"""Models in other people's programs: install, examples, sanitizers."""
+import os
+import subprocess
+
+import pytest
+
+from conftest import NNCC
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(NNCC), "..", ".."))
+
+
+def sh(*command, cwd):
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True,
+                          timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_examples_from_an_installation(tmp_path):
+    prefix = tmp_path / "prefix"
+    sh("cmake", "--install", os.path.join(ROOT, "build"), "--prefix",
+       str(prefix), cwd=tmp_path)
+    sh("cmake", "-S", os.path.join(ROOT, "examples"), "-B", "out",
+       f"-DCMAKE_PREFIX_PATH={prefix}", cwd=tmp_path)
+    sh("cmake", "--build", "out", cwd=tmp_path)
+    c = sh("out/classify_c", cwd=tmp_path)
+    assert c == sh("out/classify_cpp", cwd=tmp_path)
+    assert abs(sum(map(float, c.split())) - 1) < 1e-3
+
+
+def test_runtime_is_small():
+    archive = os.path.join(ROOT, "build", "lib", "libnncc_rt.a")
+    text = sh("size", "-t", archive, cwd=ROOT).splitlines()[-1]
+    assert int(text.split()[3]) < 150_000
+
+
+@pytest.mark.parametrize("sanitizer", ["none", "address,undefined", "thread"])
+def test_runtime(tmp_path, sanitizer):
+    sh(NNCC, os.path.join(ROOT, "examples", "classifier.json"), "-o",
+       "classifier.o", cwd=tmp_path)
+    runtime = os.path.join(ROOT, "runtime")
+    sources = [os.path.join(runtime, f) for f in sorted(os.listdir(runtime))
+               if f.endswith(".c")]
+    flags = [] if sanitizer == "none" else [f"-fsanitize={sanitizer}",
+                                            "-fno-sanitize-recover=all"]
+    sh("cc", "-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", *flags, "-I",
+       runtime, "-I", ".", os.path.join(ROOT, "tests", "runtime",
+                                        "runtime_test.c"), *sources,
+       "classifier.o", "-lm", "-lpthread", "-o", "test", cwd=tmp_path)
+    assert sh("./test", cwd=tmp_path) == "ok\n"
+
+
+def test_run_does_not_allocate(tmp_path):
+    """Counts calls of the allocator between runs."""
+    sh(NNCC, os.path.join(ROOT, "examples", "classifier.json"), "-o",
+       "classifier.a", cwd=tmp_path)
+    (tmp_path / "count.c").write_text("""
+#include "classifier.h"
+#include <stdio.h>
+#include <stdlib.h>
+static int calls;
+void *__real_malloc(size_t n);
+void *__wrap_malloc(size_t n) { ++calls; return __real_malloc(n); }
+void *__real_calloc(size_t n, size_t s);
+void *__wrap_calloc(size_t n, size_t s) { ++calls; return __real_calloc(n, s); }
+void *__real_aligned_alloc(size_t a, size_t n);
+void *__wrap_aligned_alloc(size_t a, size_t n) {
+  ++calls; return __real_aligned_alloc(a, n); }
+int main(void) {
+  const nncc_model *m = classifier_model();
+  nncc_weights *w; nncc_context *c;
+  static float zero[4096], x[64], p[3];
+  nncc_weights_create(m, &w);
+  for (uint64_t i = 0; i < m->weight_count; ++i)
+    nncc_weights_set(w, m->weights[i].name, zero, m->weights[i].bytes);
+  nncc_weights_prepare(w);
+  nncc_options options = {2, 0, 0};
+  if (nncc_context_create(m, w, &options, &c) || calls == 0) return 1;
+  int before = calls;
+  for (int i = 0; i < 10; ++i) if (classifier_forward(c, x, p)) return 1;
+  printf("%d\\n", calls - before);
+  return 0;
+}
+""")
+    wrap = "-Wl,--wrap=malloc,--wrap=calloc,--wrap=aligned_alloc"
+    sh("cc", "count.c", "-I.", "-I", os.path.join(ROOT, "runtime"),
+       "classifier.a", wrap, "-lm", "-lpthread", "-o", "count", cwd=tmp_path)
+    assert sh("./count", cwd=tmp_path) == "0\n"

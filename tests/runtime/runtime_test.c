@@ -1,0 +1,167 @@
+/* runtime_test.c - the runtime from C, built plain and with sanitizers.
+ *
+ * Links the examples' classifier. Threads, host threads, wrong calls, files.
+ */
+#include "classifier.h"
+#include <assert.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#undef NDEBUG
+#include <assert.h>
+
+static float x[64];
+
+static nncc_weights *make_weights(void) {
+  const nncc_model *model = classifier_model();
+  nncc_weights *weights;
+  assert(!nncc_weights_create(model, &weights));
+  assert(nncc_weights_prepare(weights) == NNCC_ERROR_WEIGHTS);
+  assert(!strcmp(nncc_last_error(), "missing tensors: conv.weight conv.bias "
+                                    "fc.weight fc.bias"));
+  for (uint64_t i = 0; i < model->weight_count; ++i) {
+    const nncc_tensor *tensor = &model->weights[i];
+    float *data = malloc(tensor->bytes);
+    for (uint64_t k = 0; k < tensor->bytes / sizeof(float); ++k)
+      data[k] = (float)((k * 37 + i * 11) % 19) / 19.0f - 0.5f;
+    assert(nncc_weights_set(weights, tensor->name, data, tensor->bytes - 4) ==
+           NNCC_ERROR_WEIGHTS);
+    assert(!nncc_weights_set(weights, tensor->name, data, tensor->bytes));
+    free(data);
+  }
+  assert(nncc_weights_set(weights, "nothing", x, 4) == NNCC_ERROR_WEIGHTS);
+  nncc_context *context;
+  assert(nncc_context_create(model, weights, NULL, &context) ==
+         NNCC_ERROR_WEIGHTS);
+  assert(!nncc_weights_prepare(weights));
+  assert(nncc_weights_set(weights, "conv.bias", x, 16) == NNCC_ERROR_ARGUMENT);
+  return weights;
+}
+
+/* Runs all tiles backwards, one by one: any order gives the same bits. */
+static void backwards(void *host, int64_t count, nncc_range_body body,
+                      void *argument) {
+  ++*(int *)host;
+  for (int64_t i = count; i-- > 0;)
+    body(argument, i, i + 1);
+}
+
+struct job {
+  const nncc_weights *weights;
+  uint32_t threads;
+  float p[3];
+};
+
+static void *run_job(void *argument) {
+  struct job *job = argument;
+  nncc_options options = {job->threads, NULL, NULL};
+  nncc_context *context;
+  assert(!nncc_context_create(classifier_model(), job->weights, &options,
+                              &context));
+  for (int i = 0; i < 50; ++i)
+    assert(!classifier_forward(context, x, job->p));
+  nncc_context_free(context);
+  return NULL;
+}
+
+static void test_contexts(const nncc_weights *weights) {
+  struct job jobs[4];
+  pthread_t threads[4];
+  for (uint32_t i = 0; i < 4; ++i) {
+    jobs[i].weights = weights;
+    jobs[i].threads = i;
+    assert(!pthread_create(&threads[i], NULL, run_job, &jobs[i]));
+  }
+  for (int i = 0; i < 4; ++i)
+    pthread_join(threads[i], NULL);
+  for (int i = 1; i < 4; ++i)
+    assert(!memcmp(jobs[0].p, jobs[i].p, sizeof jobs[0].p));
+  float sum = jobs[0].p[0] + jobs[0].p[1] + jobs[0].p[2];
+  assert(sum > 0.999f && sum < 1.001f);
+
+  int calls = 0;
+  nncc_options options = {1, backwards, &calls};
+  nncc_context *context;
+  float p[3];
+  assert(!nncc_context_create(classifier_model(), weights, &options, &context));
+  assert(!classifier_forward(context, x, p));
+  assert(!memcmp(p, jobs[0].p, sizeof p));
+  nncc_context_free(context);
+}
+
+static void expect(nncc_status status, nncc_status wanted, const char *text) {
+  if (status != wanted || strcmp(nncc_last_error(), text)) {
+    fprintf(stderr, "status %d, text %s\n", (int)status, nncc_last_error());
+    abort();
+  }
+}
+
+static void test_wrong_calls(const nncc_weights *weights) {
+  nncc_context *context;
+  assert(!nncc_context_create(classifier_model(), weights, NULL, &context));
+  float p[3], both[80];
+  int64_t in[] = {1, 1, 8, 8}, out[] = {1, 3};
+  nncc_view input = {x, NNCC_F32, 4, in}, output = {p, NNCC_F32, 2, out};
+  assert(!nncc_run(context, "forward", &input, 1, &output, 1));
+  expect(nncc_run(context, "back", &input, 1, &output, 1), NNCC_ERROR_ARGUMENT,
+         "classifier has no entry \"back\"");
+  expect(nncc_run(context, "forward", &input, 1, &output, 0),
+         NNCC_ERROR_ARGUMENT,
+         "forward takes 1 inputs and gives 1 outputs, got 1 and 0");
+  nncc_view wrong = input;
+  wrong.dtype = NNCC_F64;
+  expect(nncc_run(context, "forward", &wrong, 1, &output, 1),
+         NNCC_ERROR_ARGUMENT, "input x must be f32, got f64");
+  wrong = input;
+  wrong.data = (char *)x + 1;
+  expect(nncc_run(context, "forward", &wrong, 1, &output, 1),
+         NNCC_ERROR_ARGUMENT, "input x is not aligned to its elements");
+  wrong.data = NULL;
+  expect(nncc_run(context, "forward", &wrong, 1, &output, 1),
+         NNCC_ERROR_ARGUMENT, "input x has no data");
+  nncc_view a = {both, NNCC_F32, 4, in}, b = {both + 62, NNCC_F32, 2, out};
+  expect(nncc_run(context, "forward", &a, 1, &b, 1), NNCC_ERROR_ARGUMENT,
+         "output p overlaps input x");
+  nncc_model foreign = *classifier_model();
+  foreign.abi_version = 99;
+  nncc_context *none;
+  expect(nncc_context_create(&foreign, weights, NULL, &none), NNCC_ERROR_ABI,
+         "the object has ABI version 99, this runtime 1: compile the model "
+         "again");
+  foreign = *classifier_model();
+  assert(nncc_context_create(&foreign, weights, NULL, &none) ==
+         NNCC_ERROR_WEIGHTS);
+  nncc_context_free(context);
+}
+
+static void test_files(void) {
+  float data[6] = {1, 2, 3, 4, 5, 6};
+  int64_t dims[] = {2, 3};
+  nncc_file_tensor tensor = {"a \"b\"", NNCC_F32, 2, dims, data, sizeof data};
+  assert(!nncc_file_write("runtime_test.safetensors", &tensor, 1));
+  nncc_file *file;
+  assert(!nncc_file_read("runtime_test.safetensors", &file));
+  assert(nncc_file_count(file) == 1);
+  const nncc_file_tensor *read = nncc_file_get(file, 0);
+  assert(!strcmp(read->name, tensor.name) && read->rank == 2 &&
+         read->dims[1] == 3 && !memcmp(read->data, data, sizeof data));
+  assert(!nncc_file_get(file, 1));
+  nncc_file_free(file);
+  remove("runtime_test.safetensors");
+  assert(nncc_file_write("no/such/folder", &tensor, 1) == NNCC_ERROR_IO);
+  assert(nncc_file_read("no", &file) == NNCC_ERROR_IO);
+}
+
+int main(void) {
+  for (int i = 0; i < 64; ++i)
+    x[i] = (float)(i % 8) / 8.0f;
+  nncc_weights *weights = make_weights();
+  test_contexts(weights);
+  test_wrong_calls(weights);
+  test_files();
+  nncc_weights_free(weights);
+  puts("ok");
+  return 0;
+}
