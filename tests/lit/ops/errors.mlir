@@ -200,3 +200,57 @@ func.func @call_c1(%x: tensor<4xf32>) {
   %0 = nncc.call @nowhere(%x) : (tensor<4xf32>) -> tensor<4xf32>
   return
 }
+
+// -----
+
+func.func @attention_c2(%q: tensor<4x8xf32>, %m: tensor<4x5xf32>) {
+  // expected-error @+2 {{mask must have the scores' shape}}
+  // expected-error @+1 {{failed to infer returned types}}
+  %0 = nncc.attention %q, %q, %q mask %m {scale = 1.0} : (tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x5xf32>) -> tensor<4x8xf32>
+  return
+}
+
+// -----
+
+func.func @attention_c3(%q: tensor<4x8xf32>, %k: tensor<4x8xf64>) {
+  // expected-error @+2 {{element types of q, k and v differ}}
+  // expected-error @+1 {{failed to infer returned types}}
+  %0 = nncc.attention %q, %k, %k {scale = 1.0} : (tensor<4x8xf32>, tensor<4x8xf64>, tensor<4x8xf64>) -> tensor<4x8xf32>
+  return
+}
+
+// -----
+
+func.func @convolution_c1(%x: tensor<1x2x5xf32>, %w: tensor<3x2x3x3xf32>) {
+  // expected-error @+2 {{input and kernel need equal ranks of at least 3}}
+  // expected-error @+1 {{failed to infer returned types}}
+  %0 = nncc.convolution %x, %w {strides = array<i64: 1>, low = array<i64: 0>, high = array<i64: 0>, inputDilations = array<i64: 1>, dilations = array<i64: 1>, groups = 1 : i64} : (tensor<1x2x5xf32>, tensor<3x2x3x3xf32>) -> tensor<1x3x3xf32>
+  return
+}
+
+// -----
+
+func.func @convolution_c2(%x: tensor<1x4x5xf32>, %w: tensor<3x2x3xf32>) {
+  // expected-error @+2 {{groups = 2 does not fit 4 input channels}}
+  // expected-error @+1 {{failed to infer returned types}}
+  %0 = nncc.convolution %x, %w {strides = array<i64: 1>, low = array<i64: 0>, high = array<i64: 0>, inputDilations = array<i64: 1>, dilations = array<i64: 1>, groups = 2 : i64} : (tensor<1x4x5xf32>, tensor<3x2x3xf32>) -> tensor<1x3x3xf32>
+  return
+}
+
+// -----
+
+func.func @convolution_c3(%x: tensor<1x2x5xf32>, %w: tensor<3x2x3xf32>) {
+  // expected-error @+2 {{a kernel that reaches over 7 elements does not fit into 5}}
+  // expected-error @+1 {{failed to infer returned types}}
+  %0 = nncc.convolution %x, %w {strides = array<i64: 1>, low = array<i64: 0>, high = array<i64: 0>, inputDilations = array<i64: 1>, dilations = array<i64: 3>, groups = 1 : i64} : (tensor<1x2x5xf32>, tensor<3x2x3xf32>) -> tensor<1x3x3xf32>
+  return
+}
+
+// -----
+
+func.func @convolution_c4(%x: tensor<1x2x5xf32>, %w: tensor<3x2x3xf64>) {
+  // expected-error @+2 {{element types of 'tensor<1x2x5xf32>' and 'tensor<3x2x3xf64>' differ}}
+  // expected-error @+1 {{failed to infer returned types}}
+  %0 = nncc.convolution %x, %w {strides = array<i64: 1>, low = array<i64: 0>, high = array<i64: 0>, inputDilations = array<i64: 1>, dilations = array<i64: 1>, groups = 1 : i64} : (tensor<1x2x5xf32>, tensor<3x2x3xf64>) -> tensor<1x3x3xf32>
+  return
+}

@@ -1,0 +1,414 @@
+//===- Graphs.cpp - nodes to primitives -----------------------------------===//
+//
+// The importer's second walk: the nodes of each graph in order, classes at each
+// call. Shapes are known throughout, so every check sees them.
+//
+//===----------------------------------------------------------------------===//
+#include "frontend/Arguments.h"
+#include "frontend/ImporterImpl.h"
+
+using namespace mlir;
+
+namespace nncc {
+
+/// "1 input", "2 inputs".
+static std::string plural(size_t count, const char *noun) {
+  return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
+}
+
+Location Importer::location(StringRef path, StringRef type, Span span) {
+  LineColumn at = diagnostics.lineColumn(span.begin);
+  auto file = FileLineColLoc::get(context, diagnostics.fileName(), at.line,
+                                  at.column);
+  std::string name = path.empty() ? type.str() : (path + ": " + type).str();
+  return NameLoc::get(StringAttr::get(context, name), file);
+}
+
+Result Importer::stateValue(const std::string &path) {
+  std::string source = path;
+  if (auto tie = ties.find(path); tie != ties.end())
+    source = tie->second;
+  auto spec = state.find(source);
+  if (spec == state.end())
+    return {};
+  auto [it, isNew] = weights.try_emplace(source, Expr());
+  if (isNew)
+    it->second = Expr(builder, WeightOp::create(
+                                   builder.b, builder.loc,
+                                   RankedTensorType::get(spec->second.shape,
+                                                         spec->second.element),
+                                   builder.b.getStringAttr(source),
+                                   UnitAttr()));
+  return it->second;
+}
+
+Result Importer::lookup(const Json &json, Scope &scope) {
+  if (auto it = scope.values.find(json.string); it != scope.values.end())
+    return it->second;
+  if (scope.unknown.contains(json.string))
+    return {};
+  if (Result weight = stateValue(scope.prefix + json.string))
+    return weight;
+  std::vector<StringRef> known;
+  for (const auto &entry : scope.values)
+    known.push_back(entry.first());
+  llvm::sort(known);
+  diagnostics.error(json.span, "unknown value \"" + json.string + "\"" +
+                                   didYouMean(json.string, known));
+  return {};
+}
+
+bool Importer::bindNames(const Json &name, const Result &result,
+                         Scope &scope) {
+  if (name.isNull())
+    return true;
+  if (name.isString()) {
+    if (!scope.values.try_emplace(name.string, result).second) {
+      diagnostics.error(name.span, "value \"" + name.string +
+                                       "\" is defined twice");
+      return false;
+    }
+    return true;
+  }
+  if (!name.isArray() || !result.isTuple ||
+      name.items.size() != result.items.size()) {
+    diagnostics.error(name.span,
+                      "the result is " +
+                          (result.isTuple ? "a tuple of " +
+                                                std::to_string(
+                                                    result.items.size())
+                                          : std::string("a tensor")) +
+                          ", its name must have the same form");
+    return false;
+  }
+  bool bound = true;
+  for (auto [item, part] : llvm::zip_equal(name.items, result.items))
+    bound &= bindNames(item, part, scope);
+  return bound;
+}
+
+Result Importer::emit(Call &call, Span span) {
+  if (call.failed)
+    return {};
+  builder.loc = location(call.path, call.name, span);
+  call.builder = &builder;
+  return call.def.emit(call);
+}
+
+/// Positional inputs, then arguments by name.
+void Importer::bindInputs(Call &call, const Json &node, Scope &scope) {
+  call.builder = &builder;
+  auto find = [&](const Json &json) { return lookup(json, scope); };
+  const OpDef &def = call.def;
+  const Json *inputs = node.find("inputs");
+  size_t i = 0;
+  if (inputs && inputs->isArray())
+    for (const Json &item : inputs->items) {
+      if (i == def.inputs.size()) {
+        call.error("", "takes at most " + plural(def.inputs.size(), "input") +
+                           ", got " + Twine(inputs->items.size()));
+        break;
+      }
+      const ArgDef &arg = def.inputs[i];
+      if (arg.variadic && item.isInteger()) {
+        // Tensor.view(x, 2, 3): the rest of the list is one argument.
+        Arg &rest = call.args[arg.name];
+        rest.json = &item;
+        rest.literal.kind = Json::Kind::array;
+        rest.literal.items.push_back(item);
+        continue;
+      }
+      parseArgument(call, arg, item, find);
+      ++i;
+    }
+  std::vector<StringRef> known;
+  for (const ArgDef &arg : def.inputs)
+    known.push_back(arg.name);
+  for (const JsonMember &member : node.members) {
+    static const char *const own[] = {"name", "op", "module", "inputs",
+                                      "comment"};
+    if (llvm::is_contained(own, member.key))
+      continue;
+    const ArgDef *arg = nullptr;
+    for (const ArgDef &candidate : def.inputs)
+      if (candidate.name == member.key)
+        arg = &candidate;
+    if (!arg) {
+      diagnostics.error(member.keySpan,
+                        "(" + call.name + "): unknown argument \"" +
+                            member.key + "\"" + didYouMean(member.key, known));
+      call.failed = true;
+    } else if (call.args.count(arg->name)) {
+      diagnostics.error(member.keySpan, "(" + call.name + "): argument \"" +
+                                            member.key + "\" is given twice");
+      call.failed = true;
+    } else {
+      parseArgument(call, *arg, member.value, find);
+    }
+  }
+  if (!call.failed)
+    completeArguments(call, def.inputs);
+}
+
+Result Importer::runOp(const OpDef &def, StringRef name, const Json &node,
+                       Scope &scope) {
+  Call call(def, name, "", node.find("op")->span, diagnostics);
+  bindInputs(call, node, scope);
+  return emit(call, node.find("op")->span);
+}
+
+Result Importer::runClass(Instance &instance, ArrayRef<Result> inputs,
+                          const Json &node) {
+  const Json &graph = *instance.graph;
+  Scope scope;
+  scope.prefix = instance.path + ".";
+  const Json *names = graph.find("inputs");
+  size_t count = names && names->isArray() ? names->items.size() : 0;
+  if (inputs.size() != count) {
+    diagnostics.error(node.find("module")->span,
+                      instance.path + " (" + instance.type + "): takes " +
+                          plural(count, "input") + ", got " +
+                          Twine(inputs.size()));
+    return {};
+  }
+  for (size_t i = 0; i < count; ++i)
+    scope.values[names->items[i].string] = inputs[i];
+  if (!runNodes(graph, scope))
+    return {};
+  const Json *outputs = graph.find("outputs");
+  std::vector<Result> results;
+  if (outputs && outputs->isArray())
+    for (const Json &name : outputs->items) {
+      results.push_back(lookup(name, scope));
+      if (!results.back())
+        return {};
+    }
+  if (results.size() == 1)
+    return results.front();
+  return Result::tuple(results);
+}
+
+Result Importer::runInstance(Instance &instance, ArrayRef<Result> inputs,
+                             const Json &node, Scope &scope) {
+  instance.called = true;
+  if (instance.rejected)
+    return {};
+  if (instance.graph)
+    return runClass(instance, inputs, node);
+  if (instance.isContainer) {
+    if (instance.type != "nn.Sequential") {
+      diagnostics.error(node.find("module")->span,
+                        instance.path + " (" + instance.type +
+                            "): is a list of modules and cannot be called");
+      return {};
+    }
+    if (inputs.size() != 1) {
+      diagnostics.error(node.find("module")->span,
+                        instance.path + " (nn.Sequential): takes 1 input, got " +
+                            Twine(inputs.size()));
+      return {};
+    }
+    Result value = inputs.front();
+    const Json *list = instance.json->find("modules");
+    auto step = [&](const std::string &name) {
+      auto it = instances.find(instance.path + "." + name);
+      value = it == instances.end()
+                  ? Result()
+                  : runInstance(*it->second, value, node, scope);
+      return bool(value);
+    };
+    if (list && list->isArray()) {
+      for (size_t i = 0; i < list->items.size(); ++i)
+        if (!step(std::to_string(i)))
+          return {};
+    } else if (list) {
+      for (const JsonMember &member : list->members)
+        if (member.key != "comment" && !step(member.key))
+          return {};
+    }
+    return value;
+  }
+  // A torch.nn module: attributes from its definition, state by path.
+  Call call(*instance.def, instance.type, instance.path, instance.span,
+            diagnostics);
+  call.args = instance.attributes;
+  // What does not fit shows where the module is called.
+  if (const Json *caller = node.find("module"))
+    call.span = caller->span;
+  if (inputs.size() > instance.def->inputs.size())
+    return call.error("", "takes at most " +
+                              plural(instance.def->inputs.size(), "input") +
+                              ", got " + Twine(inputs.size()));
+  for (auto [arg, value] : llvm::zip(instance.def->inputs, inputs))
+    call.args[arg.name].result = value;
+  completeArguments(call, instance.def->inputs);
+  builder.loc = location(instance.path, instance.type, instance.span);
+  std::string prefix = instance.path + ".";
+  for (const std::string &path : statePaths)
+    if (StringRef rest = path; rest.consume_front(prefix))
+      if (!rest.contains('.'))
+        call.state[rest] = stateValue(path).value;
+  return emit(call, instance.span);
+}
+
+Result Importer::runModule(Instance &instance, const Json &node,
+                           Scope &scope) {
+  std::vector<Result> inputs;
+  if (const Json *list = node.find("inputs"))
+    for (const Json &item : list->items) {
+      if (!item.isString()) {
+        diagnostics.error(item.span, "an input of a module is the name of a "
+                                     "value, got " +
+                                         item.describe());
+        return {};
+      }
+      inputs.push_back(lookup(item, scope));
+      if (!inputs.back())
+        return {};
+    }
+  for (const JsonMember &member : node.members)
+    if (member.key != "name" && member.key != "module" &&
+        member.key != "inputs" && member.key != "comment") {
+      diagnostics.error(member.keySpan, "unknown key \"" + member.key +
+                                            "\" in a call of a module");
+      return {};
+    }
+  return runInstance(instance, inputs, node, scope);
+}
+
+Result Importer::runNode(const Json &node, Scope &scope) {
+  const Json *op = node.find("op"), *called = node.find("module");
+  if (!op == !called) {
+    diagnostics.error(node.span, "a node needs either \"module\" or \"op\"");
+    return {};
+  }
+  const Json &target = op ? *op : *called;
+  if (!target.isString()) {
+    diagnostics.error(target.span, "expected a name, got " + target.describe());
+    return {};
+  }
+  if (const Json *inputs = node.find("inputs"); inputs && !inputs->isArray()) {
+    diagnostics.error(inputs->span,
+                      "inputs must be a list, got " + inputs->describe());
+    return {};
+  }
+  if (op) {
+    const OpDef *def = registry.find(op->string);
+    if (def && !def->isModule())
+      return runOp(*def, op->string, node, scope);
+    diagnostics.error(op->span,
+                      "unknown op \"" + op->string + "\"" +
+                          didYouMean(op->string, registry.names(false)));
+    return {};
+  }
+  auto it = instances.find(scope.prefix + called->string);
+  if (it != instances.end())
+    return runModule(*it->second, node, scope);
+  std::vector<StringRef> known;
+  for (const auto &entry : instances)
+    if (StringRef path = entry.first(); path.consume_front(scope.prefix))
+      known.push_back(path);
+  llvm::sort(known);
+  diagnostics.error(called->span, "unknown module \"" + called->string + "\"" +
+                                      didYouMean(called->string, known));
+  return {};
+}
+
+void Importer::markUnknown(const Json &name, Scope &scope) {
+  if (name.isString())
+    scope.unknown.insert(name.string);
+  for (const Json &item : name.items)
+    markUnknown(item, scope);
+}
+
+bool Importer::runNodes(const Json &graph, Scope &scope) {
+  const Json *nodes = graph.find("nodes");
+  if (!nodes)
+    return true;
+  if (!nodes->isArray()) {
+    diagnostics.error(nodes->span,
+                      "nodes must be a list, got " + nodes->describe());
+    return false;
+  }
+  bool complete = true;
+  for (const Json &node : nodes->items) {
+    const Json *name = node.isObject() ? node.find("name") : nullptr;
+    if (!name) {
+      diagnostics.error(node.span, "a node is an object with a \"name\"");
+      return false;
+    }
+    Result result = runNode(node, scope);
+    if (!result) {
+      // Nodes that use it cannot be checked; the others can.
+      markUnknown(*name, scope);
+      complete = false;
+      continue;
+    }
+    complete &= bindNames(*name, result, scope);
+  }
+  return complete;
+}
+
+void Importer::importBody(const Json &root, unsigned index) {
+  Scope scope;
+  weights.clear();
+  SmallVector<Type> types;
+  std::vector<std::string> names;
+  if (const Json *inputs = root.find("inputs"))
+    for (const JsonMember &member : inputs->members) {
+      TensorSpec spec;
+      if (member.key == "comment")
+        continue;
+      if (!parseTensor(member.value, spec))
+        return;
+      names.push_back(member.key);
+      types.push_back(RankedTensorType::get(spec.shape, spec.element));
+    }
+  Location loc = UnknownLoc::get(context);
+  builder.b.setInsertionPointToEnd(module->getBody());
+  std::string name = index ? "forward." + std::to_string(index) : "forward";
+  auto function = func::FuncOp::create(builder.b, loc, name,
+                                       FunctionType::get(context, types, {}));
+  function->setAttr(entryAttr, builder.b.getStringAttr("forward"));
+  Block *entry = function.addEntryBlock();
+  builder.b.setInsertionPointToStart(entry);
+  for (auto [i, input] : llvm::enumerate(names)) {
+    function.setArgAttr(i, valueNameAttr, builder.b.getStringAttr(input));
+    scope.values[input] = Expr(builder, entry->getArgument(i));
+  }
+  bool complete = runNodes(root, scope);
+  SmallVector<Value> results;
+  SmallVector<Type> resultTypes;
+  std::vector<std::string> resultNames;
+  auto output = [&](const Json &value, const std::string &as) {
+    if (!value.isString()) {
+      diagnostics.error(value.span, "an output is the name of a value, got " +
+                                        value.describe());
+      return;
+    }
+    Result result = lookup(value, scope);
+    if (!result)
+      return;
+    if (result.isTuple) {
+      diagnostics.error(value.span,
+                        "output \"" + value.string + "\" is a tuple");
+      return;
+    }
+    results.push_back(result.value.value());
+    resultTypes.push_back(result.value.type());
+    resultNames.push_back(as);
+  };
+  const Json &outputs = *root.find("outputs");
+  for (const Json &item : outputs.items)
+    output(item, item.string);
+  for (const JsonMember &member : outputs.members)
+    output(member.value, member.key);
+  if (!complete)
+    return;
+  func::ReturnOp::create(builder.b, loc, results);
+  function.setFunctionType(FunctionType::get(context, types, resultTypes));
+  for (auto [i, as] : llvm::enumerate(resultNames))
+    function.setResultAttr(i, valueNameAttr, builder.b.getStringAttr(as));
+}
+
+} // namespace nncc

@@ -1,0 +1,104 @@
+//===- ImporterImpl.h - the importer's state --------------------*- C++ -*-===//
+//
+// Shared by its two walks: ModuleTree.cpp goes over the tree of modules (types,
+// attributes, state), Graphs.cpp runs the nodes of each graph and emits.
+//
+//===----------------------------------------------------------------------===//
+#ifndef NNCC_FRONTEND_IMPORTERIMPL_H
+#define NNCC_FRONTEND_IMPORTERIMPL_H
+
+#include "dialect/Names.h"
+#include "dialect/Nncc.h"
+#include "frontend/Importer.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "llvm/ADT/StringSet.h"
+
+namespace nncc {
+
+struct TensorSpec {
+  llvm::SmallVector<int64_t> shape;
+  mlir::Type element;
+};
+
+/// One instance of a module in the tree, by its full path.
+struct Instance {
+  const Json *json = nullptr;
+  const OpDef *def = nullptr;      // a torch.nn class
+  const Json *graph = nullptr;     // a class of the file
+  bool isContainer = false;
+  std::string path;
+  llvm::StringRef type;
+  Span span;
+  llvm::StringMap<Arg> attributes;
+  bool called = false;
+  bool rejected = false; // its definition has errors; calls stay silent
+};
+
+struct Scope {
+  llvm::StringMap<Result> values;
+  /// Names of results that an earlier error prevented.
+  llvm::StringSet<> unknown;
+  std::string prefix; // "layer1.0." for state and modules
+};
+
+class Importer {
+public:
+  Importer(const DimSizes &dims, mlir::MLIRContext *context, Diagnostics &diagnostics)
+      : sizes(dims), context(context), diagnostics(diagnostics),
+        builder{mlir::OpBuilder(context), mlir::UnknownLoc::get(context)} {
+    context->loadDialect<NnccDialect, mlir::func::FuncDialect>();
+  }
+
+  mlir::OwningOpRef<mlir::ModuleOp> run(const Json &root);
+
+private:
+  // The tree of modules.
+  void checkKeys(const Json &object, llvm::ArrayRef<llvm::StringRef> known, llvm::StringRef what);
+  void declareGraph(const Json &graph, const std::string &prefix);
+  void declareModules(const Json &list, const std::string &prefix);
+  void declareModule(const std::string &path, const Json &json, Span span);
+  void declareLeaf(Instance &instance);
+  void declareTensors(const Json &graph, llvm::StringRef key,
+                      const std::string &prefix);
+  void addState(const std::string &path, const TensorSpec &spec, Span span);
+  bool parseShape(const Json &json, llvm::SmallVectorImpl<int64_t> &shape);
+  bool parseTensor(const Json &json, TensorSpec &spec);
+  void collectDims(const Json &root);
+
+  // Graphs.
+  void importBody(const Json &root, unsigned index);
+  bool runNodes(const Json &graph, Scope &scope);
+  Result runNode(const Json &node, Scope &scope);
+  Result runModule(Instance &instance, const Json &node, Scope &scope);
+  Result runInstance(Instance &instance, llvm::ArrayRef<Result> inputs,
+                     const Json &node, Scope &scope);
+  Result runClass(Instance &instance, llvm::ArrayRef<Result> inputs,
+                  const Json &node);
+  Result runOp(const OpDef &def, llvm::StringRef name, const Json &node,
+               Scope &scope);
+  void bindInputs(Call &call, const Json &node, Scope &scope);
+  void markUnknown(const Json &name, Scope &scope);
+  bool bindNames(const Json &name, const Result &result, Scope &scope);
+  Result lookup(const Json &json, Scope &scope);
+  Result stateValue(const std::string &path);
+  Result emit(Call &call, Span span);
+  mlir::Location location(llvm::StringRef path, llvm::StringRef type, Span span);
+
+  DimSizes sizes;
+  std::map<std::string, int64_t> current; // sizes of the body being built
+  mlir::MLIRContext *context;
+  Diagnostics &diagnostics;
+  ExprBuilder builder;
+  Registry registry;
+  llvm::StringMap<const Json *> classes;
+  llvm::StringMap<std::unique_ptr<Instance>> instances;
+  std::vector<std::string> statePaths; // in file order
+  llvm::StringMap<TensorSpec> state;
+  llvm::StringMap<std::string> ties;
+  llvm::StringMap<Expr> weights; // of the body being built
+  llvm::SmallVector<std::string> classStack;
+  mlir::OwningOpRef<mlir::ModuleOp> module;
+};
+
+} // namespace nncc
+#endif // NNCC_FRONTEND_IMPORTERIMPL_H

@@ -1,0 +1,258 @@
+//===- ModuleTree.cpp - modules, attributes and state ---------------------===//
+//
+// The importer's first walk: every module of the tree once, by path.
+//
+//===----------------------------------------------------------------------===//
+#include "frontend/Arguments.h"
+#include "frontend/ImporterImpl.h"
+
+using namespace mlir;
+
+namespace nncc {
+
+/// The most elements of one tensor.
+constexpr int64_t maxElements = int64_t(1) << 40;
+
+void Importer::checkKeys(const Json &object, ArrayRef<StringRef> known,
+                         StringRef what) {
+  for (const JsonMember &member : object.members)
+    if (member.key != "comment" && !llvm::is_contained(known, member.key))
+      diagnostics.error(member.keySpan, "unknown key \"" + member.key +
+                                            "\" in " + what +
+                                            didYouMean(member.key, known));
+}
+
+bool Importer::parseShape(const Json &json, SmallVectorImpl<int64_t> &shape) {
+  if (!json.isArray()) {
+    diagnostics.error(json.span, "shape must be a list, got " +
+                                     json.describe());
+    return false;
+  }
+  int64_t elements = 1;
+  for (const Json &item : json.items) {
+    int64_t size;
+    if (item.isInteger() && item.integer >= 0) {
+      size = item.integer;
+    } else if (item.isString() && current.count(item.string)) {
+      size = current[item.string];
+    } else if (item.isString()) {
+      diagnostics.error(item.span, "symbolic dim \"" + item.string +
+                                       "\" has no sizes; list them in \"dims\" "
+                                       "or give --dim " +
+                                       item.string + "=1,8");
+      return false;
+    } else {
+      diagnostics.error(item.span, "a shape entry must be a non-negative "
+                                   "integer or the name of a dim, got " +
+                                       item.describe());
+      return false;
+    }
+    if (size && elements > maxElements / size) {
+      diagnostics.error(json.span, "the tensor has more than 2^40 elements");
+      return false;
+    }
+    elements *= size;
+    shape.push_back(size);
+  }
+  return true;
+}
+
+bool Importer::parseTensor(const Json &json, TensorSpec &spec) {
+  if (!json.isObject()) {
+    diagnostics.error(json.span, "expected {\"shape\": [...], \"dtype\": "
+                                 "\"f32\"}, got " +
+                                     json.describe());
+    return false;
+  }
+  checkKeys(json, {"shape", "dtype", "grad", "init"}, "a tensor");
+  const Json *shape = json.find("shape"), *dtype = json.find("dtype");
+  if (!shape || !dtype) {
+    diagnostics.error(json.span, Twine("a tensor needs \"") +
+                                     (shape ? "dtype" : "shape") + "\"");
+    return false;
+  }
+  if (dtype->isString())
+    spec.element = parseDType(dtype->string, context);
+  if (!spec.element) {
+    diagnostics.error(dtype->span,
+                      "unknown dtype" +
+                          (dtype->isString() ? " \"" + dtype->string + "\""
+                                             : ", got " + dtype->describe()) +
+                          ", expected f32, f64, f16, bf16, i64, i32, i16, i8, "
+                          "u8 or bool");
+    return false;
+  }
+  return parseShape(*shape, spec.shape);
+}
+
+void Importer::addState(const std::string &path, const TensorSpec &spec,
+                        Span span) {
+  if (!state.try_emplace(path, spec).second) {
+    diagnostics.error(span, "state \"" + path + "\" is defined twice");
+    return;
+  }
+  statePaths.push_back(path);
+}
+
+void Importer::declareTensors(const Json &graph, StringRef key,
+                              const std::string &prefix) {
+  const Json *list = graph.find(key);
+  if (!list)
+    return;
+  if (!list->isObject()) {
+    diagnostics.error(list->span, key + " must be an object, got " +
+                                      list->describe());
+    return;
+  }
+  for (const JsonMember &member : list->members) {
+    TensorSpec spec;
+    if (member.key != "comment" && parseTensor(member.value, spec))
+      addState(prefix + member.key, spec, member.keySpan);
+  }
+}
+
+void Importer::declareGraph(const Json &graph, const std::string &prefix) {
+  declareTensors(graph, "parameters", prefix);
+  declareTensors(graph, "buffers", prefix);
+  if (const Json *list = graph.find("modules"))
+    declareModules(*list, prefix);
+}
+
+void Importer::declareModules(const Json &list, const std::string &prefix) {
+  if (list.isArray()) {
+    for (auto [i, item] : llvm::enumerate(list.items))
+      declareModule(prefix + std::to_string(i), item, item.span);
+    return;
+  }
+  if (!list.isObject()) {
+    diagnostics.error(list.span, "modules must be an object or a list, got " +
+                                     list.describe());
+    return;
+  }
+  for (const JsonMember &member : list.members)
+    if (member.key != "comment")
+      declareModule(prefix + member.key, member.value, member.keySpan);
+}
+
+void Importer::declareModule(const std::string &path, const Json &json,
+                             Span span) {
+  const Json *type = json.isObject() ? json.find("type") : nullptr;
+  auto instance = std::make_unique<Instance>();
+  if (!type || !type->isString()) {
+    diagnostics.error(json.span, path + ": a module is an object with a "
+                                        "\"type\"");
+    instance->rejected = true;
+    instances[path] = std::move(instance);
+    return;
+  }
+  instance->json = &json;
+  instance->path = path;
+  instance->type = type->string;
+  instance->span = span;
+  StringRef name = type->string;
+  if (name == "nn.Sequential" || name == "nn.ModuleList" ||
+      name == "nn.ModuleDict") {
+    instance->isContainer = true;
+    checkKeys(json, {"type", "modules"}, name);
+    if (const Json *list = json.find("modules"))
+      declareModules(*list, path + ".");
+  } else if (auto it = classes.find(name); it != classes.end()) {
+    instance->graph = it->second;
+    checkKeys(json, {"type"}, name);
+    if (llvm::is_contained(classStack, name)) {
+      diagnostics.error(type->span,
+                        "class \"" + name + "\" contains itself");
+      instance->rejected = true;
+      instances[path] = std::move(instance);
+      return;
+    }
+    classStack.push_back(name.str());
+    declareGraph(*it->second, path + ".");
+    classStack.pop_back();
+  } else if (const OpDef *def = registry.find(name);
+             def && def->isModule()) {
+    instance->def = def;
+    declareLeaf(*instance);
+  } else {
+    std::vector<StringRef> known = registry.names(true);
+    for (StringRef container :
+         {"nn.Sequential", "nn.ModuleList", "nn.ModuleDict"})
+      known.push_back(container);
+    for (const auto &entry : classes)
+      known.push_back(entry.first());
+    llvm::sort(known);
+    diagnostics.error(type->span, path + ": unknown module type \"" + name +
+                                      "\"" + didYouMean(name, known));
+    instance->rejected = true;
+  }
+  instances[path] = std::move(instance);
+}
+
+void Importer::declareLeaf(Instance &instance) {
+  const OpDef &def = *instance.def;
+  Call call(def, instance.type, instance.path, instance.span, diagnostics);
+  std::vector<StringRef> known = {"type"};
+  for (const ArgDef &arg : def.attributes)
+    known.push_back(arg.name);
+  for (const JsonMember &member : instance.json->members) {
+    if (member.key == "type" || member.key == "comment")
+      continue;
+    const ArgDef *arg = nullptr;
+    for (const ArgDef &candidate : def.attributes)
+      if (candidate.name == member.key)
+        arg = &candidate;
+    if (!arg) {
+      diagnostics.error(member.keySpan,
+                        instance.path + " (" + instance.type +
+                            "): unknown attribute \"" + member.key + "\"" +
+                            didYouMean(member.key, known));
+      call.failed = true;
+      continue;
+    }
+    parseArgument(call, *arg, member.value,
+                  [](const Json &) { return Result(); });
+  }
+  completeArguments(call, def.attributes);
+  if (!call.failed && def.check)
+    def.check(call);
+  std::vector<StateDef> list;
+  if (!call.failed && def.state)
+    def.state(call, list);
+  instance.rejected = call.failed;
+  if (call.failed)
+    return;
+  instance.attributes = call.args;
+  for (const StateDef &entry : list)
+    addState(instance.path + "." + entry.name,
+             {entry.shape, parseDType(entry.dtype, context)}, instance.span);
+}
+
+/// Every dim of "dims" and of --dim, with its sizes.
+void Importer::collectDims(const Json &root) {
+  const Json *dims = root.find("dims");
+  if (!dims)
+    return;
+  if (!dims->isObject()) {
+    diagnostics.error(dims->span,
+                      "dims must be an object, got " + dims->describe());
+    return;
+  }
+  for (const JsonMember &member : dims->members) {
+    if (member.key == "comment")
+      continue;
+    std::vector<int64_t> list;
+    for (const Json &item : member.value.items)
+      if (item.isInteger() && item.integer >= 0)
+        list.push_back(item.integer);
+    if (!member.value.isArray() || list.empty() ||
+        list.size() != member.value.items.size()) {
+      diagnostics.error(member.value.span,
+                        "sizes of dim \"" + member.key +
+                            "\" must be a list of non-negative integers");
+      continue;
+    }
+    sizes.try_emplace(member.key, list);
+  }
+}
+
+} // namespace nncc
