@@ -18,8 +18,11 @@ void ConstantOp::evaluate(ArrayRef<RefTensor>,
 
 Value ConstantOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
   auto value = cast<DenseElementsAttr>(getValue());
-  if (value.isSplat())
-    return e.splat(value.getElementType(), RefTensor(value).get(0));
+  if (value.isSplat()) {
+    auto one = value.resizeSplat(
+        RankedTensorType::get({}, value.getElementType()));
+    return e.splat(value.getElementType(), RefTensor(one).get(0));
+  }
   return e.constantAt(value, at);
 }
 
