@@ -58,6 +58,10 @@ public:
         model.get()->getAttrOfType<StringAttr>(modelNameAttr).str();
     if (failed(verify(*model)))
       return end(Status::internal);
+    if (stage == Stage::graph) {
+      result.output = graphOf(*model);
+      return end(Status::done);
+    }
     if (stage == Stage::nncc)
       return print(*model);
 

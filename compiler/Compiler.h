@@ -18,6 +18,7 @@ namespace nncc {
 /// What --emit= names, in the order of the pipeline.
 /// `report` and `reportJson` are what `inspect` prints.
 enum class Stage {
+  graph,
   nncc,
   kernels,
   linalg,

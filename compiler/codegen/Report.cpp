@@ -172,4 +172,43 @@ std::string reportOf(ModuleOp model, const TargetInfo &target, bool asJson) {
   return text;
 }
 
+static std::string typeText(Type type) {
+  auto tensor = cast<RankedTensorType>(type);
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  os << tensor.getElementType() << " [";
+  llvm::interleaveComma(tensor.getShape(), os);
+  os << ']';
+  return text;
+}
+
+std::string graphOf(ModuleOp model) {
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  for (auto entry : model.getOps<func::FuncOp>()) {
+    os << "entry " << entry.getName() << '\n';
+    for (const TensorInfo &input : inputsOf(entry))
+      os << "  input " << input.name << ": " << typeText(input.type) << '\n';
+    // The last op of a call gives its result.
+    Operation *last = nullptr;
+    auto flush = [&] {
+      if (last)
+        os << "  " << nameOfPlace(last->getLoc()) << " -> "
+           << typeText(last->getResult(0).getType()) << '\n';
+      last = nullptr;
+    };
+    for (Operation &op : entry.getBody().front().without_terminator()) {
+      if (isa<WeightOp>(op) || nameOfPlace(op.getLoc()).empty())
+        continue;
+      if (last && last->getLoc() != op.getLoc())
+        flush();
+      last = &op;
+    }
+    flush();
+    for (const TensorInfo &output : outputsOf(entry))
+      os << "  output " << output.name << ": " << typeText(output.type) << '\n';
+  }
+  return text;
+}
+
 } // namespace nncc

@@ -14,5 +14,9 @@ namespace nncc {
 std::string reportOf(mlir::ModuleOp model, const TargetInfo &target,
                      bool asJson);
 
+/// The checked graph of an imported model: per entry its inputs, then each
+/// module or function call in order with the shape it gives, then outputs.
+std::string graphOf(mlir::ModuleOp model);
+
 } // namespace nncc
 #endif // NNCC_CODEGEN_REPORT_H

@@ -9,6 +9,7 @@ import enum
 import inspect
 import json
 import os
+import subprocess
 
 import torch
 import torch.nn as nn
@@ -36,6 +37,11 @@ _OPERATORS = {
     "__ge__": "torch.ge", "__iadd__": "torch.add", "__imul__": "torch.mul",
     "__isub__": "torch.sub", "__itruediv__": "torch.div",
 }
+
+
+_METHODS = {f"Tensor.{n}" for n in (
+    "add", "sub", "mul", "div", "pow", "matmul", "neg", "eq", "ne", "lt", "le",
+    "gt", "ge")}
 
 
 class UnsupportedModel(Exception):
@@ -141,6 +147,9 @@ class _Exporter(TorchFunctionMode):
         short = name.split(".")[-1]
         if short.endswith("_") and not short.endswith("__"):
             name = name[:-1]  # values never change: x.add_(y) is x + y
+        # Operators reach us as methods; the format spells both torch.add.
+        if name in _METHODS:
+            name = "torch." + name.split(".")[1]
         if short.startswith("__r"):
             args = (args[1], args[0]) + args[2:]
         node = {"name": None, "op": name}
@@ -395,6 +404,7 @@ def export(module, example_inputs, directory):
     body = exporter.describe_tree(module)
     names = [exporter.encode(root, o) for o in outputs]
     exporter.frames.pop()
+    exporter.problems += _unsupported(exporter, root, body)
     if exporter.problems:
         raise UnsupportedModel("\n".join(dict.fromkeys(exporter.problems)))
     model = {"format": "nncc-model/1",
@@ -415,6 +425,40 @@ def export(module, example_inputs, directory):
              for name, tensor in module.state_dict(keep_vars=True).items()
              if name not in ties}
     save_file(state, os.path.join(directory, "weights.safetensors"))
+
+
+def _supported():
+    """Module types and functions that the compiler knows."""
+    from .runner import find_nncc
+    schema = json.loads(subprocess.run([find_nncc(), "schema"], check=True,
+                                       capture_output=True, text=True).stdout)
+    names = set(schema["$defs"]["node"]["properties"]["op"]["enum"])
+    for module in schema["$defs"]["module"]["anyOf"]:
+        names.update(module["properties"]["type"].get("enum", []))
+    return names
+
+
+def _unsupported(exporter, root, body):
+    """A sentence for every module and function that the compiler lacks."""
+    known, problems = _supported(), []
+
+    def modules(tree, prefix):
+        items = tree.items() if isinstance(tree, dict) else enumerate(tree)
+        for name, module in items:
+            path = f"{prefix}{name}"
+            if module["type"].startswith("nn.") and \
+                    module["type"] not in known:
+                problems.append(f"{path}: {module['type']} is not supported")
+            modules(module.get("modules", {}), path + ".")
+
+    graphs = {"": {**body, "nodes": root.nodes}}
+    graphs.update({f"class {k}: ": v for k, v in exporter.classes.items()})
+    for where, graph in graphs.items():
+        modules(graph.get("modules", {}), where)
+        for node in graph["nodes"]:
+            if "op" in node and node["op"] not in known:
+                problems.append(f"{where}{node['op']} is not supported")
+    return problems
 
 
 def _pretty(value, indent=0):

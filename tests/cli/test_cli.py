@@ -17,9 +17,11 @@ W = ("--weights", "lenet.safetensors")
 X = ("--input", "x=random:normal,seed=1")
 
 
-@pytest.mark.parametrize("stage", ["nncc", "kernels", "linalg", "llvm", "asm"])
+@pytest.mark.parametrize("stage", ["graph", "nncc", "kernels", "linalg", "llvm",
+                                   "asm"])
 def test_emit(nncc, stage):
-    marker = {"nncc": "nncc.convolution", "kernels": "nncc.call",
+    marker = {"graph": "conv: nn.Conv2d -> f32 [1, 6, 12, 12]",
+              "nncc": "nncc.convolution", "kernels": "nncc.call",
               "linalg": "vector.load", "llvm": "define", "asm": ".globl"}
     assert marker[stage] in nncc("compile", "lenet.json",
                                  f"--emit={stage}").stdout

@@ -24,7 +24,8 @@ private:
 };
 
 const std::map<std::string, Stage> stages = {
-    {"nncc", Stage::nncc},     {"kernels", Stage::kernels},
+    {"graph", Stage::graph},   {"nncc", Stage::nncc},
+    {"kernels", Stage::kernels},
     {"linalg", Stage::linalg}, {"llvm", Stage::llvm},
     {"asm", Stage::assembly},  {"object", Stage::object}};
 
@@ -80,8 +81,8 @@ Verb addCompile(CLI::App &app) {
   std::vector<std::string> names;
   for (const auto &stage : stages)
     names.push_back(stage.first);
-  sub->add_option("--emit", verb->emit, "print a stage: nncc, kernels, linalg, "
-                                        "llvm, asm")
+  sub->add_option("--emit", verb->emit, "print a stage: graph, nncc, kernels, "
+                                        "linalg, llvm, asm")
       ->check(CLI::IsMember(names));
   verb->flags.add(*sub);
   sub->footer("Examples:\n"
