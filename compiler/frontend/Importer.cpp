@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 #include "frontend/Importer.h"
 #include "frontend/ImporterImpl.h"
+#include "frontend/Training.h"
 
 using namespace mlir;
 
@@ -47,6 +48,9 @@ OwningOpRef<ModuleOp> Importer::run(const Json &root) {
     if (!state.count(tie.second))
       diagnostics.error(root.find("tie")->span,
                         "tie names no state \"" + tie.second + "\"");
+
+  if (const Json *training = root.find("training"))
+    checkTraining(*training, statePaths, diagnostics);
 
   module = ModuleOp::create(UnknownLoc::get(context));
   const Json *name = root.find("name");

@@ -1,0 +1,17 @@
+//===- Training.h - checks of the training section --------------*- C++ -*-===//
+#ifndef NNCC_FRONTEND_TRAINING_H
+#define NNCC_FRONTEND_TRAINING_H
+
+#include "frontend/Json.h"
+#include "llvm/ADT/ArrayRef.h"
+
+namespace nncc {
+
+/// Checks keys, optimizer, clipping and name patterns of a model's "training"
+/// section against its state. The nodes of the section are checked when
+/// training entries are compiled.
+void checkTraining(const Json &training, llvm::ArrayRef<std::string> state,
+                   Diagnostics &diagnostics);
+
+} // namespace nncc
+#endif // NNCC_FRONTEND_TRAINING_H
