@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from conftest import NNCC, weights
+from lenet_model import NNCC, weights
 
 RUNTIME = os.path.join(os.path.dirname(NNCC), "..", "..", "runtime")
 VERBS = ["compile", "run", "check", "bench", "inspect", "schema"]

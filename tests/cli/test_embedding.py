@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from conftest import NNCC
+from lenet_model import NNCC
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(NNCC), "..", ".."))
 

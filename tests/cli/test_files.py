@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from conftest import weights
+from lenet_model import weights
 
 X = ("--input", "x=random:normal")
 

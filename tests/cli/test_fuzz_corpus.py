@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from conftest import NNCC
+from lenet_model import NNCC
 
 TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 REPLAY = os.path.join(os.path.dirname(NNCC), "..", "tests", "fuzz", "replay-")
