@@ -225,3 +225,12 @@ def test_npy(nncc, lenet):
     by_npy = nncc("run", "lenet.json", *W, "--input", "x=@x.npy").stdout
     assert by_npy == nncc("run", "lenet.json", *W, "--inputs",
                           "in.safetensors").stdout
+
+
+def test_run_prints_wide_integers(nncc, lenet):
+    (lenet / "i.json").write_text(json.dumps({
+        "format": "nncc-model/1", "name": "i", "inputs": {},
+        "nodes": [{"name": "a", "op": "torch.arange",
+                   "inputs": [-300, 700, 500], "dtype": "i32"}],
+        "outputs": ["a"]}))
+    assert nncc("run", "i.json").stdout == "a i32 [2]: -300 200\n"

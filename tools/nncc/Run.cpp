@@ -1,8 +1,6 @@
 //===- Run.cpp - nncc run -------------------------------------------------===//
 #include "Session.h"
-#include <cmath>
-#include <cstring>
-#include <iostream>
+#include <algorithm>
 
 namespace nncc {
 
@@ -22,24 +20,9 @@ void printTensor(const HostTensor &tensor) {
   for (size_t d = 0; d < tensor.dims.size(); ++d)
     printf("%s%lld", d ? ", " : "", (long long)tensor.dims[d]);
   printf("]:");
-  size_t bytes = nncc_dtype_bytes(tensor.dtype);
-  size_t count = tensor.data.size() / bytes;
-  for (size_t i = 0; i < std::min<size_t>(count, 10); ++i) {
-    const char *at = tensor.data.data() + i * bytes;
-    double value = *at;
-    if (tensor.dtype == NNCC_F32) {
-      float narrow;
-      memcpy(&narrow, at, 4);
-      value = narrow;
-    } else if (tensor.dtype == NNCC_F64) {
-      memcpy(&value, at, 8);
-    } else if (tensor.dtype == NNCC_I64) {
-      int64_t wide;
-      memcpy(&wide, at, 8);
-      value = double(wide);
-    }
-    printf(" %g", value);
-  }
+  size_t count = tensor.data.size() / nncc_dtype_bytes(tensor.dtype);
+  for (size_t i = 0; i < std::min<size_t>(count, 10); ++i)
+    printf(" %g", elementAt(tensor.data.data(), tensor.dtype, i));
   printf("%s\n", count > 10 ? " ..." : "");
 }
 

@@ -40,6 +40,25 @@ int reportRuntime(nncc_status status) {
   }
 }
 
+double elementAt(const void *data, uint64_t dtype, size_t i) {
+  switch (static_cast<nncc_dtype>(dtype)) {
+  case NNCC_F32:
+    return static_cast<const float *>(data)[i];
+  case NNCC_F64:
+    return static_cast<const double *>(data)[i];
+  case NNCC_I64:
+    return double(static_cast<const int64_t *>(data)[i]);
+  case NNCC_I32:
+    return static_cast<const int32_t *>(data)[i];
+  case NNCC_I16:
+    return static_cast<const int16_t *>(data)[i];
+  case NNCC_I8:
+    return static_cast<const int8_t *>(data)[i];
+  default:
+    return static_cast<const uint8_t *>(data)[i];
+  }
+}
+
 Session::~Session() {
   nncc_context_free(context);
   nncc_weights_free(weights);

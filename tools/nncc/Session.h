@@ -25,6 +25,9 @@ struct HostTensor {
   }
 };
 
+/// Element `i` of a row-major tensor.
+double elementAt(const void *data, uint64_t dtype, size_t i);
+
 struct SessionFlags {
   CommonFlags common;
   std::string model, weights, inputs, entry = "forward";
