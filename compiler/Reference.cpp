@@ -1,8 +1,8 @@
 //===- Reference.cpp - the interpreter's view of a model ------------------===//
 #include "Reference.h"
+#include "codegen/Abi.h"
 #include "codegen/Pipelines.h"
 #include "dialect/Interpreter.h"
-#include "dialect/Names.h"
 #include "dialect/Nncc.h"
 #include "frontend/Importer.h"
 #include "passes/Utils.h"
@@ -62,9 +62,7 @@ public:
       auto call = dyn_cast<CallOp>(op);
       if (!call)
         return;
-      auto named = dyn_cast<NameLoc>(call.getLoc());
-      result.calls.push_back({call.getCallee().str(),
-                              named ? named.getName().str() : "",
+      result.calls.push_back({call.getCallee().str(), originOf(call.getLoc()),
                               toValues(values[0])});
     };
     ReferenceStage stage{name.str(), {}};

@@ -2,7 +2,7 @@
  *
  * A compiled model is data: an entry is a list of kernel calls on planned
  * buffers. Plain C structs, no functions; `nncc_abi_version` changes with any
- * change here. Sizes are asserted in runtime/model.c and codegen/Abi.cpp.
+ * change here. Sizes are asserted in runtime/context.c.
  */
 #ifndef NNCC_RUNTIME_ABI_H
 #define NNCC_RUNTIME_ABI_H

@@ -46,6 +46,16 @@ int64_t byteSize(RankedTensorType type) {
   return type.getNumElements() * std::max(1u, bits / 8);
 }
 
+std::string originOf(Location loc) {
+  if (auto named = dyn_cast<NameLoc>(loc))
+    return named.getName().str();
+  if (auto fused = dyn_cast<FusedLoc>(loc))
+    for (Location part : fused.getLocations())
+      if (std::string origin = originOf(part); !origin.empty())
+        return origin;
+  return "";
+}
+
 static std::string nameOf(DictionaryAttr attrs, unsigned index) {
   if (attrs)
     if (auto name = attrs.getAs<StringAttr>(valueNameAttr))
@@ -151,6 +161,7 @@ private:
   llvm::Type *i64;
   llvm::PointerType *pointer;
   llvm::StringMap<llvm::Constant *> strings;
+  llvm::StringMap<uint64_t> weightNumbers;
   std::vector<int64_t> preparedOffsets;
 };
 
@@ -167,10 +178,9 @@ llvm::Constant *Descriptor::buffer(Value value, func::FuncOp entry) {
     if (weight.getPrepared())
       return at(NNCC_PREPARED,
                 preparedOffsets[std::stoull(weight.getPath().str())]);
-    for (auto [i, info] : llvm::enumerate(weightsOf(model)))
-      if (info.name == weight.getPath())
-        return at(NNCC_WEIGHT, i);
-    llvm_unreachable("a weight that the model does not list");
+    auto number = weightNumbers.find(weight.getPath());
+    assert(number != weightNumbers.end() && "a weight the model does not list");
+    return at(NNCC_WEIGHT, number->second);
   }
   for (auto [i, returned] : llvm::enumerate(ret->getOperands()))
     if (storageOf(returned).root == value)
@@ -178,17 +188,6 @@ llvm::Constant *Descriptor::buffer(Value value, func::FuncOp entry) {
   auto call = cast<CallOp>(value.getDefiningOp());
   unsigned index = cast<OpResult>(value).getResultNumber();
   return at(NNCC_ARENA, (*call.getOffsets())[index]);
-}
-
-/// The module paths of a call, from its location: "layer1.0.conv1".
-static std::string originOf(Location loc) {
-  if (auto named = dyn_cast<NameLoc>(loc))
-    return named.getName().str();
-  if (auto fused = dyn_cast<FusedLoc>(loc))
-    for (Location part : fused.getLocations())
-      if (std::string origin = originOf(part); !origin.empty())
-        return origin;
-  return "";
 }
 
 llvm::Constant *Descriptor::steps(func::FuncOp entry, uint64_t &count) {
@@ -259,6 +258,8 @@ llvm::Constant *Descriptor::hash(const std::vector<TensorInfo> &weights) {
 
 void Descriptor::add() {
   std::vector<TensorInfo> weights = weightsOf(model);
+  for (auto [i, weight] : llvm::enumerate(weights))
+    weightNumbers[weight.name] = i;
   uint64_t preparedBytes = 0;
   auto prepare = model.lookupSymbol<func::FuncOp>("prepare");
   if (prepare)

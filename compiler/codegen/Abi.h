@@ -21,6 +21,9 @@ std::vector<TensorInfo> inputsOf(mlir::Operation *entry);
 std::vector<TensorInfo> outputsOf(mlir::Operation *entry);
 std::vector<TensorInfo> weightsOf(mlir::ModuleOp model);
 
+/// The module path or function that an op was emitted for; "" if unknown.
+std::string originOf(mlir::Location loc);
+
 nncc_dtype dtypeOf(mlir::Type elementType);
 /// Bytes of a tensor in memory; bool takes one each.
 int64_t byteSize(mlir::RankedTensorType type);

@@ -2,6 +2,7 @@
 #include "codegen/Header.h"
 #include "codegen/Abi.h"
 #include "dialect/Nncc.h"
+#include "support/Diagnostics.h"
 #include "llvm/ADT/StringMap.h"
 #include <cctype>
 
@@ -42,12 +43,7 @@ static std::string identifier(StringRef name) {
 }
 
 static std::string shapeComment(RankedTensorType type) {
-  std::string text;
-  llvm::raw_string_ostream os(text);
-  os << cType(type.getElementType()) << '[';
-  llvm::interleaveComma(type.getShape(), os);
-  os << ']';
-  return text;
+  return cType(type.getElementType()).str() + shapeText(type.getShape());
 }
 
 std::string headerOf(ModuleOp model) {

@@ -7,6 +7,7 @@
 #include "codegen/Abi.h"
 #include "codegen/cpu/LowerKernels.h"
 #include "dialect/Nncc.h"
+#include "support/Diagnostics.h"
 #include "llvm/Support/JSON.h"
 
 using namespace mlir;
@@ -46,16 +47,9 @@ static int64_t flopsOf(func::FuncOp kernel) {
   return flops;
 }
 
-static std::string nameOfPlace(Location loc) {
-  if (auto named = dyn_cast<NameLoc>(loc))
-    return named.getName().str();
-  return "";
-}
-
-/// The module paths and ops of a kernel, in order.
+/// A kernel's ops, in order.
 static json::Object kernelInfo(func::FuncOp kernel) {
   json::Array ops;
-  std::string last;
   for (Operation &op : kernel.getBody().front().without_terminator()) {
     if (isa<ConstantOp, BroadcastOp, ReshapeOp>(op))
       continue;
@@ -80,7 +74,7 @@ static json::Object entryInfo(ModuleOp model, func::FuncOp entry) {
         reasons.push_back(cast<StringAttr>(reason).getValue());
     flops += flopsOf(model.lookupSymbol<func::FuncOp>(call.getCallee()));
     calls.push_back(json::Object{{"kernel", call.getCallee()},
-                                 {"origin", nameOfPlace(call.getLoc())},
+                                 {"origin", originOf(call.getLoc())},
                                  {"operands_from_memory", std::move(reasons)}});
   }
   return json::Object{
@@ -176,9 +170,7 @@ static std::string typeText(Type type) {
   auto tensor = cast<RankedTensorType>(type);
   std::string text;
   llvm::raw_string_ostream os(text);
-  os << tensor.getElementType() << " [";
-  llvm::interleaveComma(tensor.getShape(), os);
-  os << ']';
+  os << tensor.getElementType() << ' ' << shapeText(tensor.getShape());
   return text;
 }
 
@@ -193,12 +185,12 @@ std::string graphOf(ModuleOp model) {
     Operation *last = nullptr;
     auto flush = [&] {
       if (last)
-        os << "  " << nameOfPlace(last->getLoc()) << " -> "
+        os << "  " << originOf(last->getLoc()) << " -> "
            << typeText(last->getResult(0).getType()) << '\n';
       last = nullptr;
     };
     for (Operation &op : entry.getBody().front().without_terminator()) {
-      if (isa<WeightOp>(op) || nameOfPlace(op.getLoc()).empty())
+      if (isa<WeightOp>(op) || originOf(op.getLoc()).empty())
         continue;
       if (last && last->getLoc() != op.getLoc())
         flush();

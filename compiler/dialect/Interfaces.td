@@ -24,8 +24,8 @@ def LowersToElementsInterface : OpInterface<"LowersToElements"> {
     The lowering of a primitive: code for the elements of its result at given
     coordinates, written against the abstract `ElementEmitter`. Fusion is what
     happens when an op asks the emitter for its operands' elements and these
-    come from another op instead of memory. A view (`isView`) only moves
-    elements: it can be asked where they go (`mapForward`).
+    come from another op instead of memory. An op that only
+    moves elements is also a `View`.
   }];
   let methods = [
     InterfaceMethod<"The elements of the result at `at`.",

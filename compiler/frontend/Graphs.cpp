@@ -129,10 +129,7 @@ void Importer::bindInputs(Call &call, const Json &node, Scope &scope) {
                                       "comment"};
     if (llvm::is_contained(own, member.key))
       continue;
-    const ArgDef *arg = nullptr;
-    for (const ArgDef &candidate : def.inputs)
-      if (candidate.name == member.key)
-        arg = &candidate;
+    const ArgDef *arg = findArgument(def.inputs, member.key);
     if (!arg) {
       diagnostics.error(member.keySpan,
                         "(" + call.name + "): unknown argument \"" +

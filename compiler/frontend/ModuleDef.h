@@ -114,8 +114,10 @@ struct OpDef {
   bool isModule() const {
     return llvm::StringRef(names.front()).starts_with("nn.");
   }
-  const ArgDef *find(llvm::StringRef name) const;
 };
+
+/// The argument of that name in a list, or null.
+const ArgDef *findArgument(llvm::ArrayRef<ArgDef> list, llvm::StringRef name);
 
 /// One use of an OpDef: its arguments, where errors go, and what it builds.
 class Call {

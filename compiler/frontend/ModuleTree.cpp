@@ -197,10 +197,7 @@ void Importer::declareLeaf(Instance &instance) {
   for (const JsonMember &member : instance.json->members) {
     if (member.key == "type" || member.key == "comment")
       continue;
-    const ArgDef *arg = nullptr;
-    for (const ArgDef &candidate : def.attributes)
-      if (candidate.name == member.key)
-        arg = &candidate;
+    const ArgDef *arg = findArgument(def.attributes, member.key);
     if (!arg) {
       diagnostics.error(member.keySpan,
                         instance.path + " (" + instance.type +

@@ -43,11 +43,10 @@ std::vector<StringRef> Registry::names(bool modules) const {
   return list;
 }
 
-const ArgDef *OpDef::find(StringRef name) const {
-  for (const auto *list : {&attributes, &inputs})
-    for (const ArgDef &arg : *list)
-      if (arg.name == name)
-        return &arg;
+const ArgDef *findArgument(ArrayRef<ArgDef> list, StringRef name) {
+  for (const ArgDef &arg : list)
+    if (arg.name == name)
+      return &arg;
   return nullptr;
 }
 

@@ -61,7 +61,6 @@ public:
 
   void form() {
     materializeViews();
-    number();
     for (Operation &op : block)
       if (isRoot(&op))
         growFromRoot(&op);
@@ -69,6 +68,8 @@ public:
     for (Operation &op : llvm::reverse(block.without_terminator()))
       if (!kernelOf.count(&op) && !isFree(&op) && !isa<WeightOp>(op))
         place(&op);
+    for (Operation &op : block)
+      position.try_emplace(&op, position.size());
   }
 
   Block &block;
@@ -314,7 +315,6 @@ private:
       OpBuilder b(block.getTerminator());
       operand.set(createCopy(b, operand.get()));
     }
-    number();
   }
 
   /// A pad of nothing is the canonical copy.
@@ -323,12 +323,6 @@ private:
     auto attr = b.getDenseI64ArrayAttr(none);
     return PadOp::create(b, value.getLoc(), value, b.getF64FloatAttr(0), attr,
                          attr, attr);
-  }
-
-  void number() {
-    position.clear();
-    for (Operation &op : block)
-      position.try_emplace(&op, position.size());
   }
 };
 

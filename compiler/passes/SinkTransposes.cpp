@@ -119,78 +119,84 @@ struct SinkElementwise : SinkBase {
   }
 };
 
-struct SinkReduce : SinkBase {
-  SinkReduce(MLIRContext *context, Pass::Statistic &sunk)
-      : SinkBase(ReduceOp::getOperationName(), context, sunk) {}
+/// An op with one operand: `sink` gives op(transpose(x)) rewritten, or nothing.
+template <typename OpTy, Expr (*sink)(ExprBuilder &, OpTy, TransposeOp)>
+struct SinkOne : SinkBase {
+  SinkOne(MLIRContext *context, Pass::Statistic &sunk)
+      : SinkBase(OpTy::getOperationName(), context, sunk) {}
   LogicalResult matchAndRewrite(Operation *op,
                                 PatternRewriter &rewriter) const override {
-    auto reduction = cast<ReduceOp>(op);
-    TransposeOp moved = sinkable(reduction.getOperand());
+    TransposeOp moved = sinkable(op->getOperand(0));
     if (!moved)
       return failure();
     ExprBuilder c{rewriter, op->getLoc()};
     c.b.setInsertionPoint(op);
-    ArrayRef<int64_t> perm = moved.getPerm();
-    SmallVector<int64_t> dims, kept;
-    for (int64_t d : reduction.getDims())
-      dims.push_back(perm[d]);
-    llvm::sort(dims);
-    for (int64_t d : otherDims(reduction.getDims(), perm.size()))
-      kept.push_back(perm[d]);
-    // Kept dimensions keep the order of perm among themselves.
-    SmallVector<int64_t> sorted(kept), order;
-    llvm::sort(sorted);
-    for (int64_t d : kept)
-      order.push_back(llvm::find(sorted, d) - sorted.begin());
-    Expr y = reduce(reduction.getCombiner(), Expr(c, moved.getOperand()), dims);
-    finish(op, transpose(y, order), rewriter);
+    Expr result = sink(c, cast<OpTy>(op), moved);
+    if (!result)
+      return failure();
+    finish(op, result, rewriter);
     return success();
   }
 };
 
-struct SinkPad : SinkBase {
-  SinkPad(MLIRContext *context, Pass::Statistic &sunk)
-      : SinkBase(PadOp::getOperationName(), context, sunk) {}
-  LogicalResult matchAndRewrite(Operation *op,
-                                PatternRewriter &rewriter) const override {
-    auto padding = cast<PadOp>(op);
-    TransposeOp moved = sinkable(padding.getOperand());
-    if (!moved)
-      return failure();
-    ExprBuilder c{rewriter, op->getLoc()};
-    c.b.setInsertionPoint(op);
-    auto perm = llvm::to_vector(moved.getPerm());
-    Expr y = pad(Expr(c, moved.getOperand()), permuted(padding.getLow(), perm),
-                 permuted(padding.getHigh(), perm),
-                 padding.getValue().convertToDouble(),
-                 permuted(padding.getInterior(), perm));
-    finish(op, transpose(y, perm), rewriter);
-    return success();
-  }
-};
+Expr sinkReduce(ExprBuilder &c, ReduceOp op, TransposeOp moved) {
+  ArrayRef<int64_t> perm = moved.getPerm();
+  SmallVector<int64_t> dims, kept;
+  for (int64_t d : op.getDims())
+    dims.push_back(perm[d]);
+  llvm::sort(dims);
+  for (int64_t d : otherDims(op.getDims(), perm.size()))
+    kept.push_back(perm[d]);
+  // Kept dimensions keep the order of perm among themselves.
+  SmallVector<int64_t> sorted(kept), order;
+  llvm::sort(sorted);
+  for (int64_t d : kept)
+    order.push_back(llvm::find(sorted, d) - sorted.begin());
+  Expr x(c, moved.getOperand());
+  return transpose(reduce(op.getCombiner(), x, dims), order);
+}
 
-struct SinkSlice : SinkBase {
-  SinkSlice(MLIRContext *context, Pass::Statistic &sunk)
-      : SinkBase(SliceOp::getOperationName(), context, sunk) {}
-  LogicalResult matchAndRewrite(Operation *op,
-                                PatternRewriter &rewriter) const override {
-    auto part = cast<SliceOp>(op);
-    TransposeOp moved = sinkable(part.getOperand());
-    if (!moved)
-      return failure();
-    ExprBuilder c{rewriter, op->getLoc()};
-    c.b.setInsertionPoint(op);
-    auto perm = llvm::to_vector(moved.getPerm());
-    auto attr = [&](ArrayRef<int64_t> entries) {
-      return c.b.getDenseI64ArrayAttr(permuted(entries, perm));
-    };
-    Value y = SliceOp::create(c.b, c.loc, moved.getOperand(),
-                              attr(part.getStarts()), attr(part.getSizes()),
-                              attr(part.getSteps()));
-    finish(op, transpose(Expr(c, y), perm), rewriter);
-    return success();
-  }
-};
+Expr sinkPad(ExprBuilder &c, PadOp op, TransposeOp moved) {
+  ArrayRef<int64_t> perm = moved.getPerm();
+  Expr y = pad(Expr(c, moved.getOperand()), permuted(op.getLow(), perm),
+               permuted(op.getHigh(), perm), op.getValue().convertToDouble(),
+               permuted(op.getInterior(), perm));
+  return transpose(y, perm);
+}
+
+Expr sinkSlice(ExprBuilder &c, SliceOp op, TransposeOp moved) {
+  ArrayRef<int64_t> perm = moved.getPerm();
+  auto attr = [&](ArrayRef<int64_t> entries) {
+    return c.b.getDenseI64ArrayAttr(permuted(entries, perm));
+  };
+  Value y = SliceOp::create(c.b, c.loc, moved.getOperand(),
+                            attr(op.getStarts()), attr(op.getSizes()),
+                            attr(op.getSteps()));
+  return transpose(Expr(c, y), perm);
+}
+
+/// Windows over dimensions that stand in the same order on both sides.
+Expr sinkPatches(ExprBuilder &c, PatchesOp op, TransposeOp moved) {
+  ArrayRef<int64_t> perm = moved.getPerm();
+  SmallVector<int64_t> dims;
+  for (int64_t d : op.getDims())
+    dims.push_back(perm[d]);
+  if (!llvm::is_sorted(dims))
+    return {};
+  Expr y = patches(Expr(c, moved.getOperand()), dims, op.getSizes(),
+                   op.getStrides(), op.getDilations());
+  // Result dimension of operand dimension d, before and after.
+  int64_t count = dims.size();
+  auto place = [&](int64_t d, int64_t last) {
+    return d <= last ? d : d + count;
+  };
+  SmallVector<int64_t> order(perm.size() + count);
+  for (auto [i, d] : llvm::enumerate(perm))
+    order[place(i, op.getDims().back())] = place(d, dims.back());
+  for (int64_t i = 0; i < count; ++i)
+    order[op.getDims().back() + 1 + i] = dims.back() + 1 + i;
+  return transpose(y, order);
+}
 
 struct SinkConcat : SinkBase {
   SinkConcat(MLIRContext *context, Pass::Statistic &sunk)
@@ -210,41 +216,6 @@ struct SinkConcat : SinkBase {
       parts.push_back(untransposed(c, operand, perm));
     Expr y = concat(parts, perm[joined.getDim()]);
     finish(op, transpose(y, perm), rewriter);
-    return success();
-  }
-};
-
-/// Windows over dimensions that stand together in both orders, in order.
-struct SinkPatches : SinkBase {
-  SinkPatches(MLIRContext *context, Pass::Statistic &sunk)
-      : SinkBase(PatchesOp::getOperationName(), context, sunk) {}
-  LogicalResult matchAndRewrite(Operation *op,
-                                PatternRewriter &rewriter) const override {
-    auto windows = cast<PatchesOp>(op);
-    TransposeOp moved = sinkable(windows.getOperand());
-    if (!moved)
-      return failure();
-    ArrayRef<int64_t> perm = moved.getPerm();
-    SmallVector<int64_t> dims;
-    for (int64_t d : windows.getDims())
-      dims.push_back(perm[d]);
-    if (!llvm::is_sorted(dims))
-      return failure();
-    ExprBuilder c{rewriter, op->getLoc()};
-    c.b.setInsertionPoint(op);
-    Expr y = patches(Expr(c, moved.getOperand()), dims, windows.getSizes(),
-                     windows.getStrides(), windows.getDilations());
-    // Result dimension of operand dimension d, before and after.
-    int64_t count = dims.size();
-    auto place = [&](int64_t d, int64_t last) {
-      return d <= last ? d : d + count;
-    };
-    SmallVector<int64_t> order(perm.size() + count);
-    for (auto [i, d] : llvm::enumerate(perm))
-      order[place(i, windows.getDims().back())] = place(d, dims.back());
-    for (int64_t i = 0; i < count; ++i)
-      order[windows.getDims().back() + 1 + i] = dims.back() + 1 + i;
-    finish(op, transpose(y, order), rewriter);
     return success();
   }
 };
@@ -269,8 +240,9 @@ struct TransposeToReshape : OpRewritePattern<TransposeOp> {
 
 void populateSinkTransposes(RewritePatternSet &patterns,
                             Pass::Statistic &sunk) {
-  patterns.add<SinkElementwise, SinkReduce, SinkPad, SinkSlice, SinkConcat,
-               SinkPatches>(patterns.getContext(), sunk);
+  patterns.add<SinkElementwise, SinkConcat, SinkOne<ReduceOp, sinkReduce>,
+               SinkOne<PadOp, sinkPad>, SinkOne<SliceOp, sinkSlice>,
+               SinkOne<PatchesOp, sinkPatches>>(patterns.getContext(), sunk);
   patterns.add<TransposeToReshape>(patterns.getContext());
 }
 

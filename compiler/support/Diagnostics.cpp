@@ -5,6 +5,13 @@
 
 namespace nncc {
 
+Diagnostics::Diagnostics(std::string file, llvm::StringRef text)
+    : file(std::move(file)), text(text), lineStarts{0} {
+  for (size_t i = 0; i < text.size(); ++i)
+    if (text[i] == '\n')
+      lineStarts.push_back(i + 1);
+}
+
 void Diagnostics::error(Span span, const llvm::Twine &message) {
   entries.push_back({Severity::error, span, message.str(), {}});
   ++errors;
@@ -20,11 +27,9 @@ void Diagnostics::note(Span span, const llvm::Twine &message) {
 }
 
 LineColumn Diagnostics::lineColumn(size_t offset) const {
-  llvm::StringRef before = text.take_front(offset);
-  size_t newline = before.rfind('\n');
-  unsigned line = 1 + static_cast<unsigned>(before.count('\n'));
-  size_t start = newline == llvm::StringRef::npos ? 0 : newline + 1;
-  return {line, static_cast<unsigned>(before.size() - start + 1)};
+  auto next = llvm::upper_bound(lineStarts, offset);
+  return {static_cast<unsigned>(next - lineStarts.begin()),
+          static_cast<unsigned>(offset - *std::prev(next) + 1)};
 }
 
 void Diagnostics::printOne(llvm::raw_ostream &os, const Entry &entry) const {

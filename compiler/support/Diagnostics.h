@@ -35,8 +35,7 @@ public:
     std::vector<Entry> notes;
   };
 
-  Diagnostics(std::string file, llvm::StringRef text)
-      : file(std::move(file)), text(text) {}
+  Diagnostics(std::string file, llvm::StringRef text);
 
   /// Texts are lower case without a final period (see docs/errors.md).
   void error(Span span, const llvm::Twine &text);
@@ -45,7 +44,6 @@ public:
   void note(Span span, const llvm::Twine &text);
 
   bool hasErrors() const { return errors != 0; }
-  unsigned errorCount() const { return errors; }
   LineColumn lineColumn(size_t offset) const;
   llvm::StringRef fileName() const { return file; }
   /// All entries in file order, then a count of errors.
@@ -56,6 +54,7 @@ private:
 
   std::string file;
   llvm::StringRef text;
+  std::vector<size_t> lineStarts; // offsets, in order
   std::vector<Entry> entries;
   unsigned errors = 0;
 };

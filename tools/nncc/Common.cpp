@@ -39,6 +39,11 @@ bool CommonFlags::finish() {
   return true;
 }
 
+bool hasSuffix(const std::string &path, const std::string &suffix) {
+  return path.size() > suffix.size() &&
+         path.compare(path.size() - suffix.size(), suffix.size(), suffix) == 0;
+}
+
 bool readFile(const std::string &path, std::string &text) {
   std::string error;
   if (readWhole(path, text, error))

@@ -15,11 +15,6 @@ struct CompileVerb {
   int run();
 
 private:
-  bool hasSuffix(const std::string &suffix) const {
-    return output.size() > suffix.size() &&
-           output.compare(output.size() - suffix.size(), suffix.size(),
-                          suffix) == 0;
-  }
   int writeObject(const CompileResult &result);
 };
 
@@ -35,7 +30,7 @@ int CompileVerb::run() {
   if (emit.empty())
     emit = "object";
   bool isObject = emit == "object";
-  if (isObject && !hasSuffix(".o") && !hasSuffix(".a") && !hasSuffix(".so")) {
+  if (isObject && !hasSuffix(output, ".o") && !hasSuffix(output, ".a") && !hasSuffix(output, ".so")) {
     std::cerr << "nncc: -o needs a file that ends in .o, .a or .so, or give "
                  "--emit=\n";
     return exitUsage;
@@ -60,9 +55,9 @@ int CompileVerb::run() {
 
 int CompileVerb::writeObject(const CompileResult &result) {
   std::string stem = output.substr(0, output.rfind('.'));
-  bool written = hasSuffix(".o")
+  bool written = hasSuffix(output, ".o")
                      ? writeFile(output, result.output)
-                 : hasSuffix(".a")
+                 : hasSuffix(output, ".a")
                      ? archiveObject(result.output,
                                      result.modelName + ".o", output)
                      : linkShared(result.output, output);

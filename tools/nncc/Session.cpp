@@ -6,6 +6,7 @@ extern "C" {
 }
 #include <cstring>
 #include <dlfcn.h>
+#include <filesystem>
 #include <iostream>
 #include <random>
 #include <sstream>
@@ -66,29 +67,26 @@ Session::~Session() {
     dlclose(library);
 }
 
-static bool isShared(const std::string &path) {
-  return path.size() > 3 && path.compare(path.size() - 3, 3, ".so") == 0;
-}
-
 int Session::loadModel(SessionFlags &flags) {
   std::string path = flags.model, name;
-  if (!isShared(path)) {
+  if (!hasSuffix(path, ".so")) {
     CompileResult result =
         compileFile(path, flags.common.options, Stage::object);
     if (result.status != Status::done)
       return static_cast<int>(result.status);
-    char folder[] = "/tmp/nncc.XXXXXX";
-    if (!mkdtemp(folder)) {
-      std::cerr << "nncc: cannot make a folder in /tmp: " << strerror(errno)
-                << '\n';
+    std::string parent = std::filesystem::temp_directory_path().string();
+    std::string folder = parent + "/nncc.XXXXXX";
+    if (!mkdtemp(folder.data())) {
+      std::cerr << "nncc: cannot make a folder in " << parent << ": "
+                << strerror(errno) << '\n';
       return exitIo;
     }
-    path = std::string(folder) + "/model.so";
+    path = folder + "/model.so";
     name = result.modelName;
     if (linkShared(result.output, path))
       library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
     unlink(path.c_str());
-    rmdir(folder);
+    rmdir(folder.c_str());
   } else {
     size_t slash = path.rfind('/');
     name = flags.common.options.name;

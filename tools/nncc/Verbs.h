@@ -46,6 +46,7 @@ struct CommonFlags {
   bool finish();
 };
 
+bool hasSuffix(const std::string &path, const std::string &suffix);
 /// Reads a whole file; a sentence on stderr and false if that fails.
 bool readFile(const std::string &path, std::string &text);
 /// Writes atomically: temporary file, fsync, rename.

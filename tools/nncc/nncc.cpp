@@ -24,8 +24,7 @@ int main(int argc, char **argv) {
 
   std::vector<std::string> arguments(argv + 1, argv + argc);
   // A model file in the place of a verb means compile.
-  if (!arguments.empty() && arguments[0].size() > 5 &&
-      arguments[0].compare(arguments[0].size() - 5, 5, ".json") == 0)
+  if (!arguments.empty() && hasSuffix(arguments[0], ".json"))
     arguments.insert(arguments.begin(), "compile");
   for (std::string &argument : arguments)
     if (argument.rfind("-mcpu=", 0) == 0)

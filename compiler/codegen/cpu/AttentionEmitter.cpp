@@ -107,14 +107,10 @@ private:
     e.forEach(split, blockRows, small,
               [&](const Coord &r) { body(r, small); });
   }
-  int64_t mostRows(int64_t vectors) {
-    int64_t room = (e.target.registers - 1 - vectors) / vectors;
-    return std::min<int64_t>(room, vectors == 1 ? 12 : 8);
-  }
 
   void emitScores() {
     CpuEmitter::WithWidth scope(e, lanes);
-    rowTiles(mostRows(panel / lanes), [&](const Coord &r, int64_t count) {
+    rowTiles(mostTileRows(e.target, panel / lanes), [&](const Coord &r, int64_t count) {
       int64_t whole = padded / panel * panel;
       e.forEach(0, whole, panel, [&](const Coord &s) {
         emitScoreTile(r, count, s, panel / lanes);
@@ -168,8 +164,7 @@ private:
     }
     if (op.getCausal()) {
       Value j = e.coordElement(column, i32);
-      Coord uniform = row;
-      Value i = e.coordElement(uniform, i32);
+      Value i = e.coordElement(row, i32);
       score = e.select(e.compare(Predicate::le, j, i, false), score, hidden);
     }
     if (columns % lanes) {
@@ -226,7 +221,7 @@ private:
   void emitOutput() {
     int64_t most = std::min(panel, width);
     CpuEmitter::WithWidth scope(e, lanes);
-    rowTiles(mostRows(most / lanes), [&](const Coord &r, int64_t count) {
+    rowTiles(mostTileRows(e.target, most / lanes), [&](const Coord &r, int64_t count) {
       int64_t whole = width / most * most;
       e.forEach(0, whole, most, [&](const Coord &c) {
         emitOutputTile(r, count, c, most / lanes);

@@ -28,6 +28,11 @@ FailureOr<StridedView> stridedView(Value value) {
   return view.viewOf(*operand);
 }
 
+int64_t mostTileRows(const TargetInfo &target, int64_t vectors) {
+  int64_t room = (target.registers - 1 - vectors) / vectors;
+  return std::min<int64_t>(room, vectors <= 2 ? 12 : 8);
+}
+
 SmallVector<Value> emitRegisterTile(CpuEmitter &e, Value lhs, Value rhs,
                                     ArrayRef<Coord> rowStarts,
                                     ArrayRef<Coord> columnStarts,
@@ -140,7 +145,8 @@ private:
   Type element;
   Group lhsBatch, rhsBatch, rows, panels;
   SmallVector<SumDim> sums;
-  int64_t laneStride = 1;
+  /// Panels are runs of one wide dimension of rhs, not a dimension themselves.
+  bool panelsAreColumns = false;
   /// Columns per panel, columns of the last panel, rows and panels per tile.
   int64_t panelWidth = 0, lastWidth = 0, tileRows = 0, tilePanels = 1;
   SmallVector<Segment> wholePanel, lastPanel;
@@ -172,11 +178,10 @@ LogicalResult Gemm::analyse() {
   int64_t width = 1;
   if (!rhsFree.empty()) {
     width = rhs.shape[rhsFree.back()];
-    laneStride = width == 1 ? 1 : rhs.strides[rhsFree.back()];
+    if (width != 1 && rhs.strides[rhsFree.back()] != 1)
+      return failure();
     rhsFree.pop_back();
   }
-  if (laneStride != 1)
-    return failure();
   panels = pick(rhs, rhsFree);
   // Sum dimensions in lhs's order of steps, neighbours merged.
   for (auto [x, y] : llvm::zip_equal(op.getLhsContract(), op.getRhsContract()))
@@ -207,16 +212,15 @@ LogicalResult Gemm::analyse() {
     panels = Group{{(width + wide - 1) / wide}, {wide}};
     panelWidth = wide;
     lastWidth = width - (panels.sizes[0] - 1) * wide;
-    laneStride = 0; // panels are no dimension of the result
+    panelsAreColumns = true;
   }
   int64_t lanes = e.target.lanes;
-  bool inPlace = laneStride == 0 || panels.sizes.empty();
+  bool inPlace = panelsAreColumns || panels.sizes.empty();
   wholePanel = segmentsOf(panelWidth, panelWidth, lanes);
   lastPanel = segmentsOf(lastWidth, inPlace ? lastWidth : panelWidth, lanes);
   int64_t vectors = wholePanel.front().vectors;
-  int64_t room = (e.target.registers - 1 - vectors) / vectors;
-  int64_t most = vectors == 1 ? 12 : vectors == 2 && room > 8 ? 12 : 8;
-  tileRows = std::clamp<int64_t>(std::min(room, most), 1, rows.count());
+  tileRows = std::clamp<int64_t>(mostTileRows(e.target, vectors), 1,
+                                 rows.count());
   // Few rows: several panels at once keep the multipliers and the memory busy.
   while (tileRows * vectors * tilePanels < 8 && tilePanels < 4 &&
          tilePanels * 2 <= panels.count() - (lastWidth != panelWidth))
@@ -440,7 +444,7 @@ void Gemm::emitElements(Value acc, const Coords &row, const Coords &panel,
     column.lane = width > 1 ? 1 : 0;
     Coords at = split(e, batch, lhsBatch);
     llvm::append_range(at, row);
-    if (laneStride == 0) // the panel number is part of the column
+    if (panelsAreColumns) // the panel number is part of the column
       column = e.add(column, e.scale(panel[0], panelWidth));
     else
       llvm::append_range(at, panel);

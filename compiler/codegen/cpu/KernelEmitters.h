@@ -65,6 +65,10 @@ emitRegisterTile(CpuEmitter &e, mlir::Value lhs, mlir::Value rhs,
                  llvm::ArrayRef<SumDim> dims,
                  llvm::SmallVector<mlir::Value> accumulators);
 
+/// The most rows of a register tile of that many vectors: bounded by registers
+/// and by row pointers.
+int64_t mostTileRows(const TargetInfo &target, int64_t vectors);
+
 /// begin * count / tiles: the first unit of tile `begin` when `count` units
 /// are split evenly.
 mlir::Value firstUnit(CpuEmitter &e, mlir::Value tile, int64_t count,

@@ -20,30 +20,17 @@ LogicalResult ReduceOp::inferReturnTypes(MLIRContext *,
   return success();
 }
 
-static double combined(Combiner combiner, double x, double y) {
+/// x combiner y; max and min keep a NaN of either side.
+template <typename T> static T combined(Combiner combiner, T x, T y) {
   switch (combiner) {
   case Combiner::sum:
     return x + y;
   case Combiner::prod:
     return x * y;
   case Combiner::max:
-    return x > y || std::isnan(x) ? x : y;
+    return x > y || x != x ? x : y;
   case Combiner::min:
-    return x < y || std::isnan(x) ? x : y;
-  }
-  llvm_unreachable("unknown combiner");
-}
-
-static int64_t combined(Combiner combiner, int64_t x, int64_t y) {
-  switch (combiner) {
-  case Combiner::sum:
-    return x + y;
-  case Combiner::prod:
-    return x * y;
-  case Combiner::max:
-    return std::max(x, y);
-  case Combiner::min:
-    return std::min(x, y);
+    return x < y || x != x ? x : y;
   }
   llvm_unreachable("unknown combiner");
 }
