@@ -195,7 +195,7 @@ WRONG = [
      "nncc: input x is missing: give --inputs FILE.safetensors or --input "
      "x=random:normal\n"),
     (["run", "lenet.json", *W, "--input", "z=zeros"], 2,
-     "nncc: --input z=zeros: expected NAME=SPEC with the name of an input\n"),
+     "nncc: --input z=zeros: the entry has no input \"z\"\n"),
     (["run", "lenet.json", *W, "--input", "x=ones"], 2,
      'nncc: --input x: unknown kind "ones", expected @FILE.npy, zeros, '
      "random:normal or random:uniform\n"),

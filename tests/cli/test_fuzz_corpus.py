@@ -11,7 +11,7 @@ TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 REPLAY = os.path.join(os.path.dirname(NNCC), "..", "tests", "fuzz", "replay-")
 
 
-@pytest.mark.parametrize("target", ["json", "safetensors", "npy"])
+@pytest.mark.parametrize("target", ["json", "safetensors", "npy", "spec"])
 def test_replay(target):
     files = sorted(glob.glob(os.path.join(TESTS, "fuzz", "corpus", target,
                                           "*")))

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fuzzes one reader with libFuzzer and AddressSanitizer.
-#   tests/fuzz/run.sh json|safetensors|npy [seconds]
+#   tests/fuzz/run.sh json|safetensors|npy|spec [seconds]
 # Needs clang-22 and libclang-rt-22-dev, and a finished build.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -11,6 +11,7 @@ flags=(-g -O1 -fsanitize=fuzzer,address -fno-sanitize-recover -I. -Icompiler
 case $target in
 safetensors) sources=(runtime/error.c runtime/safetensors.c) ;;
 npy) sources=(tools/nncc/Npy.cpp compiler/support/FileIO.cpp runtime/error.c) ;;
+spec) sources=(tools/nncc/Spec.cpp) ;;
 json) sources=(compiler/frontend/*.cpp compiler/frontend/modules/*.cpp
   compiler/support/*.cpp compiler/dialect/*.cpp compiler/dialect/ops/*.cpp) ;;
 esac

@@ -1,8 +1,8 @@
 //===- Common.cpp - files and flags that verbs share ----------------------===//
+#include "Spec.h"
 #include "Verbs.h"
 #include "support/FileIO.h"
 #include <iostream>
-#include <sstream>
 
 namespace nncc {
 
@@ -19,22 +19,13 @@ void CommonFlags::add(CLI::App &app) {
 
 bool CommonFlags::finish() {
   for (const std::string &text : dims) {
-    size_t equals = text.find('=');
-    std::vector<int64_t> sizes;
-    std::stringstream list(
-        equals == std::string::npos ? "" : text.substr(equals + 1));
-    bool good = equals != std::string::npos && equals > 0;
-    for (std::string item; std::getline(list, item, ',');) {
-      char *end;
-      long long size = std::strtoll(item.c_str(), &end, 10);
-      good &= !item.empty() && !*end && size >= 0;
-      sizes.push_back(size);
-    }
-    if (!good || sizes.empty()) {
-      std::cerr << "nncc: --dim " << text << ": expected NAME=SIZE,...\n";
+    DimSpec spec;
+    std::string error;
+    if (!parseDimSpec(text, spec, error)) {
+      std::cerr << "nncc: " << error << '\n';
       return false;
     }
-    options.dims[text.substr(0, equals)] = sizes;
+    options.dims[spec.name] = spec.sizes;
   }
   return true;
 }

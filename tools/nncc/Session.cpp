@@ -1,6 +1,7 @@
 //===- Session.cpp - a loaded model with weights and tensors --------------===//
 #include "Session.h"
 #include "Npy.h"
+#include "Spec.h"
 extern "C" {
 #include "runtime/internal.h"
 }
@@ -9,7 +10,6 @@ extern "C" {
 #include <filesystem>
 #include <iostream>
 #include <random>
-#include <sstream>
 #include <unistd.h>
 
 namespace nncc {
@@ -146,7 +146,7 @@ static HostTensor emptyTensor(const nncc_tensor &tensor) {
 
 /// Random elements: normal for floats; for integers 0 or 1, which every
 /// embedding has.
-static void randomize(HostTensor &tensor, bool normal, unsigned seed) {
+static void randomize(HostTensor &tensor, bool normal, uint64_t seed) {
   std::mt19937_64 engine(seed);
   std::normal_distribution<double> gauss;
   std::uniform_real_distribution<double> uniform(0, 1);
@@ -165,39 +165,17 @@ static void randomize(HostTensor &tensor, bool normal, unsigned seed) {
   }
 }
 
-int Session::fill(HostTensor &tensor, const std::string &spec) {
-  if (spec[0] == '@') {
+int Session::fill(HostTensor &tensor, const TensorSpec &spec) {
+  if (spec.kind == TensorSpec::file) {
     std::string error;
-    if (readNpy(spec.substr(1), tensor, error))
+    if (readNpy(spec.path, tensor, error))
       return exitDone;
     std::cerr << "nncc: " << error << '\n';
     return exitRejected;
   }
-  std::stringstream parts(spec);
-  std::string kind, option;
-  std::getline(parts, kind, ',');
-  unsigned long seed = 0;
-  while (std::getline(parts, option, ',')) {
-    char *end = nullptr;
-    if (option.rfind("seed=", 0) == 0)
-      seed = std::strtoul(option.c_str() + 5, &end, 10);
-    if (!end || *end || option.size() == 5) {
-      std::cerr << "nncc: --input " << tensor.name << ": unknown option \""
-                << option << "\", expected seed=NUMBER\n";
-      return exitUsage;
-    }
-  }
-  if (kind == "zeros")
-    return exitDone;
-  if (kind == "random:normal" || kind == "random:uniform" ||
-      kind == "random") {
-    randomize(tensor, kind != "random:uniform", unsigned(seed));
-    return exitDone;
-  }
-  std::cerr << "nncc: --input " << tensor.name << ": unknown kind \"" << kind
-            << "\", expected @FILE.npy, zeros, random:normal or "
-               "random:uniform\n";
-  return exitUsage;
+  if (spec.kind != TensorSpec::zeros)
+    randomize(tensor, spec.kind == TensorSpec::normal, spec.seed);
+  return exitDone;
 }
 
 int Session::fillInputs(const SessionFlags &flags) {
@@ -250,15 +228,20 @@ int Session::fillInputs(const SessionFlags &flags) {
     given[i] = true;
   }
   nncc_file_free(file);
-  for (const std::string &spec : flags.input) {
-    size_t equals = spec.find('=');
-    int i = equals == std::string::npos ? -1 : find(spec.substr(0, equals));
-    if (i < 0 || equals + 1 == spec.size()) {
-      std::cerr << "nncc: --input " << spec << ": expected NAME=SPEC with the "
-                << "name of an input\n";
+  for (const std::string &text : flags.input) {
+    TensorSpec spec;
+    std::string error;
+    if (!parseTensorSpec(text, spec, error)) {
+      std::cerr << "nncc: " << error << '\n';
       return exitUsage;
     }
-    if (int filled = fill(inputs[i], spec.substr(equals + 1)))
+    int i = find(spec.name);
+    if (i < 0) {
+      std::cerr << "nncc: --input " << text << ": the entry has no input \""
+                << spec.name << "\"\n";
+      return exitUsage;
+    }
+    if (int filled = fill(inputs[i], spec))
       return filled;
     given[i] = true;
   }

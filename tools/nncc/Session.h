@@ -12,6 +12,8 @@
 
 namespace nncc {
 
+struct TensorSpec;
+
 /// A tensor that owns its data.
 struct HostTensor {
   std::string name;
@@ -57,7 +59,7 @@ private:
   int loadModel(SessionFlags &flags);
   int loadWeights(const SessionFlags &flags);
   int fillInputs(const SessionFlags &flags);
-  int fill(HostTensor &tensor, const std::string &spec);
+  int fill(HostTensor &tensor, const TensorSpec &spec);
 
   void *library = nullptr;
 };
