@@ -24,10 +24,7 @@ void *nncc_allocate(size_t bytes) {
   size_t rounded = (bytes + 63) / 64 * 64 + 64;
   if (rounded < bytes)
     return NULL;
-  void *memory = aligned_alloc(64, rounded);
-  if (memory)
-    memset(memory, 0, rounded);
-  return memory;
+  return aligned_alloc(64, rounded);
 }
 
 /* --- Steps ---------------------------------------------------------------- */
@@ -51,7 +48,7 @@ static void *place(const nncc_buffer *buffer, const nncc_memory *memory) {
   case NNCC_OUTPUT:
     return memory->outputs[buffer->value];
   case NNCC_WEIGHT:
-    return memory->weights[buffer->value];
+    return (void *)(uintptr_t)memory->weights[buffer->value];
   case NNCC_PREPARED:
     return memory->prepared + buffer->value;
   }
@@ -116,6 +113,19 @@ nncc_status nncc_check_model(const nncc_model *model) {
   return NNCC_OK;
 }
 
+static nncc_status check_weights(const nncc_model *model,
+                                 const nncc_weights *weights) {
+  if (model->weight_count && !weights)
+    return nncc_fail(NNCC_ERROR_WEIGHTS, "%s has %llu tensors of state, but no "
+                     "weights were given", model->name,
+                     (unsigned long long)model->weight_count);
+  if (weights && (weights->model != model || !weights->ready))
+    return nncc_fail(NNCC_ERROR_WEIGHTS,
+                     weights->ready ? "the weights belong to another model"
+                                    : "the weights are not prepared");
+  return NNCC_OK;
+}
+
 nncc_status nncc_context_create(const nncc_model *model,
                                 const nncc_weights *weights,
                                 const nncc_options *options,
@@ -125,14 +135,9 @@ nncc_status nncc_context_create(const nncc_model *model,
     return status;
   if (!result)
     return nncc_fail(NNCC_ERROR_ARGUMENT, "the place for the context is null");
-  if (model->weight_count && !weights)
-    return nncc_fail(NNCC_ERROR_WEIGHTS, "%s has %llu tensors of state, but no "
-                     "weights were given", model->name,
-                     (unsigned long long)model->weight_count);
-  if (weights && (weights->model != model || !weights->ready))
-    return nncc_fail(NNCC_ERROR_WEIGHTS,
-                     weights->ready ? "the weights belong to another model"
-                                    : "the weights are not prepared");
+  status = check_weights(model, weights);
+  if (status)
+    return status;
   nncc_context *context = calloc(1, sizeof *context);
   if (!context)
     return nncc_fail(NNCC_ERROR_MEMORY, "no memory for a context");
@@ -160,6 +165,16 @@ nncc_status nncc_context_create(const nncc_model *model,
   }
   *result = context;
   return NNCC_OK;
+}
+
+nncc_status nncc_context_set_weights(nncc_context *context,
+                                     const nncc_weights *weights) {
+  if (!context)
+    return nncc_fail(NNCC_ERROR_ARGUMENT, "the context is null");
+  nncc_status status = check_weights(context->model, weights);
+  if (!status)
+    context->weights = weights;
+  return status;
 }
 
 void nncc_context_free(nncc_context *context) {

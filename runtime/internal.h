@@ -25,7 +25,9 @@ void nncc_pool_free(nncc_pool *pool);
 
 struct nncc_weights {
   const nncc_model *model;
-  void **tensors;    /* by number in the model; null: not set */
+  const void **tensors; /* by number in the model; null: not set */
+  void **owned;         /* those of them that were copied */
+  nncc_file *file;      /* where the others lie */
   void *prepared;
   bool ready;
 };
@@ -36,7 +38,7 @@ typedef struct nncc_memory {
   char *prepared;
   const void *const *inputs;
   void *const *outputs;
-  void *const *weights;
+  const void *const *weights;
 } nncc_memory;
 
 void *nncc_buffer_address(const nncc_buffer *buffer,
@@ -51,7 +53,7 @@ uint64_t nncc_cpu_features(void);
 /* An error if this machine or runtime cannot run the object. */
 nncc_status nncc_check_model(const nncc_model *model);
 
-/* Zero-filled, 64-byte aligned. */
+/* Aligned to 64 bytes, with 64 spare bytes behind; not filled. */
 void *nncc_allocate(size_t bytes);
 
 #endif /* NNCC_RUNTIME_INTERNAL_H */

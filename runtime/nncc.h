@@ -47,6 +47,11 @@ NNCC_API const char *nncc_last_error(void);
 NNCC_API nncc_status nncc_weights_load(const nncc_model *model,
                                        const char *path,
                                        nncc_weights **weights);
+/* The same, but the file's pages are mapped, not read: quick to open, shared
+ * between processes, no second copy in memory. The file must not change or
+ * shrink while the weights live. */
+NNCC_API nncc_status nncc_weights_map(const nncc_model *model, const char *path,
+                                      nncc_weights **weights);
 /* The same from memory, which may be freed afterwards. */
 NNCC_API nncc_status nncc_weights_from_memory(const nncc_model *model,
                                               const void *data, size_t bytes,
@@ -57,6 +62,14 @@ NNCC_API nncc_status nncc_weights_create(const nncc_model *model,
 NNCC_API nncc_status nncc_weights_set(nncc_weights *weights, const char *name,
                                       const void *data, size_t bytes);
 NNCC_API nncc_status nncc_weights_prepare(nncc_weights *weights);
+/* A tensor under its state_dict name, as it was set: back into `data`. */
+NNCC_API nncc_status nncc_weights_get(const nncc_weights *weights,
+                                      const char *name, void *data,
+                                      size_t bytes);
+/* All tensors, atomically, as a safetensors file. */
+NNCC_API nncc_status nncc_weights_save(const nncc_weights *weights,
+                                       const char *path);
+/* No context may use them any more. */
 NNCC_API void nncc_weights_free(nncc_weights *weights);
 
 /* --- Contexts ------------------------------------------------------------- */
@@ -78,6 +91,10 @@ NNCC_API nncc_status nncc_context_create(const nncc_model *model,
                                          const nncc_weights *weights,
                                          const nncc_options *options,
                                          nncc_context **context);
+/* Other weights of the same model from the next run on, while other contexts
+ * keep theirs. */
+NNCC_API nncc_status nncc_context_set_weights(nncc_context *context,
+                                              const nncc_weights *weights);
 NNCC_API void nncc_context_free(nncc_context *context);
 
 /* --- Running --------------------------------------------------------------
@@ -115,6 +132,8 @@ typedef struct nncc_file_tensor {
 } nncc_file_tensor;
 
 NNCC_API nncc_status nncc_file_read(const char *path, nncc_file **file);
+/* Mapped instead of read; the file must not change while it is mapped. */
+NNCC_API nncc_status nncc_file_map(const char *path, nncc_file **file);
 /* `data` must outlive the file. */
 NNCC_API nncc_status nncc_file_parse(const void *data, size_t bytes,
                                      const char *name, nncc_file **file);

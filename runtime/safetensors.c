@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,7 +21,9 @@ enum { max_rank = 8, max_header = 100 << 20 };
 struct nncc_file {
   nncc_file_tensor *tensors;
   uint32_t count, capacity;
-  void *owned; /* the bytes, if this object read them */
+  void *owned;   /* the bytes, if this object read them */
+  void *mapped;  /* or mapped them */
+  size_t mapped_bytes;
 };
 
 static const struct {
@@ -40,6 +43,8 @@ void nncc_file_free(nncc_file *file) {
   }
   free(file->tensors);
   free(file->owned);
+  if (file->mapped)
+    munmap(file->mapped, file->mapped_bytes);
   free(file);
 }
 
@@ -386,25 +391,44 @@ nncc_status nncc_file_parse(const void *memory, size_t bytes, const char *name,
   return NNCC_OK;
 }
 
-nncc_status nncc_file_read(const char *path, nncc_file **result) {
-  FILE *stream = fopen(path, "rb");
+/* An open regular file and its size, or -1 with the error set. */
+static int open_file(const char *path, size_t *bytes) {
+  int descriptor = open(path, O_RDONLY | O_CLOEXEC);
   struct stat info;
-  if (!stream || fstat(fileno(stream), &info)) {
-    int error = errno;
-    if (stream)
-      fclose(stream);
-    return nncc_fail(NNCC_ERROR_IO, "cannot read %s: %s", path,
-                     strerror(error));
+  if (descriptor < 0 || fstat(descriptor, &info)) {
+    nncc_fail(NNCC_ERROR_IO, "cannot read %s: %s", path, strerror(errno));
+  } else if (!S_ISREG(info.st_mode)) {
+    nncc_fail(NNCC_ERROR_IO, "cannot read %s: it is no regular file", path);
+  } else {
+    *bytes = (size_t)info.st_size;
+    return descriptor;
   }
-  if (!S_ISREG(info.st_mode)) {
-    fclose(stream);
-    return nncc_fail(NNCC_ERROR_IO, "cannot read %s: it is no regular file",
-                     path);
+  if (descriptor >= 0)
+    close(descriptor);
+  return -1;
+}
+
+static bool read_all(int descriptor, char *data, size_t bytes) {
+  while (bytes) {
+    ssize_t got = read(descriptor, data, bytes);
+    if (got < 0 && errno == EINTR)
+      continue;
+    if (got <= 0)
+      return false;
+    data += got;
+    bytes -= (size_t)got;
   }
-  size_t bytes = (size_t)info.st_size;
-  char *data = malloc(bytes + 1);
-  bool good = data && fread(data, 1, bytes, stream) == bytes;
-  fclose(stream);
+  return true;
+}
+
+nncc_status nncc_file_read(const char *path, nncc_file **result) {
+  size_t bytes;
+  int descriptor = open_file(path, &bytes);
+  if (descriptor < 0)
+    return NNCC_ERROR_IO;
+  char *data = nncc_allocate(bytes);
+  bool good = data && read_all(descriptor, data, bytes);
+  close(descriptor);
   if (!good) {
     free(data);
     return nncc_fail(data ? NNCC_ERROR_IO : NNCC_ERROR_MEMORY,
@@ -415,6 +439,27 @@ nncc_status nncc_file_read(const char *path, nncc_file **result) {
     free(data);
   else
     (*result)->owned = data;
+  return status;
+}
+
+nncc_status nncc_file_map(const char *path, nncc_file **result) {
+  size_t bytes;
+  int descriptor = open_file(path, &bytes);
+  if (descriptor < 0)
+    return NNCC_ERROR_IO;
+  void *data = bytes ? mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, descriptor, 0)
+                     : NULL;
+  int error = errno;
+  close(descriptor);
+  if (data == MAP_FAILED)
+    return nncc_fail(NNCC_ERROR_IO, "cannot map %s: %s", path, strerror(error));
+  nncc_status status = nncc_file_parse(data, bytes, path, result);
+  if (status && data) {
+    munmap(data, bytes);
+  } else if (!status) {
+    (*result)->mapped = data;
+    (*result)->mapped_bytes = bytes;
+  }
   return status;
 }
 

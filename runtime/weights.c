@@ -11,9 +11,15 @@ nncc_status nncc_weights_create(const nncc_model *model,
   if (status)
     return status;
   nncc_weights *weights = calloc(1, sizeof *weights);
-  if (weights)
+  if (weights) {
     weights->tensors = calloc(model->weight_count + 1, sizeof(void *));
-  if (!weights || !weights->tensors) {
+    weights->owned = calloc(model->weight_count + 1, sizeof(void *));
+  }
+  if (!weights || !weights->tensors || !weights->owned) {
+    if (weights) {
+      free(weights->tensors);
+      free(weights->owned);
+    }
     free(weights);
     return nncc_fail(NNCC_ERROR_MEMORY, "no memory for weights");
   }
@@ -26,8 +32,10 @@ void nncc_weights_free(nncc_weights *weights) {
   if (!weights)
     return;
   for (uint64_t i = 0; i < weights->model->weight_count; ++i)
-    free(weights->tensors[i]);
+    free(weights->owned[i]);
+  free(weights->owned);
   free(weights->tensors);
+  nncc_file_free(weights->file);
   free(weights->prepared);
   free(weights);
 }
@@ -37,6 +45,18 @@ static int64_t find_tensor(const nncc_model *model, const char *name) {
     if (!strcmp(model->weights[i].name, name))
       return (int64_t)i;
   return -1;
+}
+
+/* An error that lists the tensors without a value. */
+static nncc_status all_set(const nncc_weights *weights) {
+  unsigned missing = 0;
+  for (uint64_t i = 0; i < weights->model->weight_count; ++i)
+    if (!weights->tensors[i]) {
+      if (!missing++)
+        nncc_fail(NNCC_ERROR_WEIGHTS, "missing tensors:");
+      nncc_fail_more(" %s", weights->model->weights[i].name);
+    }
+  return missing ? NNCC_ERROR_WEIGHTS : NNCC_OK;
 }
 
 nncc_status nncc_weights_set(nncc_weights *weights, const char *name,
@@ -54,14 +74,55 @@ nncc_status nncc_weights_set(nncc_weights *weights, const char *name,
   if (bytes != tensor->bytes)
     return nncc_fail(NNCC_ERROR_WEIGHTS, "%s takes %llu bytes, got %zu", name,
                      (unsigned long long)tensor->bytes, bytes);
-  if (!weights->tensors[i])
-    weights->tensors[i] = nncc_allocate(bytes);
-  if (!weights->tensors[i])
+  if (!weights->owned[i])
+    weights->owned[i] = nncc_allocate(bytes);
+  if (!weights->owned[i])
     return nncc_fail(NNCC_ERROR_MEMORY, "no memory for %s (%zu bytes)", name,
                      bytes);
   if (bytes)
-    memcpy(weights->tensors[i], data, bytes);
+    memcpy(weights->owned[i], data, bytes);
+  weights->tensors[i] = weights->owned[i];
   return NNCC_OK;
+}
+
+nncc_status nncc_weights_get(const nncc_weights *weights, const char *name,
+                             void *data, size_t bytes) {
+  if (!weights || !name || (!data && bytes))
+    return nncc_fail(NNCC_ERROR_ARGUMENT, "an argument is null");
+  int64_t i = find_tensor(weights->model, name);
+  if (i < 0)
+    return nncc_fail(NNCC_ERROR_WEIGHTS, "%s has no tensor \"%s\"",
+                     weights->model->name, name);
+  if (bytes != weights->model->weights[i].bytes)
+    return nncc_fail(NNCC_ERROR_WEIGHTS, "%s has %llu bytes, got %zu", name,
+                     (unsigned long long)weights->model->weights[i].bytes,
+                     bytes);
+  if (!weights->tensors[i])
+    return nncc_fail(NNCC_ERROR_WEIGHTS, "%s was not set", name);
+  if (bytes)
+    memcpy(data, weights->tensors[i], bytes);
+  return NNCC_OK;
+}
+
+nncc_status nncc_weights_save(const nncc_weights *weights, const char *path) {
+  if (!weights || !path)
+    return nncc_fail(NNCC_ERROR_ARGUMENT, "an argument is null");
+  const nncc_model *model = weights->model;
+  nncc_status status = all_set(weights);
+  if (status)
+    return status;
+  nncc_file_tensor *list = calloc(model->weight_count + 1, sizeof *list);
+  if (!list)
+    return nncc_fail(NNCC_ERROR_MEMORY, "no memory to save weights");
+  for (uint64_t i = 0; i < model->weight_count; ++i) {
+    const nncc_tensor *tensor = &model->weights[i];
+    list[i] = (nncc_file_tensor){tensor->name, (nncc_dtype)tensor->dtype,
+                                 (uint32_t)tensor->rank, tensor->dims,
+                                 weights->tensors[i], tensor->bytes};
+  }
+  status = nncc_file_write(path, list, (uint32_t)model->weight_count);
+  free(list);
+  return status;
 }
 
 nncc_status nncc_weights_prepare(nncc_weights *weights) {
@@ -70,15 +131,9 @@ nncc_status nncc_weights_prepare(nncc_weights *weights) {
   if (weights->ready)
     return NNCC_OK;
   const nncc_model *model = weights->model;
-  unsigned missing = 0;
-  for (uint64_t i = 0; i < model->weight_count; ++i)
-    if (!weights->tensors[i]) {
-      if (!missing++)
-        nncc_fail(NNCC_ERROR_WEIGHTS, "missing tensors:");
-      nncc_fail_more(" %s", model->weights[i].name);
-    }
-  if (missing)
-    return NNCC_ERROR_WEIGHTS;
+  nncc_status status = all_set(weights);
+  if (status)
+    return status;
   if (model->prepare) {
     const nncc_body *body = model->prepare;
     weights->prepared = nncc_allocate(model->prepared_bytes);
@@ -161,19 +216,30 @@ static nncc_status check_file(const nncc_model *model, const nncc_file *file) {
   return problems ? NNCC_ERROR_WEIGHTS : NNCC_OK;
 }
 
-static nncc_status from_file(const nncc_model *model, const nncc_file *file,
-                             nncc_weights **result) {
+/* Takes over the file, unless it `borrows` its bytes from the caller. Tensors
+ * that are aligned in the file stay there. */
+static nncc_status from_file(const nncc_model *model, nncc_file *file,
+                             bool borrows, nncc_weights **result) {
   nncc_status status = check_file(model, file);
   nncc_weights *weights = NULL;
   if (!status)
     status = nncc_weights_create(model, &weights);
   for (uint64_t i = 0; !status && i < model->weight_count; ++i) {
     const nncc_file_tensor *stored = find_in_file(file, model->weights[i].name);
-    status = nncc_weights_set(weights, stored->name, stored->data,
-                              stored->bytes);
+    bool aligned =
+        (uintptr_t)stored->data % nncc_dtype_bytes(stored->dtype) == 0;
+    if (borrows || !aligned)
+      status = nncc_weights_set(weights, stored->name, stored->data,
+                                stored->bytes);
+    else
+      weights->tensors[i] = stored->data;
   }
   if (!status)
     status = nncc_weights_prepare(weights);
+  if (!status && !borrows)
+    weights->file = file;
+  else
+    nncc_file_free(file);
   if (status)
     nncc_weights_free(weights);
   else
@@ -181,17 +247,24 @@ static nncc_status from_file(const nncc_model *model, const nncc_file *file,
   return status;
 }
 
-nncc_status nncc_weights_load(const nncc_model *model, const char *path,
-                              nncc_weights **result) {
+static nncc_status from_path(const nncc_model *model, const char *path,
+                             nncc_status (*open)(const char *, nncc_file **),
+                             nncc_weights **result) {
   if (!model || !path || !result)
     return nncc_fail(NNCC_ERROR_ARGUMENT, "an argument is null");
   nncc_file *file;
-  nncc_status status = nncc_file_read(path, &file);
-  if (status)
-    return status;
-  status = from_file(model, file, result);
-  nncc_file_free(file);
-  return status;
+  nncc_status status = open(path, &file);
+  return status ? status : from_file(model, file, false, result);
+}
+
+nncc_status nncc_weights_load(const nncc_model *model, const char *path,
+                              nncc_weights **result) {
+  return from_path(model, path, nncc_file_read, result);
+}
+
+nncc_status nncc_weights_map(const nncc_model *model, const char *path,
+                             nncc_weights **result) {
+  return from_path(model, path, nncc_file_map, result);
 }
 
 nncc_status nncc_weights_from_memory(const nncc_model *model, const void *data,
@@ -200,9 +273,5 @@ nncc_status nncc_weights_from_memory(const nncc_model *model, const void *data,
     return nncc_fail(NNCC_ERROR_ARGUMENT, "an argument is null");
   nncc_file *file;
   nncc_status status = nncc_file_parse(data, bytes, "weights", &file);
-  if (status)
-    return status;
-  status = from_file(model, file, result);
-  nncc_file_free(file);
-  return status;
+  return status ? status : from_file(model, file, true, result);
 }

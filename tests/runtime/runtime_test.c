@@ -91,6 +91,84 @@ static void test_contexts(const nncc_weights *weights) {
   nncc_context_free(context);
 }
 
+/* Saves, then reads, maps and copies back: the same bits each time. */
+static void test_round_trip(const nncc_weights *weights) {
+  const nncc_model *model = classifier_model();
+  const char *path = "runtime_test.weights.safetensors";
+  assert(!nncc_weights_save(weights, path));
+  nncc_weights *loaded[2];
+  assert(!nncc_weights_load(model, path, &loaded[0]));
+  assert(!nncc_weights_map(model, path, &loaded[1]));
+  float bias[4], again[4], expected[3], p[3];
+  assert(!nncc_weights_get(weights, "conv.bias", bias, sizeof bias));
+  nncc_context *context;
+  assert(!nncc_context_create(model, weights, NULL, &context));
+  assert(!classifier_forward(context, x, expected));
+  for (int i = 0; i < 2; ++i) {
+    assert(!nncc_weights_get(loaded[i], "conv.bias", again, sizeof again));
+    assert(!memcmp(bias, again, sizeof bias));
+    assert(!nncc_context_set_weights(context, loaded[i]));
+    assert(!classifier_forward(context, x, p));
+    assert(!memcmp(expected, p, sizeof p));
+  }
+  nncc_context_free(context);
+  nncc_weights_free(loaded[0]);
+  nncc_weights_free(loaded[1]);
+  remove(path);
+  assert(nncc_weights_get(weights, "conv.bias", bias, 4) ==
+         NNCC_ERROR_WEIGHTS);
+  assert(nncc_weights_get(weights, "none", bias, 4) == NNCC_ERROR_WEIGHTS);
+  assert(nncc_weights_save(weights, "no/such/folder") == NNCC_ERROR_IO);
+  assert(nncc_weights_map(model, path, &loaded[0]) == NNCC_ERROR_IO);
+}
+
+struct swap {
+  const nncc_weights *weights[2];
+  float p[2][3];
+};
+
+static void *run_swaps(void *argument) {
+  struct swap *swap = argument;
+  nncc_context *context;
+  assert(!nncc_context_create(classifier_model(), swap->weights[0], NULL,
+                              &context));
+  for (int i = 0; i < 50; ++i) {
+    assert(!nncc_context_set_weights(context, swap->weights[i % 2]));
+    assert(!classifier_forward(context, x, swap->p[i % 2]));
+  }
+  nncc_context_free(context);
+  return NULL;
+}
+
+/* Contexts exchange their weights while others run. */
+static void test_replace(const nncc_weights *first) {
+  const nncc_model *model = classifier_model();
+  nncc_weights *second;
+  assert(!nncc_weights_create(model, &second));
+  for (uint64_t i = 0; i < model->weight_count; ++i) {
+    const nncc_tensor *tensor = &model->weights[i];
+    void *zeros = calloc(1, tensor->bytes);
+    assert(!nncc_weights_set(second, tensor->name, zeros, tensor->bytes));
+    free(zeros);
+  }
+  nncc_context *context;
+  assert(!nncc_context_create(model, first, NULL, &context));
+  assert(nncc_context_set_weights(context, second) == NNCC_ERROR_WEIGHTS);
+  nncc_context_free(context);
+  assert(!nncc_weights_prepare(second));
+  struct swap jobs[2] = {{{first, second}, {{0}}}, {{second, first}, {{0}}}};
+  pthread_t threads[2];
+  for (int i = 0; i < 2; ++i)
+    assert(!pthread_create(&threads[i], NULL, run_swaps, &jobs[i]));
+  for (int i = 0; i < 2; ++i)
+    pthread_join(threads[i], NULL);
+  for (int i = 0; i < 2; ++i)
+    assert(!memcmp(jobs[0].p[i], jobs[1].p[1 - i], sizeof jobs[0].p[i]));
+  assert(jobs[0].p[1][0] == jobs[0].p[1][1]); /* zeros: all classes alike */
+  assert(jobs[0].p[0][0] != jobs[0].p[0][1]);
+  nncc_weights_free(second);
+}
+
 static void expect(nncc_status status, nncc_status wanted, const char *text) {
   if (status != wanted || strcmp(nncc_last_error(), text)) {
     fprintf(stderr, "status %d, text %s\n", (int)status, nncc_last_error());
@@ -159,6 +237,8 @@ int main(void) {
     x[i] = (float)(i % 8) / 8.0f;
   nncc_weights *weights = make_weights();
   test_contexts(weights);
+  test_round_trip(weights);
+  test_replace(weights);
   test_wrong_calls(weights);
   test_files();
   nncc_weights_free(weights);
