@@ -1,6 +1,6 @@
 //===- Names.h - attributes that tie a module to its model ------*- C++ -*-===//
 //
-// Discardable attributes set by the importer and read by codegen.
+// Discardable attributes that one stage sets and a later one reads.
 //
 //===----------------------------------------------------------------------===//
 #ifndef NNCC_DIALECT_NAMES_H
@@ -16,6 +16,9 @@ inline constexpr const char *weightTypesAttr = "nncc.weight_types";
 inline constexpr const char *entryAttr = "nncc.entry";
 /// On an argument or result: its name in the model.
 inline constexpr const char *valueNameAttr = "nncc.name";
+
+/// On a contraction, until kernels are formed: its right side lies in panels.
+inline constexpr const char *packedAttr = "nncc.packed";
 
 } // namespace nncc
 #endif // NNCC_DIALECT_NAMES_H

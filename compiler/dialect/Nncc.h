@@ -22,6 +22,12 @@
 #include "mlir/Interfaces/InferTypeOpInterface.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 
+namespace mlir::OpTrait::nncc {
+/// An element costs many instructions: not to be computed twice, and not on a
+/// full register tile.
+template <typename Op> class Costly : public TraitBase<Op, Costly> {};
+} // namespace mlir::OpTrait::nncc
+
 #include "dialect/NnccDialect.h.inc"
 #include "dialect/NnccEnums.h.inc"
 #include "dialect/NnccInterfaces.h.inc"

@@ -25,6 +25,8 @@ def Nncc_FloatTensor : StaticShapeTensorOf<[Nncc_Float]>;
 def Nncc_BoolTensor : StaticShapeTensorOf<[I1]>;
 def Nncc_IntTensor : StaticShapeTensorOf<[I64, I32, I16, I8, UI<8>]>;
 
+def Nncc_Costly : NativeOpTrait<"nncc::Costly">;
+
 /// Base of all primitives. `evaluate` must exist or nncc does not link.
 class Nncc_Base<string mnemonic, list<Trait> traits = []>
     : Op<Nncc_Dialect, mnemonic,

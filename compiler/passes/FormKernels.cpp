@@ -8,6 +8,7 @@
 // is outlined once.
 //
 //===----------------------------------------------------------------------===//
+#include "dialect/Names.h"
 #include "passes/Passes.h"
 #include "passes/Utils.h"
 #include "mlir/IR/IRMapping.h"
@@ -40,8 +41,7 @@ bool isForward(Operation *op) {
 
 /// Functions that are not worth computing several times per element.
 bool isExpensive(Operation *op) {
-  return isa<ExpOp, LogOp, TanhOp, SigmoidOp, ErfOp, SinOp, CosOp, PowOp,
-             ReduceOp>(op);
+  return isa<ReduceOp>(op) || op->hasTrait<OpTrait::nncc::Costly>();
 }
 
 struct Kernel {
@@ -88,8 +88,8 @@ private:
     }
   }
 
-  /// Product operands must have strides: a view without is computed first, by
-  /// an explicit copy.
+  /// Product operands must have strides, and right sides the order that their
+  /// emitter wants: a view without is computed first, by an explicit copy.
   void materializeViews() {
     SmallVector<Operation *> roots;
     for (Operation &op : block)
@@ -114,6 +114,30 @@ private:
     return result;
   }
 
+  static bool isRowMajor(const StridedView &view) {
+    for (auto [size, stride, expected] : llvm::zip_equal(
+             view.shape, view.strides, stridesOf(view.shape)))
+      if (size != 1 && stride != expected)
+        return false;
+    return true;
+  }
+
+  /// The emitter reads whole panels, or vectors along the last dimension.
+  static bool hasOrder(Operation *root, unsigned operand,
+                       const StridedView &view) {
+    auto contract = dyn_cast<ContractOp>(root);
+    if (contract && operand == 1) {
+      if (root->hasAttr(packedAttr))
+        return isRowMajor(view);
+      if (!llvm::is_contained(contract.rhsFree(),
+                              int64_t(view.shape.size()) - 1))
+        return true; // a few rows: sums run along memory
+    } else if (contract || operand != 2) {
+      return true;
+    }
+    return view.shape.back() == 1 || view.strides.back() == 1;
+  }
+
   void materialize(OpOperand &operand) {
     Value failing;
     while (failed(viewOf(operand.get(), failing))) {
@@ -126,6 +150,12 @@ private:
         path = path.getDefiningOp()->getOperand(0);
       path.getDefiningOp()->setOperand(0, copy);
     }
+    Operation *root = operand.getOwner();
+    if (hasOrder(root, operand.getOperandNumber(),
+                 *viewOf(operand.get(), failing)))
+      return;
+    OpBuilder b(root);
+    operand.set(createCopy(b, operand.get()));
   }
 
   //===--------------------------------------------------------------------===//
@@ -383,7 +413,7 @@ private:
       mapping.map(operand, argument);
     b.setInsertionPointToStart(entry);
     for (Operation *op : body)
-      b.clone(*op, mapping)->removeAttr("nncc.packed");
+      b.clone(*op, mapping)->removeAttr(packedAttr);
     func::ReturnOp::create(b, loc, mapping.lookup(kernel.result));
 
     ArrayAttr why = reasons(kernel, operands.getArrayRef(), b);

@@ -8,6 +8,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "dialect/Expr.h"
+#include "dialect/Names.h"
 #include "passes/Passes.h"
 #include "passes/Utils.h"
 #include "passes/SinkTransposes.h"
@@ -190,20 +191,37 @@ int64_t choosePanel(int64_t columns, int64_t widest, int64_t lanes) {
   return widest;
 }
 
-/// contract(x, w) with constant w: w becomes (*batch, outer.., panels, *sum,
-/// width), where the last free dimension of w is cut into panels.
-struct PackWeights : OpRewritePattern<ContractOp> {
-  PackWeights(MLIRContext *context, int64_t widest, int64_t lanes,
-              Pass::Statistic &packed)
+/// The right side of a product, for the GEMM emitter: (*batch, outer..,
+/// panels, *sum, width), where its last free dimension is cut into panels.
+/// Weights always; run-time tensors if enough rows pay for the copy and whole
+/// panels do. Otherwise these only get their last free dimension innermost.
+struct PackRhs : OpRewritePattern<ContractOp> {
+  PackRhs(MLIRContext *context, int64_t widest, int64_t lanes,
+          Pass::Statistic &packed)
       : OpRewritePattern(context), widest(widest), lanes(lanes),
         packed(packed) {}
+
+  /// Rows from which a run-time right side is copied, and packed
+  /// (docs/cpu.md).
+  static constexpr int64_t rowsToCopy = 4, rowsToPack = 64;
 
   LogicalResult matchAndRewrite(ContractOp op,
                                 PatternRewriter &rewriter) const override {
     SmallVector<int64_t> free = op.rhsFree();
-    if (op->hasAttr("nncc.packed") || free.empty() ||
-        !WeightOnly()(op.getRhs()))
+    if (op->hasAttr(packedAttr) || free.empty())
       return failure();
+    ArrayRef<int64_t> shape = shapeOf(op.getRhs());
+    int64_t columns = shape[free.back()];
+    int64_t width = choosePanel(columns, widest, lanes);
+    if (!WeightOnly()(op.getRhs())) {
+      int64_t rows = 1;
+      for (int64_t d : op.lhsFree())
+        rows *= shapeOf(op.getLhs())[d];
+      if (rows < rowsToCopy)
+        return failure();
+      if (rows < rowsToPack || columns % width)
+        return freeDimLast(op, free, rewriter);
+    }
     ExprBuilder c{rewriter, op.getLoc()};
     c.b.setInsertionPoint(op);
     Expr w(c, op.getRhs());
@@ -213,8 +231,7 @@ struct PackWeights : OpRewritePattern<ContractOp> {
     llvm::append_range(perm, free);
     llvm::append_range(perm, op.getRhsContract());
     w = transpose(w, perm);
-    int64_t last = batches + frees - 1, columns = w.dim(last);
-    int64_t width = choosePanel(columns, widest, lanes);
+    int64_t last = batches + frees - 1;
     int64_t panels = (columns + width - 1) / width;
     SmallVector<int64_t> low(w.rank(), 0), high(w.rank(), 0);
     high[last] = panels * width - columns;
@@ -230,12 +247,33 @@ struct PackWeights : OpRewritePattern<ContractOp> {
     Expr y = contract(Expr(c, op.getLhs()), w, op.getLhsBatch(),
                       range(0, batches), op.getLhsContract(),
                       range(last + 1, last + 1 + sums));
-    y.value().getDefiningOp()->setAttr("nncc.packed", rewriter.getUnitAttr());
+    y.value().getDefiningOp()->setAttr(packedAttr, rewriter.getUnitAttr());
     SmallVector<int64_t> merged(y.shape().drop_back(2));
     merged.push_back(panels * width);
     y = slice(reshape(y, merged), merged.size() - 1, 0, columns);
     rewriter.replaceOp(op, y.value());
     ++packed;
+    return success();
+  }
+
+  static LogicalResult freeDimLast(ContractOp op, ArrayRef<int64_t> free,
+                                   PatternRewriter &rewriter) {
+    int64_t rank = shapeOf(op.getRhs()).size();
+    if (free.back() == rank - 1)
+      return failure();
+    ExprBuilder c{rewriter, op.getLoc()};
+    c.b.setInsertionPoint(op);
+    int64_t batches = op.getRhsBatch().size();
+    int64_t sums = op.getRhsContract().size();
+    SmallVector<int64_t> perm(op.getRhsBatch());
+    llvm::append_range(perm, free.drop_back());
+    llvm::append_range(perm, op.getRhsContract());
+    perm.push_back(free.back());
+    int64_t firstSum = rank - 1 - sums;
+    Expr y = contract(Expr(c, op.getLhs()), transpose(Expr(c, op.getRhs()), perm),
+                      op.getLhsBatch(), range(0, batches), op.getLhsContract(),
+                      range(firstSum, firstSum + sums));
+    rewriter.replaceOp(op, y.value());
     return success();
   }
   int64_t widest, lanes;
@@ -260,7 +298,7 @@ struct Layout : impl::NnccLayoutBase<Layout> {
         return signalPassFailure();
     }
     RewritePatternSet patterns(context);
-    patterns.add<PackWeights>(context, panel, lanes, packed);
+    patterns.add<PackRhs>(context, panel, lanes, packed);
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
       return signalPassFailure();
   }

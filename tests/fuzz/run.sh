@@ -9,7 +9,7 @@ mkdir -p "$out/$target"
 flags=(-g -O1 -fsanitize=fuzzer,address -fno-sanitize-recover -I. -Icompiler
   -Ibuild/compiler -isystem /usr/lib/llvm-22/include -std=c++17)
 case $target in
-safetensors) sources=(runtime/error.c runtime/safetensors.c) ;;
+safetensors) sources=(runtime/*.c) ;;
 npy) sources=(tools/nncc/Npy.cpp compiler/support/FileIO.cpp runtime/error.c) ;;
 spec) sources=(tools/nncc/Spec.cpp) ;;
 json) sources=(compiler/frontend/*.cpp compiler/frontend/modules/*.cpp

@@ -120,6 +120,36 @@ FUNCTIONS = {
                   (2, 3, 21, 32)),
     "attention_causal": (lambda x: F.scaled_dot_product_attention(
         x, x, x, is_causal=True), (2, 3, 70, 16)),
+    "matmul_self_wide": (lambda x: torch.matmul(x, x.transpose(1, 2)),
+                         (2, 128, 40)),
+    "matmul_self_row": (lambda x: torch.matmul(x[:, :1], x.transpose(1, 2)),
+                        (2, 70, 40)),
+    "matmul_uneven": (lambda x: torch.matmul(x, x.transpose(1, 2)),
+                      (1, 101, 37)),
+    "matmul_packed": (lambda x: torch.bmm(x, x), (2, 96, 96)),
+    "matmul_shared": (lambda x: torch.matmul(x, x[0].transpose(0, 1)),
+                      (3, 30, 64)),
+    "transpose_copy": (lambda x: x.transpose(1, 2).contiguous().view(3, -1),
+                       (3, 50, 37)),
+    "transpose_add": (lambda x: x + x.transpose(1, 2), (2, 33, 33)),
+    "transpose_outer": (lambda x: x.permute(2, 1, 0) * 2.0, (40, 5, 23)),
+    "attention_odd": (lambda x: F.scaled_dot_product_attention(x, x, x),
+                      (2, 3, 37, 13)),
+    "attention_narrow": (lambda x: F.scaled_dot_product_attention(
+        x, x, x[..., :3], is_causal=True), (2, 19, 8)),
+    "attention_wide": (lambda x: F.scaled_dot_product_attention(x, x, x),
+                       (1, 9, 150)),
+    "attention_one": (lambda x: F.scaled_dot_product_attention(
+        x[:, :, :1], x, x), (1, 2, 70, 64)),
+    "attention_blocks": (lambda x: F.scaled_dot_product_attention(x, x, x),
+                         (1, 2, 1300, 24)),
+    "attention_blocks_causal": (lambda x: F.scaled_dot_product_attention(
+        x, x, x, is_causal=True), (1, 1, 1301, 20)),
+    "attention_deep": (lambda x: F.scaled_dot_product_attention(x, x, x),
+                       (1, 300, 1100)),
+    "attention_transposed": (lambda x: F.scaled_dot_product_attention(
+        x.transpose(1, 2), x.transpose(1, 2), x.transpose(1, 2)),
+        (2, 40, 33)),
     "arange": (lambda x: x + torch.arange(9), (5, 9)),
     "several_outputs": (lambda x: (x.exp(), x.transpose(0, 1), x), (5, 9)),
     "unused_and_shared": (lambda x: (x + 1.0, x + 1.0), (5, 9)),
@@ -137,6 +167,16 @@ def test_attention_mask(parity):
     torch.manual_seed(0)
     model = Pair(lambda x, m: F.scaled_dot_product_attention(x, x, x, m))
     parity(model, (torch.randn(2, 3, 21, 32), torch.randn(21, 21)), CPUS)
+
+
+def test_attention_mask_hides_blocks(parity):
+    """Rows whose first blocks of keys are all masked."""
+    torch.manual_seed(0)
+    mask = torch.zeros(70, 1200)
+    mask[::2, :700] = float("-inf")
+    model = Pair(lambda x, m: F.scaled_dot_product_attention(
+        x[:, :70], x, x, m))
+    parity(model, (torch.randn(2, 1200, 32), mask), CPUS, (1, 2))
 
 
 @pytest.mark.parametrize("kind", [nn.Embedding, nn.EmbeddingBag])

@@ -47,6 +47,9 @@ Value CpuEmitter::indexOp(char op, Value x, Value y) {
   case '+':
     result = arith::AddIOp::create(b, loc, x, y, nsw);
     break;
+  case '-':
+    result = arith::SubIOp::create(b, loc, x, y, nsw);
+    break;
   case '*':
     result = arith::MulIOp::create(b, loc, x, y, nsw);
     break;
@@ -67,6 +70,18 @@ Value CpuEmitter::indexOp(char op, Value x, Value y) {
 // Elements
 //===----------------------------------------------------------------------===//
 
+CpuEmitter::Key CpuEmitter::keyOf(Value tensor, ArrayRef<Coord> coords) const {
+  Key key{0, uintptr_t(tensor.getAsOpaquePointer()), uintptr_t(width)};
+  for (const Coord &c : coords)
+    key.insert(key.end(), {uintptr_t(c.base.getAsOpaquePointer()),
+                           uintptr_t(c.offset), uintptr_t(c.lane)});
+  return key;
+}
+
+void CpuEmitter::know(Value tensor, ArrayRef<Coord> coords, Value element) {
+  remember(keyOf(tensor, coords), element);
+}
+
 Value CpuEmitter::at(Value tensor, ArrayRef<Coord> coords) {
   if (Value value = bound.lookup(tensor))
     return value;
@@ -79,10 +94,7 @@ Value CpuEmitter::at(Value tensor, ArrayRef<Coord> coords) {
     }
     return spread(scalar);
   }
-  Key key{0, uintptr_t(tensor.getAsOpaquePointer()), uintptr_t(width)};
-  for (const Coord &c : coords)
-    key.insert(key.end(), {uintptr_t(c.base.getAsOpaquePointer()),
-                           uintptr_t(c.offset), uintptr_t(c.lane)});
+  Key key = keyOf(tensor, coords);
   if (Value known = lookup(key))
     return known;
   Value result;
@@ -137,9 +149,37 @@ void CpuEmitter::store(Value buffer, const Coord &position, Value element) {
   }
 }
 
-void CpuEmitter::storeAt(Value tensor, ArrayRef<Coord> coords, Value element) {
-  store(buffers.lookup(tensor), linear(coords, stridesOf(shapeOf(tensor))),
-        element);
+SmallVector<Value> CpuEmitter::transpose(SmallVector<Value> rows) {
+  int64_t count = rows.size();
+  assert(llvm::isPowerOf2_64(count) && "a square of lanes");
+  // Swap the off-diagonal quarters of ever smaller squares.
+  for (int64_t half = count / 2; half > 0; half /= 2) {
+    SmallVector<int64_t> low, high;
+    for (int64_t i = 0; i < count; ++i) {
+      bool second = i & half;
+      low.push_back(second ? count + i - half : i);
+      high.push_back(second ? count + i : i + half);
+    }
+    for (int64_t i = 0; i < count; ++i)
+      if (!(i & half)) {
+        Value x = rows[i], y = rows[i + half];
+        rows[i] = vector::ShuffleOp::create(b, loc, x, y, low);
+        rows[i + half] = vector::ShuffleOp::create(b, loc, x, y, high);
+      }
+  }
+  return rows;
+}
+
+SmallVector<Value> CpuEmitter::loadTransposed(Value buffer,
+                                              const Coord &position) {
+  Type element = cast<MemRefType>(buffer.getType()).getElementType();
+  SmallVector<Value> rows;
+  for (int64_t j = 0; j < width; ++j) {
+    Coord start = addTo(position, j * position.lane);
+    start.lane = 1;
+    rows.push_back(load(buffer, element, start));
+  }
+  return transpose(std::move(rows));
 }
 
 Value CpuEmitter::perLane(Value tensor, ArrayRef<Coord> coords) {

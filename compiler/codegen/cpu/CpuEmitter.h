@@ -60,9 +60,17 @@ public:
   mlir::Value load(mlir::Value buffer, mlir::Type elementType,
                    const Coord &position);
   void store(mlir::Value buffer, const Coord &position, mlir::Value element);
-  /// Stores elements of the tensor whose memory is buffers[tensor].
-  void storeAt(mlir::Value tensor, llvm::ArrayRef<Coord> at,
-               mlir::Value element);
+  /// A square of vectors, transposed in registers: lane j of result i is lane i
+  /// of rows[j]. As many rows as lanes, a power of two.
+  llvm::SmallVector<mlir::Value>
+  transpose(llvm::SmallVector<mlir::Value> rows);
+  /// Elements [i][lane] of a buffer for i in [0, width): memory is contiguous
+  /// along i and strided along lanes. Loads along i and transposes; all
+  /// width * width elements must exist.
+  llvm::SmallVector<mlir::Value> loadTransposed(mlir::Value buffer,
+                                                const Coord &position);
+  /// `element` is what at(tensor, at) gives from here on in this scope.
+  void know(mlir::Value tensor, llvm::ArrayRef<Coord> at, mlir::Value element);
   /// A vector of scalars.
   mlir::Value fromLanes(llvm::ArrayRef<mlir::Value> lanes);
   /// All lanes of a vector combined in a fixed tree.
@@ -107,6 +115,8 @@ private:
   /// Values that dominate the insertion point, innermost scope last.
   std::vector<std::map<Key, mlir::Value>> scopes;
   mlir::Value lookup(const Key &key) const;
+  /// The key of an element at the current width.
+  Key keyOf(mlir::Value tensor, llvm::ArrayRef<Coord> at) const;
   void remember(Key key, mlir::Value value) {
     scopes.back().emplace(std::move(key), value);
   }

@@ -33,6 +33,21 @@ int64_t mostTileRows(const TargetInfo &target, int64_t vectors) {
   return std::min<int64_t>(room, vectors <= 2 ? 12 : 8);
 }
 
+SmallVector<Segment> segmentsOf(int64_t width, int64_t padded, int64_t lanes) {
+  SmallVector<Segment> segments;
+  int64_t vectors = width / lanes;
+  if (width % lanes && (vectors + 1) * lanes <= padded)
+    ++vectors; // the storage is padded: one more whole vector
+  if (vectors)
+    segments.push_back({0, vectors, lanes, std::min(width, vectors * lanes)});
+  for (int64_t at = vectors * lanes, w = lanes / 2; w > 0; w /= 2)
+    if (width - at >= w) {
+      segments.push_back({at, 1, w, w});
+      at += w;
+    }
+  return segments;
+}
+
 SmallVector<Value> emitRegisterTile(CpuEmitter &e, Value lhs, Value rhs,
                                     ArrayRef<Coord> rowStarts,
                                     ArrayRef<Coord> columnStarts,
@@ -40,8 +55,7 @@ SmallVector<Value> emitRegisterTile(CpuEmitter &e, Value lhs, Value rhs,
                                     SmallVector<Value> accumulators) {
   const SumDim &dim = dims.front();
   Type element = cast<MemRefType>(lhs.getType()).getElementType();
-  return e.loop(0, dim.size, 1, accumulators, [&](const Coord &k,
-                                                  ValueRange carried) {
+  auto step = [&](const Coord &k, ValueRange carried) {
     Coords rows, columns;
     for (const Coord &start : rowStarts)
       rows.push_back(e.add(start, e.scale(k, dim.lhsStride)));
@@ -69,7 +83,10 @@ SmallVector<Value> emitRegisterTile(CpuEmitter &e, Value lhs, Value rhs,
       }
     }
     return acc;
-  });
+  };
+  if (dim.count)
+    return e.loop(e.indexConstant(0), dim.count, 1, accumulators, step);
+  return e.loop(0, dim.size, 1, accumulators, step);
 }
 
 namespace {
@@ -107,12 +124,6 @@ Group pick(const StridedView &view, ArrayRef<int64_t> dims) {
   }
   return group;
 }
-
-/// A run of columns within one panel that is computed with one vector width.
-struct Segment {
-  int64_t start, vectors, width;
-  int64_t valid; // columns that exist; the rest of the last vector is padding
-};
 
 class Gemm {
 public:
@@ -153,22 +164,6 @@ private:
   Coord batch;
   Value scratch;
 };
-
-/// Columns [0, width) as vectors; `padded` columns may be read beyond.
-SmallVector<Segment> segmentsOf(int64_t width, int64_t padded, int64_t lanes) {
-  SmallVector<Segment> segments;
-  int64_t vectors = width / lanes;
-  if (width % lanes && (vectors + 1) * lanes <= padded)
-    ++vectors; // the storage is padded: one more whole vector
-  if (vectors)
-    segments.push_back({0, vectors, lanes, std::min(width, vectors * lanes)});
-  for (int64_t at = vectors * lanes, w = lanes / 2; w > 0; w /= 2)
-    if (width - at >= w) {
-      segments.push_back({at, 1, w, w});
-      at += w;
-    }
-  return segments;
-}
 
 LogicalResult Gemm::analyse() {
   SmallVector<int64_t> rhsFree = op.rhsFree();
@@ -374,8 +369,7 @@ void Gemm::emitTile(const Coord &row, int64_t rowCount, const Coord &panel,
 bool Gemm::isHeavy() {
   bool heavy = false;
   code.kernel.walk([&](Operation *child) {
-    heavy |= isa<ExpOp, LogOp, TanhOp, SigmoidOp, ErfOp, SinOp, CosOp, PowOp,
-                 SqrtOp, RsqrtOp>(child);
+    heavy |= child->hasTrait<OpTrait::nncc::Costly>();
   });
   return heavy;
 }

@@ -50,9 +50,11 @@ void emitHalos(KernelCode &code);
 void alongLanes(CpuEmitter &e, int64_t length,
                 llvm::function_ref<void(const Coord &)> body);
 
-/// One K dimension of a register tile: trip count and steps in both operands.
+/// One K dimension of a register tile: trip count (`count` if it is known only
+/// at run time) and steps in both operands.
 struct SumDim {
   int64_t size, lhsStride, rhsStride;
+  mlir::Value count = {};
 };
 
 /// acc[r][v] += sum_k lhs[rowStarts[r] + k] * rhs[columnStarts[v] + k], as
@@ -64,6 +66,17 @@ emitRegisterTile(CpuEmitter &e, mlir::Value lhs, mlir::Value rhs,
                  llvm::ArrayRef<Coord> columnStarts,
                  llvm::ArrayRef<SumDim> dims,
                  llvm::SmallVector<mlir::Value> accumulators);
+
+/// A run of columns that is computed with one vector width.
+struct Segment {
+  int64_t start, vectors, width;
+  int64_t valid; // columns that exist; the rest of the last vector is padding
+};
+
+/// Columns [0, width) as runs of vectors of `lanes` and of halving widths;
+/// `padded` columns may be read beyond.
+llvm::SmallVector<Segment> segmentsOf(int64_t width, int64_t padded,
+                                      int64_t lanes);
 
 /// The most rows of a register tile of that many vectors: bounded by registers
 /// and by row pointers.

@@ -1,10 +1,12 @@
 //===- LoopEmitter.cpp - kernels as loops over result elements ------------===//
 //
-// Three shapes of loop nest, all around `CpuEmitter::at`:
+// Four shapes of loop nest, all around `CpuEmitter::at`:
 //  * elementwise kernels on equal shapes: one flat loop;
 //  * general: rows outside, vectors along the last dimension inside; kernels
 //    over windows compute a block of neighbouring pixels at once, so that
 //    loads are shared (depthwise convolution, pooling);
+//  * crossing: an operand is contiguous along another dimension than the
+//    result (a transpose): squares of vectors are transposed in registers;
 //  * row kernels, where the last dimension is reduced (softmax, layer norm):
 //    per row first the reductions, then the row itself.
 //
@@ -49,6 +51,8 @@ public:
       return emitRows(reduction);
     if (isElementwise())
       return emitFlat();
+    if (auto found = crossing())
+      return emitCrossing(*found);
     return emitGeneral();
   }
 
@@ -205,6 +209,90 @@ private:
     int64_t tiles = tilesFor(total, rows);
     e.forEach(firstUnit(e, code.begin, rows, tiles),
               firstUnit(e, code.end, rows, tiles), 1, row);
+    return tiles;
+  }
+
+  /// A value of the result's shape that is a view of an operand, contiguous
+  /// along `dim`, which is not the last one.
+  struct Crossing {
+    Value value;
+    StridedView view;
+    int64_t dim;
+  };
+
+  std::optional<Crossing> crossing() {
+    ArrayRef<int64_t> shape = shapeOf(outputs.front().value);
+    int64_t lanes = e.target.lanes, last = int64_t(shape.size()) - 1;
+    if (outputs.size() != 1 || last < 1 || shape[last] < lanes)
+      return std::nullopt;
+    std::optional<Crossing> found;
+    auto consider = [&](Value value) {
+      if (found || shapeOf(value) != shape)
+        return;
+      auto view = stridedView(value);
+      if (failed(view) || view->strides[last] <= 1 ||
+          tensorType(value).getElementType().isInteger(1))
+        return;
+      for (int64_t d = 0; d < last; ++d)
+        if (view->strides[d] == 1 && shape[d] >= lanes)
+          found = Crossing{value, *view, d};
+    };
+    code.kernel.walk([&](Operation *op) {
+      if (isa<PatchesOp, ReduceOp>(op))
+        return WalkResult::interrupt();
+      for (Value operand : op->getOperands())
+        consider(operand);
+      return WalkResult::advance();
+    });
+    return found;
+  }
+
+  /// Squares of lanes x lanes elements. The last ones along a dimension are
+  /// moved back to be whole: they compute some elements again.
+  int64_t emitCrossing(const Crossing &crossing) {
+    emitHalos(code);
+    SmallVector<int64_t> shape(shapeOf(crossing.value));
+    int64_t lanes = e.target.lanes, length = shape.back();
+    int64_t total = tensorType(crossing.value).getNumElements();
+    auto squares = [&](int64_t size) { return (size + lanes - 1) / lanes; };
+    SmallVector<int64_t> units(shape);
+    units.pop_back();
+    units[crossing.dim] = squares(shape[crossing.dim]);
+    int64_t count = 1;
+    for (int64_t size : units)
+      count *= size;
+    auto start = [&](const Coord &square, int64_t size) -> Coord {
+      if (size % lanes == 0)
+        return e.scale(square, lanes);
+      return {arith::MinSIOp::create(e.b, e.loc,
+                                     e.materialize(e.scale(square, lanes)),
+                                     e.indexConstant(size - lanes))};
+    };
+    auto unit = [&](const Coord &number) {
+      Coords at = *e.reshape({number}, {count}, units);
+      at[crossing.dim] = start(at[crossing.dim], shape[crossing.dim]);
+      e.forEach(0, squares(length), 1, [&](const Coord &square) {
+        CpuEmitter::WithWidth wide(e, lanes);
+        Coords first = at;
+        first.push_back(start(square, length));
+        first.back().lane = 1;
+        Coord position = e.addTo(e.linear(first, crossing.view.strides),
+                                 crossing.view.offset);
+        SmallVector<Value> rows = e.loadTransposed(
+            e.buffers.lookup(crossing.view.base), position);
+        SmallVector<Coords> block;
+        for (auto [i, row] : llvm::enumerate(rows)) {
+          Coords point = first;
+          point[crossing.dim] = e.addTo(point[crossing.dim], int64_t(i));
+          e.know(crossing.value, point, row);
+          block.push_back(point);
+        }
+        emitPoints(block);
+      });
+    };
+    int64_t tiles = tilesFor(total, count);
+    e.forEach(firstUnit(e, code.begin, count, tiles),
+              firstUnit(e, code.end, count, tiles), 1, unit);
     return tiles;
   }
 

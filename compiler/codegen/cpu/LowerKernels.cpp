@@ -23,14 +23,8 @@ static FailureOr<int64_t> emitKernel(KernelCode &code) {
     attention |= isa<AttentionOp>(op);
     contraction |= isa<ContractOp>(op);
   });
-  if (attention) {
-    auto tiles = emitAttention(code);
-    if (failed(tiles))
-      return code.kernel.emitError(
-          "attention of this shape is not supported: the value width must be "
-          "a multiple of the vector length and a head's scores fit 2 MiB");
-    return tiles;
-  }
+  if (attention) // its operands have strides (form-kernels)
+    return emitAttention(code);
   if (contraction)
     if (auto tiles = emitGemm(code); succeeded(tiles))
       return tiles;

@@ -33,7 +33,8 @@ def Nncc_MaxOp : Nncc_Binary<"max", "x > y || std::isnan(x) ? x : y",
 def Nncc_MinOp : Nncc_Binary<"min", "x < y || std::isnan(x) ? x : y",
                              "x < y ? x : y", "min", [Commutative]>;
 def Nncc_PowOp : Nncc_Binary<"pow", "std::pow(x, y)",
-                             "::nncc::integerPower(x, y)", "pow">;
+                             "::nncc::integerPower(x, y)", "pow",
+                             [Nncc_Costly]>;
 def Nncc_AndOp : Nncc_Binary<"and", "x != 0 && y != 0", "x & y", "bitAnd",
                              [Commutative]>;
 def Nncc_OrOp : Nncc_Binary<"or", "x != 0 || y != 0", "x | y", "bitOr",

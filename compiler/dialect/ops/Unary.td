@@ -2,8 +2,9 @@
 // formula in f64, and the function of ElementEmitter that lowers it.
 
 class Nncc_Unary<string mnemonic, string formula, string function,
-                 Type tensor = Nncc_FloatTensor>
-    : Nncc_Op<mnemonic, [SameOperandsAndResultType, Elementwise]> {
+                 Type tensor = Nncc_FloatTensor, list<Trait> traits = []>
+    : Nncc_Op<mnemonic, !listconcat([SameOperandsAndResultType, Elementwise],
+                                    traits)> {
   let summary = "elementwise " # formula;
   let arguments = (ins tensor:$operand);
   let results = (outs tensor:$result);
@@ -21,17 +22,20 @@ class Nncc_Unary<string mnemonic, string formula, string function,
   }];
 }
 
+class Nncc_Costlier<string mnemonic, string formula>
+    : Nncc_Unary<mnemonic, formula, mnemonic, Nncc_FloatTensor, [Nncc_Costly]>;
+
 def Nncc_NegOp : Nncc_Unary<"neg", "-x", "neg", Nncc_Tensor>;
 def Nncc_AbsOp : Nncc_Unary<"abs", "x < 0 ? -x : x + 0.0", "abs", Nncc_Tensor>;
-def Nncc_ExpOp : Nncc_Unary<"exp", "std::exp(x)", "exp">;
-def Nncc_LogOp : Nncc_Unary<"log", "std::log(x)", "log">;
+def Nncc_ExpOp : Nncc_Costlier<"exp", "std::exp(x)">;
+def Nncc_LogOp : Nncc_Costlier<"log", "std::log(x)">;
 def Nncc_SqrtOp : Nncc_Unary<"sqrt", "std::sqrt(x)", "sqrt">;
 def Nncc_RsqrtOp : Nncc_Unary<"rsqrt", "1 / std::sqrt(x)", "rsqrt">;
-def Nncc_TanhOp : Nncc_Unary<"tanh", "std::tanh(x)", "tanh">;
-def Nncc_SigmoidOp : Nncc_Unary<"sigmoid", "1 / (1 + std::exp(-x))", "sigmoid">;
-def Nncc_ErfOp : Nncc_Unary<"erf", "std::erf(x)", "erf">;
-def Nncc_SinOp : Nncc_Unary<"sin", "std::sin(x)", "sin">;
-def Nncc_CosOp : Nncc_Unary<"cos", "std::cos(x)", "cos">;
+def Nncc_TanhOp : Nncc_Costlier<"tanh", "std::tanh(x)">;
+def Nncc_SigmoidOp : Nncc_Costlier<"sigmoid", "1 / (1 + std::exp(-x))">;
+def Nncc_ErfOp : Nncc_Costlier<"erf", "std::erf(x)">;
+def Nncc_SinOp : Nncc_Costlier<"sin", "std::sin(x)">;
+def Nncc_CosOp : Nncc_Costlier<"cos", "std::cos(x)">;
 def Nncc_FloorOp : Nncc_Unary<"floor", "std::floor(x)", "floor">;
 def Nncc_CeilOp : Nncc_Unary<"ceil", "std::ceil(x)", "ceil">;
 def Nncc_NotOp : Nncc_Unary<"not", "x == 0", "logicalNot", Nncc_BoolTensor>;

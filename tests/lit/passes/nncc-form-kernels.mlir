@@ -41,3 +41,13 @@ func.func @softmax(%x: tensor<4x64xf32>) -> tensor<4x64xf32> {
   %y = nncc.div %e, %sb : tensor<4x64xf32>
   return %y : tensor<4x64xf32>
 }
+
+// The right side of a product is copied into the order that vectors read.
+// CHECK-LABEL: func.func @strided_columns
+func.func @strided_columns(%x: tensor<4x8xf32>, %w: tensor<16x8xf32>) -> tensor<4x16xf32> {
+  // CHECK: %[[COPY:.*]] = nncc.call @k4(%arg1)
+  // CHECK: nncc.call @k5(%arg0, %[[COPY]])
+  %t = nncc.transpose %w [1, 0] : tensor<16x8xf32> to tensor<8x16xf32>
+  %y = nncc.contract %x, %t batch [] x [] sum [1] x [0] : (tensor<4x8xf32>, tensor<8x16xf32>) -> tensor<4x16xf32>
+  return %y : tensor<4x16xf32>
+}

@@ -30,10 +30,37 @@ func.func @panels(%x: tensor<4x8xf32>) -> tensor<4x128xf32> {
   return %y : tensor<4x128xf32>
 }
 
-// An operand that is computed at run time is left alone.
-// CHECK-LABEL: @runtime_operand
-func.func @runtime_operand(%x: tensor<4x8xf32>, %w: tensor<128x8xf32>) -> tensor<4x128xf32> {
+// A run-time operand is left alone for a few rows.
+// CHECK-LABEL: @runtime_few_rows
+func.func @runtime_few_rows(%x: tensor<3x8xf32>, %w: tensor<128x8xf32>) -> tensor<3x128xf32> {
   // CHECK-NOT: nncc.transpose
+  %y = nncc.contract %x, %w batch [] x [] sum [1] x [1] : (tensor<3x8xf32>, tensor<128x8xf32>) -> tensor<3x128xf32>
+  return %y : tensor<3x128xf32>
+}
+
+// For more rows its columns become contiguous.
+// CHECK-LABEL: @runtime_columns
+func.func @runtime_columns(%x: tensor<4x8xf32>, %w: tensor<128x8xf32>) -> tensor<4x128xf32> {
+  // CHECK: nncc.transpose %{{.*}} [1, 0] : tensor<128x8xf32> to tensor<8x128xf32>
+  // CHECK: nncc.contract %{{.*}}, %{{.*}} batch [] x [] sum [1] x [0]
   %y = nncc.contract %x, %w batch [] x [] sum [1] x [1] : (tensor<4x8xf32>, tensor<128x8xf32>) -> tensor<4x128xf32>
   return %y : tensor<4x128xf32>
+}
+
+// For many rows it is packed as weights are.
+// CHECK-LABEL: @runtime_panels
+func.func @runtime_panels(%x: tensor<64x8xf32>, %w: tensor<8x128xf32>) -> tensor<64x128xf32> {
+  // CHECK: nncc.transpose %{{.*}} [0, 2, 1] : tensor<2x64x8xf32> to tensor<2x8x64xf32>
+  // CHECK: nncc.contract
+  %y = nncc.contract %x, %w batch [] x [] sum [1] x [0] : (tensor<64x8xf32>, tensor<8x128xf32>) -> tensor<64x128xf32>
+  return %y : tensor<64x128xf32>
+}
+
+// Columns that fill no whole panels are not padded at run time.
+// CHECK-LABEL: @runtime_uneven
+func.func @runtime_uneven(%x: tensor<64x8xf32>, %w: tensor<8x100xf32>) -> tensor<64x100xf32> {
+  // CHECK-NOT: nncc.pad
+  // CHECK-NOT: nncc.transpose
+  %y = nncc.contract %x, %w batch [] x [] sum [1] x [0] : (tensor<64x8xf32>, tensor<8x100xf32>) -> tensor<64x100xf32>
+  return %y : tensor<64x100xf32>
 }
