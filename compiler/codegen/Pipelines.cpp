@@ -36,6 +36,7 @@ void populateLlvmPipeline(OpPassManager &pm) {
   // What LLVM has an intrinsic for first; libm for the rest.
   pm.addNestedPass<func::FuncOp>(createConvertMathToLLVMPass());
   pm.addPass(createConvertMathToLibmPass());
+  pm.addPass(createConvertVectorToLLVMPass()); // calls take lanes one by one
   FinalizeMemRefToLLVMConversionPassOptions memory;
   pm.addPass(createFinalizeMemRefToLLVMConversionPass(memory));
   pm.addPass(createArithToLLVMConversionPass());

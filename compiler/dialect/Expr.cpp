@@ -80,17 +80,25 @@ Expr convert(Expr x, Type element) {
                          RankedTensorType::get(x.shape(), element), x.value());
 }
 
-/// Converts both to the wider type (floats win) and one shape.
+Type promotedType(Type x, Type y) {
+  if (x == y)
+    return x;
+  bool xFloat = isa<FloatType>(x), yFloat = isa<FloatType>(y);
+  unsigned xBits = x.getIntOrFloatBitWidth(), yBits = y.getIntOrFloatBitWidth();
+  if (xFloat != yFloat)
+    return xFloat ? x : y;
+  if (xBits != yBits)
+    return xBits > yBits ? x : y;
+  // f16 and bf16; i8 and u8.
+  Builder b(x.getContext());
+  return xFloat ? Type(b.getF32Type()) : Type(b.getIntegerType(16));
+}
+
+/// Converts both to the type of their arithmetic, and to one shape.
 static void unify(Expr &x, Expr &y) {
-  Type a = x.element(), b = y.element();
-  if (a != b) {
-    bool first = x.isFloat() != y.isFloat()
-                     ? x.isFloat()
-                     : a.getIntOrFloatBitWidth() > b.getIntOrFloatBitWidth();
-    Type wide = first ? a : b;
-    x = convert(x, wide);
-    y = convert(y, wide);
-  }
+  Type wide = promotedType(x.element(), y.element());
+  x = convert(x, wide);
+  y = convert(y, wide);
   auto shape = broadcastShape(x.shape(), y.shape());
   assert(shape && "callers check shapes");
   x = broadcastTo(x, *shape);

@@ -52,6 +52,9 @@ private:
 /// The shape both operands broadcast to, or nothing if they do not fit.
 std::optional<llvm::SmallVector<int64_t>> broadcastShape(Ints x, Ints y);
 
+/// The type that PyTorch gives to arithmetic on both.
+mlir::Type promotedType(mlir::Type x, mlir::Type y);
+
 // Creation. `scalar` has rank 0; `full` is a splat.
 Expr scalar(ExprBuilder &c, mlir::Type element, double value);
 Expr full(ExprBuilder &c, mlir::Type element, Ints shape, double value);

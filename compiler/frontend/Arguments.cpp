@@ -122,12 +122,8 @@ private:
   bool tensor(const Json &json, Result &result) {
     double value;
     if (json.isBoolean() || isNumberLiteral(json, value)) {
-      auto &b = call.builder->b;
-      mlir::Type type = json.isBoolean()   ? mlir::Type(b.getI1Type())
-                        : json.isInteger() ? mlir::Type(b.getI64Type())
-                                           : mlir::Type(b.getF32Type());
-      result = scalar(*call.builder, type,
-                      json.isBoolean() ? json.boolean : value);
+      // Its type depends on the other tensors: settleTypes.
+      result = scalar(*call.builder, call.builder->b.getF32Type(), 0);
       return true;
     }
     if (!json.isString())

@@ -17,6 +17,10 @@ bool parseArgument(Call &call, const ArgDef &def, const Json &json,
 /// Fills in defaults; reports missing arguments of `list`.
 void completeArguments(Call &call, llvm::ArrayRef<ArgDef> list);
 
+/// Gives numbers in the place of tensors their type beside the tensors, and
+/// checks the call's TypeRule. False after an error.
+bool settleTypes(Call &call);
+
 /// A float literal: a number, "inf", "-inf" or "nan".
 bool isNumberLiteral(const Json &json, double &value);
 

@@ -92,7 +92,7 @@ Result Importer::emit(Call &call, Span span) {
     return {};
   builder.loc = location(call.path, call.name, span);
   call.builder = &builder;
-  return call.def.emit(call);
+  return settleTypes(call) ? call.def.emit(call) : Result();
 }
 
 /// Positional inputs, then arguments by name.

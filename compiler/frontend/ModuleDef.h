@@ -40,6 +40,8 @@ struct ArgDef {
   std::string standard;
   std::optional<double> least;
   std::vector<llvm::StringRef> words;
+  /// Not bound by the call's TypeRule: an index, a mask.
+  bool otherType = false;
   /// Takes all remaining positional inputs (Tensor.view(x, 2, 3)).
   bool variadic = false;
 
@@ -56,6 +58,10 @@ struct ArgDef {
   }
   ArgDef &oneOf(std::vector<llvm::StringRef> list) {
     words = std::move(list);
+    return *this;
+  }
+  ArgDef &ofOtherType() {
+    otherType = true;
     return *this;
   }
   ArgDef &rest() {
@@ -100,6 +106,14 @@ struct StateDef {
 
 class Call;
 
+/// What a call asks of the element types of its tensors and its state.
+enum class TypeRule {
+  any,       // emit deals with them
+  same,      // all alike
+  floating,  // all of one floating type
+  promoting, // the same, integers become f32
+};
+
 struct OpDef {
   std::vector<std::string> names;
   std::string doc;
@@ -110,6 +124,7 @@ struct OpDef {
   /// Checks that attributes fit together; reports through the call.
   void (*check)(Call &) = nullptr;
   Result (*emit)(Call &) = nullptr;
+  TypeRule types = TypeRule::any;
 
   bool isModule() const {
     return llvm::StringRef(names.front()).starts_with("nn.");

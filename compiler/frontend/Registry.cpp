@@ -1,6 +1,5 @@
 //===- Registry.cpp - all modules and functions, and calls of them --------===//
 #include "frontend/ModuleDef.h"
-#include "mlir/IR/BuiltinTypes.h"
 
 using namespace mlir;
 
@@ -133,40 +132,6 @@ Result Call::error(StringRef arg, const Twine &text) {
   diagnostics.error(at, where + "(" + name + "): " + text);
   failed = true;
   return Result();
-}
-
-//===----------------------------------------------------------------------===//
-// Element types
-//===----------------------------------------------------------------------===//
-
-Type parseDType(StringRef name, MLIRContext *context) {
-  Builder b(context);
-  if (name == "f32")
-    return b.getF32Type();
-  if (name == "f64")
-    return b.getF64Type();
-  if (name == "f16")
-    return b.getF16Type();
-  if (name == "bf16")
-    return b.getBF16Type();
-  if (name == "u8")
-    return b.getIntegerType(8, false);
-  if (name == "bool")
-    return b.getI1Type();
-  for (unsigned bits : {64, 32, 16, 8})
-    if (name == "i" + std::to_string(bits))
-      return b.getIntegerType(bits);
-  return {};
-}
-
-std::string dtypeName(Type type) {
-  if (type.isUnsignedInteger(8))
-    return "u8";
-  if (type.isInteger(1))
-    return "bool";
-  std::string text;
-  llvm::raw_string_ostream(text) << type;
-  return text;
 }
 
 } // namespace nncc

@@ -208,7 +208,8 @@ struct PackRhs : OpRewritePattern<ContractOp> {
   LogicalResult matchAndRewrite(ContractOp op,
                                 PatternRewriter &rewriter) const override {
     SmallVector<int64_t> free = op.rhsFree();
-    if (op->hasAttr(packedAttr) || free.empty())
+    if (op->hasAttr(packedAttr) || free.empty() ||
+        !isa<FloatType>(op.getType().getElementType()))
       return failure();
     ArrayRef<int64_t> shape = shapeOf(op.getRhs());
     int64_t columns = shape[free.back()];

@@ -5,6 +5,7 @@
 extern "C" {
 #include "runtime/internal.h"
 }
+#include <cmath>
 #include <cstring>
 #include <dlfcn.h>
 #include <filesystem>
@@ -41,12 +42,29 @@ int reportRuntime(nncc_status status) {
   }
 }
 
+/// The value of a floating format with these bits, as IEEE 754 has it.
+static double smallFloat(uint16_t bits, int exponentBits) {
+  int mantissaBits = 15 - exponentBits, bias = (1 << (exponentBits - 1)) - 1;
+  int exponent = bits >> mantissaBits & ((1 << exponentBits) - 1);
+  int mantissa = bits & ((1 << mantissaBits) - 1);
+  double sign = bits >> 15 ? -1 : 1;
+  if (exponent == (1 << exponentBits) - 1)
+    return mantissa ? NAN : sign * INFINITY;
+  int implied = exponent ? 1 << mantissaBits : 0;
+  return sign * std::ldexp(mantissa + implied,
+                           std::max(exponent, 1) - bias - mantissaBits);
+}
+
 double elementAt(const void *data, uint64_t dtype, size_t i) {
   switch (static_cast<nncc_dtype>(dtype)) {
   case NNCC_F32:
     return static_cast<const float *>(data)[i];
   case NNCC_F64:
     return static_cast<const double *>(data)[i];
+  case NNCC_F16:
+    return smallFloat(static_cast<const uint16_t *>(data)[i], 5);
+  case NNCC_BF16:
+    return smallFloat(static_cast<const uint16_t *>(data)[i], 8);
   case NNCC_I64:
     return double(static_cast<const int64_t *>(data)[i]);
   case NNCC_I32:
@@ -159,6 +177,16 @@ static void randomize(HostTensor &tensor, bool normal, uint64_t seed) {
       memcpy(at, &narrow, 4);
     } else if (tensor.dtype == NNCC_F64) {
       memcpy(at, &value, 8);
+    } else if (tensor.dtype == NNCC_BF16) { // the upper half of an f32
+      float narrow = float(value);
+      memcpy(at, reinterpret_cast<char *>(&narrow) + 2, 2);
+    } else if (tensor.dtype == NNCC_F16) { // clamped into its normal range
+      double size = std::clamp(std::fabs(value), 0x1p-14, 1024.0);
+      int exponent = std::ilogb(size);
+      uint16_t bits = uint16_t((exponent + 15) << 10 |
+                               int(std::ldexp(size, 10 - exponent) - 1024));
+      bits |= value < 0 ? 0x8000 : 0;
+      memcpy(at, &bits, 2);
     } else {
       *at = engine() & 1;
     }

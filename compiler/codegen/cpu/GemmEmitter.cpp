@@ -455,7 +455,8 @@ FailureOr<int64_t> emitGemm(KernelCode &code) {
   ContractOp op;
   code.kernel.walk([&](ContractOp found) { op = found; });
   auto lhs = stridedView(op.getLhs()), rhs = stridedView(op.getRhs());
-  if (failed(lhs) || failed(rhs))
+  if (failed(lhs) || failed(rhs) ||
+      !isa<FloatType>(tensorType(op.getResult()).getElementType()))
     return failure();
   Gemm gemm(code, op, *lhs, *rhs);
   if (failed(gemm.analyse()))

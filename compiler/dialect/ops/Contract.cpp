@@ -101,6 +101,13 @@ void ContractOp::evaluate(ArrayRef<RefTensor> inputs,
       xBase += index[i++] * xStrides[d];
     for (int64_t d : yFree)
       yBase += index[i++] * yStrides[d];
+    if (!x.isFloat()) {
+      uint64_t sum = 0; // wraps
+      for (auto [xk, yk] : points)
+        sum += uint64_t(x.ints[xBase + xk]) * uint64_t(y.ints[yBase + yk]);
+      results[0].ints[position++] = int64_t(sum);
+      return;
+    }
     double sum = 0;
     for (auto [xk, yk] : points)
       sum += x.floats[xBase + xk] * y.floats[yBase + yk];

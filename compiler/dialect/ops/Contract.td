@@ -10,12 +10,12 @@ def Nncc_ContractOp : Nncc_Op<"contract", Nncc_Infer> {
         : (tensor<4x8xf32>, tensor<16x8xf32>) -> tensor<4x16xf32>
     ```
     C1: batch and contracted dimensions are distinct, inside the operand, as
-    many on both sides. C2: paired sizes agree. C3: equal floating types.
+    many on both sides. C2: paired sizes agree. C3: equal types.
   }];
-  let arguments = (ins Nncc_FloatTensor:$lhs, Nncc_FloatTensor:$rhs,
+  let arguments = (ins Nncc_Tensor:$lhs, Nncc_Tensor:$rhs,
       DenseI64ArrayAttr:$lhsBatch, DenseI64ArrayAttr:$rhsBatch,
       DenseI64ArrayAttr:$lhsContract, DenseI64ArrayAttr:$rhsContract);
-  let results = (outs Nncc_FloatTensor:$result);
+  let results = (outs Nncc_Tensor:$result);
   let assemblyFormat = [{$lhs `,` $rhs `batch` $lhsBatch `x` $rhsBatch
       `sum` $lhsContract `x` $rhsContract attr-dict `:`
       functional-type(operands, results)}];

@@ -16,9 +16,11 @@ static ArgDef inplace() { return ArgDef("inplace", K::boolean).optional("false")
 /// nn.X(inplace=False) and F.x(input, inplace=False) of one formula.
 template <Result (*emit)(Call &)>
 static void simple(Registry &r, const char *module,
-                   std::vector<std::string> functions, const char *doc) {
-  r.add({{module}, doc, {inplace()}, {input}, nullptr, nullptr, emit});
-  r.add({functions, doc, {}, {input, inplace()}, nullptr, nullptr, emit});
+                   std::vector<std::string> functions, const char *doc,
+                   TypeRule types = TypeRule::any) {
+  r.add({{module}, doc, {inplace()}, {input}, nullptr, nullptr, emit, types});
+  r.add({functions, doc, {}, {input, inplace()}, nullptr, nullptr, emit,
+         types});
 }
 
 static Result emitRelu(Call &c) { return max(c.tensor("input"), 0.0); }
@@ -71,35 +73,40 @@ void registerActivations(Registry &r) {
   simple<emitRelu>(r, "nn.ReLU", {"F.relu", "torch.relu", "Tensor.relu"},
                    "max(x, 0)");
   simple<emitRelu6>(r, "nn.ReLU6", {"F.relu6"}, "min(max(x, 0), 6)");
-  simple<emitSilu>(r, "nn.SiLU", {"F.silu"}, "x sigmoid(x)");
-  r.add({{"nn.Tanh"}, "tanh(x)", {}, {input}, nullptr, nullptr, emitTanh});
+  simple<emitSilu>(r, "nn.SiLU", {"F.silu"}, "x sigmoid(x)",
+                   TypeRule::floating);
+  r.add({{"nn.Tanh"}, "tanh(x)", {}, {input}, nullptr, nullptr, emitTanh,
+         TypeRule::promoting});
   r.add({{"F.tanh", "torch.tanh", "Tensor.tanh"}, "tanh(x)", {}, {input},
-         nullptr, nullptr, emitTanh});
+         nullptr, nullptr, emitTanh, TypeRule::promoting});
   r.add({{"nn.Sigmoid"}, "1 / (1 + exp(-x))", {}, {input}, nullptr, nullptr,
-         emitSigmoid});
+         emitSigmoid, TypeRule::promoting});
   r.add({{"F.sigmoid", "torch.sigmoid", "Tensor.sigmoid"},
-         "1 / (1 + exp(-x))", {}, {input}, nullptr, nullptr, emitSigmoid});
+         "1 / (1 + exp(-x))", {}, {input}, nullptr, nullptr, emitSigmoid,
+         TypeRule::promoting});
   r.add({{"nn.Identity"}, "returns its input", {}, {input}, nullptr, nullptr,
          emitIdentity});
 
   auto approximate =
       ArgDef("approximate", K::word).optional("\"none\"").oneOf({"none", "tanh"});
   r.add({{"nn.GELU"}, "x times the normal distribution function of x",
-         {approximate}, {input}, nullptr, nullptr, emitGelu});
+         {approximate}, {input}, nullptr, nullptr, emitGelu,
+         TypeRule::floating});
   r.add({{"F.gelu"}, "x times the normal distribution function of x", {},
-         {input, approximate}, nullptr, nullptr, emitGelu});
+         {input, approximate}, nullptr, nullptr, emitGelu,
+         TypeRule::floating});
 
   auto dim = ArgDef("dim", K::integer).optional();
   r.add({{"nn.Softmax"}, "exp(x) normalised along dim", {dim}, {input},
-         nullptr, nullptr, emitSoftmax});
+         nullptr, nullptr, emitSoftmax, TypeRule::floating});
   r.add({{"F.softmax", "torch.softmax", "Tensor.softmax"},
          "exp(x) normalised along dim", {}, {input, dim}, nullptr, nullptr,
-         emitSoftmax});
+         emitSoftmax, TypeRule::floating});
   r.add({{"nn.LogSoftmax"}, "log of softmax along dim", {dim}, {input},
-         nullptr, nullptr, emitLogSoftmax});
+         nullptr, nullptr, emitLogSoftmax, TypeRule::floating});
   r.add({{"F.log_softmax", "torch.log_softmax", "Tensor.log_softmax"},
          "log of softmax along dim", {}, {input, dim}, nullptr, nullptr,
-         emitLogSoftmax});
+         emitLogSoftmax, TypeRule::floating});
 
   auto p = ArgDef("p", K::number).optional("0.5").min(0);
   r.add({{"nn.Dropout"}, "identity in eval mode", {p, inplace()}, {input},

@@ -46,11 +46,11 @@ void registerAttention(Registry &r) {
   r.add({{"F.scaled_dot_product_attention"},
          "softmax(query key^T * scale + mask) value", {},
          {ArgDef("query", K::tensor), ArgDef("key", K::tensor),
-          ArgDef("value", K::tensor), ArgDef("attn_mask", K::tensor).optional(),
+          ArgDef("value", K::tensor), ArgDef("attn_mask", K::tensor).optional().ofOtherType(),
           ArgDef("dropout_p", K::number).optional("0.0").min(0),
           ArgDef("is_causal", K::boolean).optional("false"),
           ArgDef("scale", K::number).optional()},
-         nullptr, nullptr, emitAttention});
+         nullptr, nullptr, emitAttention, TypeRule::floating});
 }
 
 } // namespace nncc

@@ -151,17 +151,18 @@ void registerConvolutions(Registry &r) {
   ArgDef input("input", K::tensor);
   r.add({{"nn.Conv1d", "nn.Conv2d", "nn.Conv3d"},
          "cross-correlation with learned kernels", conv, {input},
-         convolutionState, convolutionCheck, emitConvolution});
+         convolutionState, convolutionCheck, emitConvolution,
+         TypeRule::floating});
   r.add({{"nn.ConvTranspose1d", "nn.ConvTranspose2d", "nn.ConvTranspose3d"},
          "transposed convolution", transposed, {input}, convolutionState,
-         convolutionCheck, emitConvTranspose});
+         convolutionCheck, emitConvTranspose, TypeRule::floating});
   std::vector<ArgDef> function = {input, ArgDef("weight", K::tensor),
                                   ArgDef("bias", K::tensor).optional()};
   for (const ArgDef &arg : shapeArgs())
     function.push_back(arg);
   r.add({{"F.conv1d", "F.conv2d", "F.conv3d"},
          "cross-correlation with given kernels", {}, function, nullptr, nullptr,
-         emitConvolution});
+         emitConvolution, TypeRule::floating});
 }
 
 } // namespace nncc

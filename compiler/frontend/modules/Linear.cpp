@@ -83,19 +83,20 @@ void registerLinear(Registry &r) {
          {ArgDef("in_features", K::integer).min(0),
           ArgDef("out_features", K::integer).min(0),
           ArgDef("bias", K::boolean).optional("true")},
-         {ArgDef("input", K::tensor)}, linearState, nullptr, emitLinear});
+         {ArgDef("input", K::tensor)}, linearState, nullptr, emitLinear,
+         TypeRule::floating});
   r.add({{"F.linear"}, "y = x W^T + b", {},
          {ArgDef("input", K::tensor), ArgDef("weight", K::tensor),
           ArgDef("bias", K::tensor).optional()},
-         nullptr, nullptr, emitLinear});
+         nullptr, nullptr, emitLinear, TypeRule::floating});
   r.add({{"torch.bmm", "Tensor.bmm"}, "batched matrix product", {},
          {ArgDef("input", K::tensor), ArgDef("mat2", K::tensor)}, nullptr,
-         nullptr, emitBmm});
+         nullptr, emitBmm, TypeRule::same});
   r.add({{"torch.matmul", "Tensor.matmul", "Tensor.__matmul__", "torch.mm",
           "Tensor.mm"},
          "matrix product with broadcast batches", {},
          {ArgDef("input", K::tensor), ArgDef("other", K::tensor)}, nullptr,
-         nullptr, emitMatmul});
+         nullptr, emitMatmul, TypeRule::same});
 }
 
 } // namespace nncc

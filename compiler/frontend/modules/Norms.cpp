@@ -82,19 +82,19 @@ void registerNorms(Registry &r) {
           momentum, ArgDef("affine", K::boolean).optional("true"),
           ArgDef("track_running_stats", K::boolean).optional("true"),
           ArgDef("bias", K::boolean).optional("true")},
-         {input}, batchNormState, nullptr, emitBatchNorm});
+         {input}, batchNormState, nullptr, emitBatchNorm, TypeRule::floating});
   r.add({{"nn.LayerNorm"}, "normalises over the last dimensions",
          {ArgDef("normalized_shape", K::integers).min(1),
           ArgDef("eps", K::number).optional("1e-05").min(0),
           ArgDef("elementwise_affine", K::boolean).optional("true"),
           ArgDef("bias", K::boolean).optional("true")},
-         {input}, layerNormState, nullptr, emitLayerNorm});
+         {input}, layerNormState, nullptr, emitLayerNorm, TypeRule::floating});
   r.add({{"F.layer_norm"}, "normalises over the last dimensions", {},
          {input, ArgDef("normalized_shape", K::integers).min(1),
           ArgDef("weight", K::tensor).optional(),
           ArgDef("bias", K::tensor).optional(),
           ArgDef("eps", K::number).optional("1e-05").min(0)},
-         nullptr, nullptr, emitLayerNorm});
+         nullptr, nullptr, emitLayerNorm, TypeRule::floating});
 }
 
 } // namespace nncc

@@ -167,20 +167,20 @@ void registerPooling(Registry &r) {
   r.add({{"nn.AvgPool1d", "nn.AvgPool2d", "nn.AvgPool3d"},
          "mean of each window",
          {kernel, stride, padding, ceil, include, divisor}, {input}, nullptr,
-         nullptr, emitAvgPool});
+         nullptr, emitAvgPool, TypeRule::floating});
   r.add({{"F.avg_pool1d", "F.avg_pool2d", "F.avg_pool3d"},
          "mean of each window", {},
          {input, kernel, stride, padding, ceil, include, divisor}, nullptr,
-         nullptr, emitAvgPool});
+         nullptr, emitAvgPool, TypeRule::floating});
   auto output = ArgDef("output_size", K::integers).min(1);
   r.add({{"nn.AdaptiveAvgPool1d", "nn.AdaptiveAvgPool2d",
           "nn.AdaptiveAvgPool3d"},
          "mean over windows that give the asked size", {output}, {input},
-         nullptr, nullptr, emitAdaptiveAvgPool});
+         nullptr, nullptr, emitAdaptiveAvgPool, TypeRule::floating});
   r.add({{"F.adaptive_avg_pool1d", "F.adaptive_avg_pool2d",
           "F.adaptive_avg_pool3d"},
          "mean over windows that give the asked size", {}, {input, output},
-         nullptr, nullptr, emitAdaptiveAvgPool});
+         nullptr, nullptr, emitAdaptiveAvgPool, TypeRule::floating});
 }
 
 } // namespace nncc

@@ -178,12 +178,12 @@ void registerRecurrent(Registry &r) {
   ArgDef input("input", K::tensor);
   r.add({{"nn.LSTM"}, "long short-term memory", args,
          {input, ArgDef("hx", K::tensors).optional()}, recurrentState, nullptr,
-         emitRecurrent});
+         emitRecurrent, TypeRule::floating});
   auto hx = ArgDef("hx", K::tensor).optional();
   r.add({{"nn.GRU"}, "gated recurrent unit", args, {input, hx}, recurrentState,
-         nullptr, emitRecurrent});
+         nullptr, emitRecurrent, TypeRule::floating});
   r.add({{"nn.RNN"}, "Elman network", plain, {input, hx}, recurrentState,
-         nullptr, emitRecurrent});
+         nullptr, emitRecurrent, TypeRule::floating});
 }
 
 } // namespace nncc

@@ -31,6 +31,8 @@ static bool reducedDims(Call &c, Expr x, llvm::SmallVector<int64_t> &dims) {
 static Result emitSum(Call &c) {
   Expr x = c.tensor("input");
   llvm::SmallVector<int64_t> dims;
+  if (!x.isFloat()) // integer sums are i64
+    x = convert(x, x.context().b.getI64Type());
   return reducedDims(c, x, dims) ? sum(x, dims, c.flag("keepdim")) : Result();
 }
 static Result emitMean(Call &c) {
@@ -52,7 +54,7 @@ void registerReductions(Registry &r) {
   r.add({{"torch.sum", "Tensor.sum"}, "sum over dim", {}, args, nullptr,
          nullptr, emitSum});
   r.add({{"torch.mean", "Tensor.mean"}, "mean over dim", {}, args, nullptr,
-         nullptr, emitMean});
+         nullptr, emitMean, TypeRule::floating});
   r.add({{"torch.amax", "Tensor.amax"}, "maximum over dim", {}, args, nullptr,
          nullptr, emitAmax});
 }

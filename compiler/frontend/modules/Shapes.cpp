@@ -111,6 +111,16 @@ static Result emitExpand(Call &c) {
   return broadcastTo(x, shape);
 }
 
+/// All of the type of their arithmetic.
+static std::vector<Expr> unified(std::vector<Expr> xs) {
+  mlir::Type wide = xs[0].element();
+  for (Expr x : xs)
+    wide = promotedType(wide, x.element());
+  for (Expr &x : xs)
+    x = convert(x, wide);
+  return xs;
+}
+
 static Result emitCat(Call &c) {
   std::vector<Expr> xs = c.tensors("tensors");
   if (xs.empty())
@@ -120,12 +130,12 @@ static Result emitCat(Call &c) {
     llvm::SmallVector<int64_t> expected(xs[0].shape());
     if (x.rank() == xs[0].rank())
       expected[d] = x.dim(d);
-    if (x.shape() != Ints(expected) || x.element() != xs[0].element())
+    if (x.shape() != Ints(expected))
       return c.error("tensors", "cannot join " + shapeText(xs[0].shape()) +
                                     " and " + shapeText(x.shape()) +
                                     " along dim " + llvm::Twine(d));
   }
-  return c.failed ? Result() : concat(xs, d);
+  return c.failed ? Result() : concat(unified(xs), d);
 }
 
 static Result emitStack(Call &c) {
@@ -147,7 +157,7 @@ static Result emitStack(Call &c) {
     shape.insert(shape.begin() + d, 1);
     x = reshape(x, shape);
   }
-  return concat(xs, d);
+  return concat(unified(xs), d);
 }
 
 static Result emitIndexSelect(Call &c) {
