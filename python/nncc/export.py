@@ -160,7 +160,8 @@ class _Exporter(TorchFunctionMode):
         else:
             node["inputs"] = [self.encode(frame, a) for a in args]
         for key, value in kwargs.items():
-            if value is not None and key not in ("inplace", "out", "device"):
+            if value is not None and not key.startswith("_") and \
+                    key not in ("inplace", "out", "device"):
                 node[key] = self.encode(frame, value)
         # A tensor that comes back as it is stays what it was.
         node["name"] = frame.bind_result(result, short.strip("_"))

@@ -8,8 +8,29 @@ import tempfile
 
 import numpy as np
 
-_NUMPY = [np.float32, np.float64, np.float16, None, np.int64, np.int32,
+# By nncc_dtype. NumPy has no bf16: its bits stand for it.
+_NUMPY = [np.float32, np.float64, np.float16, np.uint16, np.int64, np.int32,
           np.int16, np.int8, np.uint8, np.bool_]
+_BF16 = 3
+
+
+def _array(x):
+    """A contiguous array over the same memory, if x is contiguous."""
+    if hasattr(x, "detach"):
+        x = x.detach()
+        if str(x.dtype) == "torch.bfloat16":
+            import torch
+            return np.ascontiguousarray(
+                x.view(torch.int16).numpy()).view(np.uint16)
+        x = x.numpy()
+    return np.ascontiguousarray(x)
+
+
+def _tensor(array, dtype):
+    import torch
+    if dtype == _BF16:
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(array)
 
 
 class _Tensor(ctypes.Structure):
@@ -111,9 +132,7 @@ class CompiledModel:
 
     def __call__(self, *inputs):
         is_torch = any(type(x).__module__.startswith("torch") for x in inputs)
-        arrays = [np.ascontiguousarray(x.detach().numpy()
-                                       if hasattr(x, "detach") else x)
-                  for x in inputs]
+        arrays = [_array(x) for x in inputs]
         number, body = self._body(arrays)
         for i, array in enumerate(arrays):
             expected = np.dtype(_NUMPY[body.inputs[i].dtype])
@@ -131,8 +150,8 @@ class CompiledModel:
             pointers(*[a.ctypes.data for a in arrays]),
             results(*[o.ctypes.data for o in outputs])))
         if is_torch:
-            import torch
-            outputs = [torch.from_numpy(o) for o in outputs]
+            outputs = [_tensor(o, body.outputs[i].dtype)
+                       for i, o in enumerate(outputs)]
         return outputs[0] if count == 1 else tuple(outputs)
 
     def __del__(self):
