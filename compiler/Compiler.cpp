@@ -7,6 +7,7 @@
 #include "codegen/cpu/LowerKernels.h"
 #include "dialect/Names.h"
 #include "frontend/Importer.h"
+#include "frontend/Json.h"
 #include "frontend/Schema.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
@@ -36,8 +37,10 @@ public:
                         memref::MemRefDialect, scf::SCFDialect,
                         vector::VectorDialect>();
     context.getDiagEngine().registerHandler([&](Diagnostic &diagnostic) {
+      bool isError = diagnostic.getSeverity() == DiagnosticSeverity::Error;
       llvm::raw_string_ostream(result.messages)
-          << "nncc: internal: " << diagnostic << '\n';
+          << (isError ? "nncc: internal: " : "nncc: warning: ") << diagnostic
+          << '\n';
     });
   }
 
@@ -45,6 +48,9 @@ public:
     if (!lookupTarget(options.cpu, target, result.messages))
       return end(Status::usage);
     result.cpu = target.cpu;
+    ScheduleTable schedules;
+    if (!parseSchedules(schedules))
+      return end(Status::rejected);
     OwningOpRef<ModuleOp> model =
         importModel(text, options.dims, &context, diagnostics);
     llvm::raw_string_ostream os(result.messages);
@@ -66,13 +72,14 @@ public:
       return print(*model);
 
     PassManager kernelPasses(&context);
-    populateKernelPipeline(kernelPasses, target);
+    populateKernelPipeline(kernelPasses, target, schedules);
+    injectWrongPass(kernelPasses, options.wrongPass);
     if (failed(kernelPasses.run(*model)))
       return end(Status::internal);
     if (stage == Stage::kernels)
       return print(*model);
 
-    auto kernels = lowerKernels(*model, target);
+    auto kernels = lowerKernels(*model, target, options.wrongKernel);
     if (failed(kernels))
       return end(Status::internal);
     if (stage == Stage::linalg)
@@ -101,6 +108,38 @@ public:
   }
 
 private:
+  /// {"key of a kernel": {"rows": 4, ...}, ...}
+  bool parseSchedules(ScheduleTable &table) {
+    if (options.scheduleText.empty())
+      return true;
+    Diagnostics problems(options.scheduleFile, options.scheduleText);
+    auto json = parseJson(options.scheduleText, problems);
+    if (json && !json->isObject())
+      problems.error(json->span, "schedules must be an object, got " +
+                                     json->describe());
+    if (json)
+      for (const JsonMember &kernel : json->members) {
+        if (!kernel.value.isObject())
+          problems.error(kernel.value.span, "a schedule must be an object, got " +
+                                                kernel.value.describe());
+        for (const JsonMember &number : kernel.value.members) {
+          if (!isScheduleName(number.key))
+            problems.error(number.keySpan, "unknown number \"" + number.key +
+                                               "\" in a schedule");
+          else if (!number.value.isInteger() || number.value.integer < 1 ||
+                   number.value.integer > (1 << 20))
+            problems.error(number.value.span,
+                           number.key + " must be an integer from 1 to " +
+                               std::to_string(1 << 20) + ", got " +
+                               number.value.describe());
+          else
+            table[kernel.key][number.key] = number.value.integer;
+        }
+      }
+    llvm::raw_string_ostream os(result.messages);
+    problems.print(os);
+    return !problems.hasErrors();
+  }
   CompileResult end(Status status) {
     result.status = status;
     return std::move(result);

@@ -36,6 +36,11 @@ struct CompileOptions {
   std::map<std::string, std::vector<int64_t>> dims;
   /// Replaces the model's name, for symbols.
   std::string name;
+  /// Schedules by hand or from a tuner: JSON, kernel key -> numbers.
+  std::string scheduleFile, scheduleText;
+  /// For tests of `check --bisect`: after this pass the result is doubled, this
+  /// kernel overwrites an element.
+  std::string wrongPass, wrongKernel;
 };
 
 /// How a compilation ended; the values are exit codes of the tool.

@@ -63,6 +63,7 @@ public:
       if (!call)
         return;
       result.calls.push_back({call.getCallee().str(), originOf(call.getLoc()),
+                              dtypeOf(values[0].type.getElementType()),
                               toValues(values[0])});
     };
     ReferenceStage stage{name.str(), {}};
@@ -114,8 +115,10 @@ ReferenceResult interpretModel(const std::string &file,
   if (!everyPass)
     return result;
   PassManager passes(&context);
-  populateKernelPipeline(passes, target);
+  populateKernelPipeline(passes, target, {});
   passes.addInstrumentation(std::make_unique<AfterPass>(reference));
+  // Hooks behind a pass run last to first: the fault comes before the look.
+  injectWrongPass(passes, options.wrongPass);
   if (failed(passes.run(*model)))
     result.status = Status::internal;
   return result;

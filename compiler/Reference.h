@@ -23,6 +23,7 @@ struct ReferenceStage {
 
 struct ReferenceCall {
   std::string kernel, origin;
+  uint64_t dtype; // nncc_dtype of the result
   std::vector<double> result;
 };
 

@@ -58,9 +58,17 @@ static json::Object kernelInfo(func::FuncOp kernel) {
   int64_t tiles = 1;
   if (auto attr = kernel->getAttrOfType<IntegerAttr>(tilesAttr))
     tiles = attr.getInt();
+  json::Object schedule;
+  if (auto attr = kernel->getAttrOfType<DictionaryAttr>(scheduleAttr))
+    for (NamedAttribute number : attr)
+      schedule[number.getName().strref()] =
+          cast<IntegerAttr>(number.getValue()).getInt();
   return json::Object{{"name", kernel.getName()},
                       {"ops", std::move(ops)},
                       {"tiles", tiles},
+                      {"key", kernel->getAttrOfType<StringAttr>(kernelKeyAttr)
+                                  .getValue()},
+                      {"schedule", std::move(schedule)},
                       {"flops", flopsOf(kernel)}};
 }
 
@@ -126,7 +134,13 @@ static void writeText(const json::Object &report, llvm::raw_ostream &os) {
   for (const json::Value &value : *report.getArray("kernels")) {
     const json::Object &kernel = *value.getAsObject();
     os << "  " << *kernel.getString("name") << "  "
-       << *kernel.getInteger("tiles") << " tiles, "
+       << *kernel.getInteger("tiles") << " tiles (";
+    llvm::interleaveComma(*kernel.getObject("schedule"), os,
+                          [&](const json::Object::value_type &number) {
+                            os << number.first << ' '
+                               << *number.second.getAsInteger();
+                          });
+    os << "), "
        << *kernel.getInteger("flops") << " FLOPs: ";
     llvm::interleave(
         *kernel.getArray("ops"), os,

@@ -20,5 +20,10 @@ inline constexpr const char *valueNameAttr = "nncc.name";
 /// On a contraction, until kernels are formed: its right side lies in panels.
 inline constexpr const char *packedAttr = "nncc.packed";
 
+/// On a kernel: a hash of its text, the same in every model; the numbers that
+/// it is tiled with, by name.
+inline constexpr const char *kernelKeyAttr = "nncc.key";
+inline constexpr const char *scheduleAttr = "nncc.schedule";
+
 } // namespace nncc
 #endif // NNCC_DIALECT_NAMES_H

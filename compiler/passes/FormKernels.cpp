@@ -14,6 +14,7 @@
 #include "mlir/IR/IRMapping.h"
 #include "llvm/ADT/SetVector.h"
 #include "llvm/ADT/StringMap.h"
+#include "llvm/Support/MD5.h"
 
 using namespace mlir;
 
@@ -450,6 +451,13 @@ private:
       function.erase();
       return it->second;
     }
+    llvm::MD5 md5;
+    md5.update(text);
+    llvm::MD5::MD5Result digest;
+    md5.final(digest);
+    function->setAttr(kernelKeyAttr,
+                      StringAttr::get(module.getContext(),
+                                      digest.digest().str().substr(0, 16)));
     function.setName("k" + std::to_string(known.size() - 1));
     function.setPrivate();
     module.push_back(function);

@@ -65,4 +65,18 @@ def NnccPlanMemory : Pass<"nncc-plan-memory", "::mlir::ModuleOp"> {
   }];
 }
 
+def NnccTile : Pass<"nncc-tile", "::mlir::ModuleOp"> {
+  let summary = "gives every kernel a schedule";
+  let description = [{
+    Chooses register tiles, cache blocks and the number of tiles of each kernel
+    from shapes and the target's facts, as `nncc.schedule` of the kernel. Numbers
+    that are there already stay. A contraction has `rows`, `panels`, `block` and
+    `splits`, attention `rows`, `keys` and `groups`, other kernels `tiles`
+    (codegen/cpu/Tile.cpp).
+  }];
+  let options = [Option<"cpu", "cpu", "std::string", "\"native\"",
+                        "CPU to choose for">];
+  let statistics = [Statistic<"scheduled", "scheduled", "kernels scheduled">];
+}
+
 #endif // NNCC_PASSES

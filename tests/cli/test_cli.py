@@ -111,16 +111,65 @@ def test_check(nncc):
 
 
 def test_bisect_finds_a_wrong_kernel(nncc):
-    done = nncc("check", "lenet.json", *W, *X, "--bisect", "--inject-kernel",
+    done = nncc("check", "lenet.json", *W, *X, "--bisect", "--wrong-kernel",
                 "k2", code=3)
     assert "first difference at step 2, kernel k2, pool: nn.MaxPool2d" in \
         done.stdout
 
 
 def test_bisect_finds_a_wrong_pass(nncc):
-    done = nncc("check", "lenet.json", *W, *X, "--bisect", "--inject-pass",
+    done = nncc("check", "lenet.json", *W, *X, "--bisect", "--wrong-pass",
                 "nncc-layout", code=3)
     assert "bisect: outputs change with nncc-layout" in done.stdout
+
+
+def test_schedules(nncc, tmp_path):
+    """A schedule by hand changes the code and not the bits."""
+    def outputs():
+        return nncc("run", "lenet.json", *W, *X, "--schedules",
+                    "schedules.json").stdout
+
+    report = json.loads(nncc("inspect", "lenet.json", "--json").stdout)
+    kernel = next(k for k in report["kernels"] if "rows" in k["schedule"])
+    (tmp_path / "schedules.json").write_text("{}")
+    plain = outputs()
+    (tmp_path / "schedules.json").write_text(json.dumps(
+        {kernel["key"]: {"rows": 1, "splits": 3}}))
+    assert outputs() == plain
+    report = json.loads(nncc("inspect", "lenet.json", "--json", "--schedules",
+                             "schedules.json").stdout)
+    changed = next(k for k in report["kernels"] if k["key"] == kernel["key"])
+    assert changed["schedule"] == {**kernel["schedule"], "rows": 1,
+                                   "splits": 3}
+
+
+WRONG_SCHEDULES = [
+    ('[1]', "s.json:1:1: error: schedules must be an object, got a list\n"
+     "  [1]\n  ^\n1 error"),
+    ('{"a": 1}', "s.json:1:7: error: a schedule must be an object, got 1\n"
+     '  {"a": 1}\n        ^\n1 error'),
+    ('{"a": {"row": 1}}', 's.json:1:8: error: unknown number "row" in a '
+     'schedule\n  {"a": {"row": 1}}\n         ^~~~~\n1 error'),
+    ('{"a": {"rows": 0}}', "s.json:1:16: error: rows must be an integer from 1 "
+     'to 1048576, got 0\n  {"a": {"rows": 0}}\n                 ^\n1 error'),
+]
+
+
+@pytest.mark.parametrize("text,expected", WRONG_SCHEDULES)
+def test_wrong_schedules(nncc, tmp_path, text, expected):
+    (tmp_path / "s.json").write_text(text)
+    done = nncc("compile", "lenet.json", "-o", "m.o", "--schedules", "s.json",
+                code=1)
+    assert done.stderr.strip() == expected
+
+
+def test_schedule_of_another_kernel(nncc, tmp_path):
+    report = json.loads(nncc("inspect", "lenet.json", "--json").stdout)
+    kernel = next(k for k in report["kernels"] if "tiles" in k["schedule"])
+    (tmp_path / "s.json").write_text(json.dumps({kernel["key"]: {"keys": 4}}))
+    done = nncc("compile", "lenet.json", "-o", "m.o", "--schedules", "s.json")
+    assert (f"nncc: warning: {kernel['name']}: no keys = 4 in this kernel's "
+            "schedule") in done.stderr
 
 
 def test_check_differs(nncc):

@@ -13,6 +13,8 @@ void CommonFlags::add(CLI::App &app) {
   app.add_option("--dim", dims, "sizes of a symbolic dim: N=1,8");
   app.add_option("--name", options.name, "name in symbols (default: the "
                                          "model's)");
+  app.add_option("--schedules", options.scheduleFile,
+                 "JSON file: kernel key -> schedule (see inspect --json)");
   app.add_option("--O", options.level, "LLVM optimisation, -O0 to -O3")
       ->check(CLI::Range(0, 3));
 }
@@ -27,7 +29,8 @@ bool CommonFlags::finish() {
     }
     options.dims[spec.name] = spec.sizes;
   }
-  return true;
+  return options.scheduleFile.empty() ||
+         readFile(options.scheduleFile, options.scheduleText);
 }
 
 bool hasSuffix(const std::string &path, const std::string &suffix) {

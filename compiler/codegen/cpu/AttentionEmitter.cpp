@@ -3,8 +3,7 @@
 // One tile is one head and a group of query rows. Keys go in blocks that fit
 // the L2 cache, packed transposed into panels; a register tile of rows gets its
 // scores in scratch memory, softmax in place, then the product with V. Rows of
-// up to `wholeRowKeys` keys are one block; longer ones are rescaled from block
-// to block (Milakov and Gimelshein, "Online normalizer calculation for
+// several blocks are rescaled from block to block (Milakov and Gimelshein, "Online normalizer calculation for
 // softmax", 2018). q and k may be any strided views; v's last dimension is
 // contiguous. Figures: docs/cpu.md.
 //
@@ -20,10 +19,6 @@ namespace nncc {
 
 namespace {
 
-/// Rows that are normalised in one go, if they fit the cache.
-constexpr int64_t wholeRowKeys = 1024;
-/// Tiles that are enough for threads.
-constexpr int64_t wantedTiles = 16;
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
 class Attention {
@@ -116,21 +111,16 @@ private:
 void Attention::choose() {
   for (int64_t d = 0; d < rank - 2; ++d)
     batches *= q.shape[d];
-  int64_t fitting =
-      std::max(panel, e.target.l2Bytes / 2 / (depth * 4) / panel * panel);
-  bool whole = columns <= std::min(wholeRowKeys, 2 * fitting);
-  keyBlock = whole ? columns : std::min(fitting, wholeRowKeys / 2);
+  auto upTo = [&](const char *name, int64_t most) {
+    return std::clamp<int64_t>(code.schedule(name), 1, most);
+  };
+  keyBlock = upTo("keys", columns);
+  if (isBlocked()) // whole panels
+    keyBlock = std::min(columns, (keyBlock + panel - 1) / panel * panel);
   scoreLength = (keyBlock + lanes - 1) / lanes * lanes;
-  tileRows = std::clamp<int64_t>(mostTileRows(e.target, panel / lanes), 1,
-                                 rows);
+  tileRows = upTo("rows", rows);
   tileCount = (rows + tileRows - 1) / tileRows;
-  groups = std::clamp<int64_t>((wantedTiles + batches - 1) / batches, 1,
-                               tileCount);
-  // The products of a blocked group take half of the L2 cache at most.
-  int64_t tileBytes = tileRows * width * 4;
-  if (isBlocked())
-    groups = std::clamp<int64_t>(
-        tileCount * tileBytes / (e.target.l2Bytes / 2), groups, tileCount);
+  groups = upTo("groups", tileCount);
 }
 
 int64_t Attention::emit() {
@@ -484,14 +474,13 @@ void Attention::emitScaled() {
 
 } // namespace
 
-FailureOr<int64_t> emitAttention(KernelCode &code) {
+int64_t emitAttention(KernelCode &code) {
   AttentionOp op;
   code.kernel.walk([&](AttentionOp found) { op = found; });
-  auto q = stridedView(op.getQ()), k = stridedView(op.getK()),
-       v = stridedView(op.getV());
-  if (failed(q) || failed(k) || failed(v))
-    return failure();
-  return Attention(code, op, *q, *k, *v).emit();
+  // form-kernels has seen to strides.
+  return Attention(code, op, *stridedView(op.getQ()), *stridedView(op.getK()),
+                   *stridedView(op.getV()))
+      .emit();
 }
 
 } // namespace nncc

@@ -16,38 +16,6 @@ using namespace mlir;
 
 namespace nncc {
 
-FailureOr<StridedView> stridedView(Value value) {
-  if (isa<BlockArgument>(value))
-    return StridedView::identity(value);
-  auto view = value.getDefiningOp<View>();
-  if (!view)
-    return failure();
-  auto operand = stridedView(view->getOperand(0));
-  if (failed(operand))
-    return failure();
-  return view.viewOf(*operand);
-}
-
-int64_t mostTileRows(const TargetInfo &target, int64_t vectors) {
-  int64_t room = (target.registers - 1 - vectors) / vectors;
-  return std::min<int64_t>(room, vectors <= 2 ? 12 : 8);
-}
-
-SmallVector<Segment> segmentsOf(int64_t width, int64_t padded, int64_t lanes) {
-  SmallVector<Segment> segments;
-  int64_t vectors = width / lanes;
-  if (width % lanes && (vectors + 1) * lanes <= padded)
-    ++vectors; // the storage is padded: one more whole vector
-  if (vectors)
-    segments.push_back({0, vectors, lanes, std::min(width, vectors * lanes)});
-  for (int64_t at = vectors * lanes, w = lanes / 2; w > 0; w /= 2)
-    if (width - at >= w) {
-      segments.push_back({at, 1, w, w});
-      at += w;
-    }
-  return segments;
-}
-
 SmallVector<Value> emitRegisterTile(CpuEmitter &e, Value lhs, Value rhs,
                                     ArrayRef<Coord> rowStarts,
                                     ArrayRef<Coord> columnStarts,
@@ -91,47 +59,12 @@ SmallVector<Value> emitRegisterTile(CpuEmitter &e, Value lhs, Value rhs,
 
 namespace {
 
-/// A flattened group of dimensions with their strides in one operand.
-struct Group {
-  SmallVector<int64_t> sizes, strides;
-  int64_t count() const {
-    int64_t product = 1;
-    for (int64_t size : sizes)
-      product *= size;
-    return product;
-  }
-  /// The single stride of the flattened group, if it has one.
-  std::optional<int64_t> stride() const {
-    int64_t reach = 0, stride = 0;
-    for (size_t d = sizes.size(); d-- > 0;) {
-      if (sizes[d] == 1)
-        continue;
-      if (reach && strides[d] != reach)
-        return std::nullopt;
-      if (!reach)
-        stride = strides[d];
-      reach = strides[d] * sizes[d];
-    }
-    return stride;
-  }
-};
-
-Group pick(const StridedView &view, ArrayRef<int64_t> dims) {
-  Group group;
-  for (int64_t d : dims) {
-    group.sizes.push_back(view.shape[d]);
-    group.strides.push_back(view.strides[d]);
-  }
-  return group;
-}
-
-class Gemm {
+class Gemm : GemmShape {
 public:
-  Gemm(KernelCode &code, ContractOp op, StridedView lhs, StridedView rhs)
-      : code(code), e(code.e), op(op), lhs(lhs), rhs(rhs),
+  Gemm(KernelCode &code, const GemmShape &shape)
+      : GemmShape(shape), code(code), e(code.e),
         element(tensorType(op.getResult()).getElementType()) {}
 
-  LogicalResult analyse();
   int64_t emit();
 
 private:
@@ -151,102 +84,26 @@ private:
 
   KernelCode &code;
   CpuEmitter &e;
-  ContractOp op;
-  StridedView lhs, rhs;
   Type element;
-  Group lhsBatch, rhsBatch, rows, panels;
-  SmallVector<SumDim> sums;
-  /// Panels are runs of one wide dimension of rhs, not a dimension themselves.
-  bool panelsAreColumns = false;
-  /// Columns per panel, columns of the last panel, rows and panels per tile.
-  int64_t panelWidth = 0, lastWidth = 0, tileRows = 0, tilePanels = 1;
-  SmallVector<Segment> wholePanel, lastPanel;
+  /// Rows and panels of a register tile.
+  int64_t tileRows = 0, tilePanels = 1;
   Coord batch;
   Value scratch;
 };
 
-LogicalResult Gemm::analyse() {
-  SmallVector<int64_t> rhsFree = op.rhsFree();
-  lhsBatch = pick(lhs, op.getLhsBatch());
-  rhsBatch = pick(rhs, op.getRhsBatch());
-  rows = pick(lhs, op.lhsFree());
-  int64_t width = 1;
-  if (!rhsFree.empty()) {
-    width = rhs.shape[rhsFree.back()];
-    if (width != 1 && rhs.strides[rhsFree.back()] != 1)
-      return failure();
-    rhsFree.pop_back();
-  }
-  panels = pick(rhs, rhsFree);
-  // Sum dimensions in lhs's order of steps, neighbours merged.
-  for (auto [x, y] : llvm::zip_equal(op.getLhsContract(), op.getRhsContract()))
-    if (lhs.shape[x] != 1)
-      sums.push_back({lhs.shape[x], lhs.strides[x], rhs.strides[y]});
-  if (sums.empty())
-    sums.push_back({1, 0, 0});
-  for (size_t i = sums.size(); i-- > 1;) {
-    SumDim &outer = sums[i - 1], &inner = sums[i];
-    if (outer.lhsStride == inner.lhsStride * inner.size &&
-        outer.rhsStride == inner.rhsStride * inner.size) {
-      outer = {outer.size * inner.size, inner.lhsStride, inner.rhsStride};
-      sums.erase(sums.begin() + i);
-    }
-  }
-  // A slice behind the product says which columns of the last panel count.
-  panelWidth = lastWidth = width;
-  for (Operation &user : code.kernel.getBody().front())
-    if (auto slice = dyn_cast<SliceOp>(user))
-      if (auto merged = slice.getOperand().getDefiningOp<ReshapeOp>())
-        if (merged.getOperand() == op.getResult()) {
-          int64_t columns = slice.getSizes().back();
-          lastWidth = columns - (panels.count() - 1) * width;
-        }
-  if (panels.count() == 1 && width > e.target.maxPanel()) {
-    // One wide run-time operand: panels are runs of columns in place.
-    int64_t wide = e.target.maxPanel();
-    panels = Group{{(width + wide - 1) / wide}, {wide}};
-    panelWidth = wide;
-    lastWidth = width - (panels.sizes[0] - 1) * wide;
-    panelsAreColumns = true;
-  }
-  int64_t lanes = e.target.lanes;
-  bool inPlace = panelsAreColumns || panels.sizes.empty();
-  wholePanel = segmentsOf(panelWidth, panelWidth, lanes);
-  lastPanel = segmentsOf(lastWidth, inPlace ? lastWidth : panelWidth, lanes);
-  int64_t vectors = wholePanel.front().vectors;
-  tileRows = std::clamp<int64_t>(mostTileRows(e.target, vectors), 1,
-                                 rows.count());
-  // Few rows: several panels at once keep the multipliers and the memory busy.
-  while (tileRows * vectors * tilePanels < 8 && tilePanels < 4 &&
-         tilePanels * 2 <= panels.count() - (lastWidth != panelWidth))
-    tilePanels *= 2;
-  return success();
-}
-
 int64_t Gemm::emit() {
-  int64_t depth = 1;
-  for (const SumDim &dim : sums)
-    depth *= dim.size;
   int64_t panelCount = panels.count(), rowCount = rows.count();
   int64_t batches = lhsBatch.count();
-  // cpu.md, conclusion 4: a block of panels takes half the L2 cache.
-  int64_t panelBytes = depth * panelWidth * 4;
-  int64_t perBlock =
-      std::clamp<int64_t>(e.target.l2Bytes / 2 / panelBytes, 1, panelCount);
-  perBlock = std::max(perBlock, std::min(tilePanels, panelCount));
-  int64_t rowTiles = (rowCount + tileRows - 1) / tileRows;
-  int64_t work = 2 * rowCount * depth * panelWidth * panelCount * batches;
-  int64_t wanted = std::clamp<int64_t>(work / 200000, 1, 32);
-  // Enough tiles for threads: first by panels, then by rows.
-  while (batches * ((panelCount + perBlock - 1) / perBlock) < wanted &&
-         perBlock > tilePanels && perBlock * panelBytes > (int64_t(64) << 10))
-    perBlock = std::max(tilePanels, (perBlock + 1) / 2);
-  int64_t blocks = (panelCount + perBlock - 1) / perBlock;
-  perBlock = (panelCount + blocks - 1) / blocks;
+  auto upTo = [](int64_t value, int64_t most) {
+    return std::clamp<int64_t>(value, 1, std::max<int64_t>(most, 1));
+  };
+  tileRows = upTo(code.schedule("rows"), rowCount);
+  tilePanels = upTo(code.schedule("panels"), wholePanels());
+  int64_t perBlock = upTo(code.schedule("block"), panelCount);
   perBlock = (perBlock + tilePanels - 1) / tilePanels * tilePanels;
-  blocks = (panelCount + perBlock - 1) / perBlock;
-  int64_t rowBlocks = std::clamp<int64_t>(wanted / (batches * blocks), 1,
-                                          std::max<int64_t>(1, rowTiles / 2));
+  int64_t blocks = (panelCount + perBlock - 1) / perBlock;
+  int64_t rowTiles = (rowCount + tileRows - 1) / tileRows;
+  int64_t rowBlocks = upTo(code.schedule("splits"), rowTiles);
   int64_t units = batches * blocks * rowBlocks;
 
   emitHalos(code);
@@ -327,7 +184,7 @@ void Gemm::emitPanels(const Coord &row, int64_t rowCount, const Coord &first,
 }
 
 /// Coordinates of a flattened position within a group.
-static Coords split(CpuEmitter &e, const Coord &position, const Group &group) {
+static Coords split(CpuEmitter &e, const Coord &position, const DimGroup &group) {
   auto coords = e.reshape({position}, {group.count()}, group.sizes);
   assert(succeeded(coords) && "positions have no lanes");
   return *coords;
@@ -451,17 +308,8 @@ void Gemm::emitElements(Value acc, const Coords &row, const Coords &panel,
 
 } // namespace
 
-FailureOr<int64_t> emitGemm(KernelCode &code) {
-  ContractOp op;
-  code.kernel.walk([&](ContractOp found) { op = found; });
-  auto lhs = stridedView(op.getLhs()), rhs = stridedView(op.getRhs());
-  if (failed(lhs) || failed(rhs) ||
-      !isa<FloatType>(tensorType(op.getResult()).getElementType()))
-    return failure();
-  Gemm gemm(code, op, *lhs, *rhs);
-  if (failed(gemm.analyse()))
-    return failure();
-  return gemm.emit();
+int64_t emitGemm(KernelCode &code, const GemmShape &shape) {
+  return Gemm(code, shape).emit();
 }
 
 } // namespace nncc

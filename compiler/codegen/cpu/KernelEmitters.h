@@ -2,13 +2,14 @@
 //
 // A kernel emitter writes the body of `kernel(buffers, begin, end)` at the
 // emitter's insertion point: tiles [begin, end) of a number that it returns
-// and that depends on shapes and target alone, never on threads.
+// and that depends on shapes, schedule and target alone, never on threads.
 //
 //===----------------------------------------------------------------------===//
 #ifndef NNCC_CODEGEN_CPU_KERNELEMITTERS_H
 #define NNCC_CODEGEN_CPU_KERNELEMITTERS_H
 
 #include "codegen/cpu/CpuEmitter.h"
+#include "codegen/cpu/GemmShape.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 
 namespace nncc {
@@ -20,22 +21,20 @@ struct KernelCode {
   /// Memory of the results.
   llvm::ArrayRef<mlir::Value> outputs;
   mlir::Value begin, end;
+
+  /// A number of the kernel's schedule (Schedule.h).
+  int64_t schedule(llvm::StringRef name) const;
 };
 
 /// Loops over the elements of the results, with reductions inside. Any kernel
 /// without attention or scan.
 int64_t emitLoops(KernelCode &code);
 
-/// A contraction of strided operands by register tiles, with its epilogue.
-/// Fails without emitting anything if an operand has no strides.
-mlir::FailureOr<int64_t> emitGemm(KernelCode &code);
+/// A contraction by register tiles, with its epilogue.
+int64_t emitGemm(KernelCode &code, const GemmShape &shape);
 
 /// Scaled dot-product attention, one tile per head and block of rows.
-mlir::FailureOr<int64_t> emitAttention(KernelCode &code);
-
-/// Strides of a value that views (reshape, transpose, ...) make of a kernel
-/// operand.
-mlir::FailureOr<StridedView> stridedView(mlir::Value value);
+int64_t emitAttention(KernelCode &code);
 
 /// From an element of the kernel's root at `at` to the store of the result:
 /// views move the coordinates, elementwise ops are evaluated where they stand.
@@ -50,13 +49,6 @@ void emitHalos(KernelCode &code);
 void alongLanes(CpuEmitter &e, int64_t length,
                 llvm::function_ref<void(const Coord &)> body);
 
-/// One K dimension of a register tile: trip count (`count` if it is known only
-/// at run time) and steps in both operands.
-struct SumDim {
-  int64_t size, lhsStride, rhsStride;
-  mlir::Value count = {};
-};
-
 /// acc[r][v] += sum_k lhs[rowStarts[r] + k] * rhs[columnStarts[v] + k], as
 /// vectors of the current width along rhs; accumulators row-major. Dimensions
 /// outermost first.
@@ -66,21 +58,6 @@ emitRegisterTile(CpuEmitter &e, mlir::Value lhs, mlir::Value rhs,
                  llvm::ArrayRef<Coord> columnStarts,
                  llvm::ArrayRef<SumDim> dims,
                  llvm::SmallVector<mlir::Value> accumulators);
-
-/// A run of columns that is computed with one vector width.
-struct Segment {
-  int64_t start, vectors, width;
-  int64_t valid; // columns that exist; the rest of the last vector is padding
-};
-
-/// Columns [0, width) as runs of vectors of `lanes` and of halving widths;
-/// `padded` columns may be read beyond.
-llvm::SmallVector<Segment> segmentsOf(int64_t width, int64_t padded,
-                                      int64_t lanes);
-
-/// The most rows of a register tile of that many vectors: bounded by registers
-/// and by row pointers.
-int64_t mostTileRows(const TargetInfo &target, int64_t vectors);
 
 /// begin * count / tiles: the first unit of tile `begin` when `count` units
 /// are split evenly.

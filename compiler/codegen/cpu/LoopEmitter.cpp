@@ -18,9 +18,6 @@ using namespace mlir;
 
 namespace nncc {
 
-/// Elements that one tile should have at least, and the most tiles.
-static constexpr int64_t tileElements = 4096, maxTiles = 64;
-
 Value firstUnit(CpuEmitter &e, Value tile, int64_t count, int64_t tiles) {
   if (count == tiles)
     return tile;
@@ -62,9 +59,10 @@ private:
     PadOp pad;
   };
 
-  int64_t tilesFor(int64_t elements, int64_t units) {
-    int64_t wanted = std::clamp<int64_t>(elements / tileElements, 1, maxTiles);
-    return std::clamp<int64_t>(units, 1, wanted);
+  /// The schedule's tiles, but no more than there is to share out.
+  int64_t tilesFor(int64_t units) {
+    return std::clamp<int64_t>(units, 1,
+                               std::max<int64_t>(1, code.schedule("tiles")));
   }
 
   ReduceOp rowReduction() {
@@ -122,7 +120,7 @@ private:
   int64_t emitFlat() {
     int64_t total = tensorType(outputs.front().value).getNumElements();
     int64_t vl = e.target.lanes, vectors = total / vl;
-    int64_t tiles = tilesFor(total, vectors);
+    int64_t tiles = tilesFor(vectors);
     // Flat coordinates: every tensor here has the same shape, so position is
     // all that counts.
     auto point = [&](const Coord &i) {
@@ -160,7 +158,6 @@ private:
 
   int64_t emitGeneral() {
     SmallVector<int64_t> shape(shapeOf(outputs.front().value));
-    int64_t total = tensorType(outputs.front().value).getNumElements();
     emitHalos(code);
     int64_t length = shape.empty() ? 1 : shape.pop_back_val();
     // Pixels per block along the two dimensions before the lanes.
@@ -206,7 +203,7 @@ private:
       if (columns > whole)
         pixels(Coord::constant(whole), columns - whole);
     };
-    int64_t tiles = tilesFor(total, rows);
+    int64_t tiles = tilesFor(rows);
     e.forEach(firstUnit(e, code.begin, rows, tiles),
               firstUnit(e, code.end, rows, tiles), 1, row);
     return tiles;
@@ -253,7 +250,6 @@ private:
     emitHalos(code);
     SmallVector<int64_t> shape(shapeOf(crossing.value));
     int64_t lanes = e.target.lanes, length = shape.back();
-    int64_t total = tensorType(crossing.value).getNumElements();
     auto squares = [&](int64_t size) { return (size + lanes - 1) / lanes; };
     SmallVector<int64_t> units(shape);
     units.pop_back();
@@ -290,7 +286,7 @@ private:
         emitPoints(block);
       });
     };
-    int64_t tiles = tilesFor(total, count);
+    int64_t tiles = tilesFor(count);
     e.forEach(firstUnit(e, code.begin, count, tiles),
               firstUnit(e, code.end, count, tiles), 1, unit);
     return tiles;
@@ -304,8 +300,7 @@ private:
     SmallVector<int64_t> kept = otherDims(reduction.getDims(), full.size());
     SmallVector<int64_t> rowShape(shapeOf(reduction.getResult()));
     int64_t rows = tensorType(reduction.getResult()).getNumElements();
-    int64_t total = tensorType(reduction.getOperand()).getNumElements();
-    int64_t tiles = tilesFor(total, rows);
+    int64_t tiles = tilesFor(rows);
     e.forEach(firstUnit(e, code.begin, rows, tiles),
               firstUnit(e, code.end, rows, tiles), 1, [&](const Coord &r) {
                 auto at = e.reshape({r}, {rows}, rowShape);

@@ -5,6 +5,7 @@
 //===----------------------------------------------------------------------===//
 #include "codegen/cpu/LowerKernels.h"
 #include "codegen/cpu/KernelEmitters.h"
+#include "dialect/Names.h"
 #include "runtime/abi.h"
 
 using namespace mlir;
@@ -17,22 +18,31 @@ static MemRefType bufferType(Value tensor) {
                          storageType(type.getElementType()));
 }
 
-static FailureOr<int64_t> emitKernel(KernelCode &code) {
+int64_t KernelCode::schedule(StringRef name) const {
+  auto numbers = kernel->getAttrOfType<DictionaryAttr>(scheduleAttr);
+  auto number = numbers ? numbers.getAs<IntegerAttr>(name) : IntegerAttr();
+  assert(number && "nncc-tile gives every kernel all its numbers");
+  return number.getInt();
+}
+
+static int64_t emitKernel(KernelCode &code) {
   bool attention = false, contraction = false;
   code.kernel.walk([&](Operation *op) {
     attention |= isa<AttentionOp>(op);
     contraction |= isa<ContractOp>(op);
   });
-  if (attention) // its operands have strides (form-kernels)
+  if (attention)
     return emitAttention(code);
   if (contraction)
-    if (auto tiles = emitGemm(code); succeeded(tiles))
-      return tiles;
+    if (auto shape = GemmShape::of(code.kernel, code.e.target);
+        succeeded(shape))
+      return emitGemm(code, *shape);
   return emitLoops(code);
 }
 
 FailureOr<OwningOpRef<ModuleOp>> lowerKernels(ModuleOp module,
-                                              const TargetInfo &target) {
+                                              const TargetInfo &target,
+                                              StringRef wrongKernel) {
   OwningOpRef<ModuleOp> result = ModuleOp::create(module.getLoc());
   OpBuilder b(module.getContext());
   for (auto kernel : module.getOps<func::FuncOp>()) {
@@ -66,11 +76,14 @@ FailureOr<OwningOpRef<ModuleOp>> lowerKernels(ModuleOp module,
       outputs.push_back(entry->getArgument(i));
     KernelCode code{emitter, kernel, outputs, entry->getArgument(buffers),
                     entry->getArgument(buffers + 1)};
-    auto tiles = emitKernel(code);
-    if (failed(tiles))
-      return failure();
+    int64_t tiles = emitKernel(code);
+    if (kernel.getName() == wrongKernel)
+      emitter.store(outputs.front(), Coord::constant(0),
+                    emitter.splat(cast<MemRefType>(outputs.front().getType())
+                                      .getElementType(),
+                                  1e6));
     func::ReturnOp::create(b, kernel.getLoc());
-    kernel->setAttr(tilesAttr, b.getI64IntegerAttr(*tiles));
+    kernel->setAttr(tilesAttr, b.getI64IntegerAttr(tiles));
   }
   return result;
 }

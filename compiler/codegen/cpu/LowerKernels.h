@@ -13,9 +13,11 @@ inline constexpr const char *tilesAttr = "nncc.tiles";
 
 /// A module with one function per kernel of `module`, of the same name with
 /// memrefs for operands and results and a tile range, in scf, vector, memref
-/// and arith ops. Sets `nncc.tiles` on the kernels.
+/// and arith ops. Sets `nncc.tiles` on the kernels. For tests, `wrongKernel`
+/// also overwrites an element of its result.
 mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>>
-lowerKernels(mlir::ModuleOp module, const TargetInfo &target);
+lowerKernels(mlir::ModuleOp module, const TargetInfo &target,
+             llvm::StringRef wrongKernel = {});
 
 } // namespace nncc
 #endif // NNCC_CODEGEN_CPU_LOWERKERNELS_H

@@ -1,0 +1,65 @@
+// RUN: nncc-opt --nncc-tile=cpu=x86-64-v4 %s | FileCheck %s
+// RUN: nncc-opt --nncc-tile=cpu=x86-64-v4 --nncc-tile=cpu=x86-64-v4 %s | FileCheck %s
+// RUN: nncc-opt --nncc-tile=cpu=x86-64-v3 %s | FileCheck %s --check-prefix=AVX2
+
+// Register tiles follow the number and width of registers.
+// CHECK-LABEL: @product
+// CHECK-SAME: nncc.schedule = {block = {{[0-9]+}} : i64, panels = 1 : i64, rows = 6 : i64, splits = {{[0-9]+}} : i64}
+func.func private @product(%x: tensor<60x32xf32>, %w: tensor<4x32x64xf32>) -> tensor<60x4x64xf32> {
+  %y = nncc.contract %x, %w batch [] x [] sum [1] x [1] : (tensor<60x32xf32>, tensor<4x32x64xf32>) -> tensor<60x4x64xf32>
+  return %y : tensor<60x4x64xf32>
+}
+
+// CHECK-LABEL: @narrow
+// CHECK-SAME: rows = 12 : i64
+// AVX2-LABEL: @narrow
+// AVX2-SAME: rows = 6 : i64
+func.func private @narrow(%x: tensor<60x32xf32>, %w: tensor<4x32x16xf32>) -> tensor<60x4x16xf32> {
+  %y = nncc.contract %x, %w batch [] x [] sum [1] x [1] : (tensor<60x32xf32>, tensor<4x32x16xf32>) -> tensor<60x4x16xf32>
+  return %y : tensor<60x4x16xf32>
+}
+
+// One row takes several panels at once.
+// CHECK-LABEL: @vector
+// CHECK-SAME: panels = 2 : i64, rows = 1 : i64
+func.func private @vector(%x: tensor<1x32xf32>, %w: tensor<4x32x64xf32>) -> tensor<1x4x64xf32> {
+  %y = nncc.contract %x, %w batch [] x [] sum [1] x [1] : (tensor<1x32xf32>, tensor<4x32x64xf32>) -> tensor<1x4x64xf32>
+  return %y : tensor<1x4x64xf32>
+}
+
+// A number that is given stays, the others are chosen.
+// CHECK-LABEL: @by_hand
+// CHECK-SAME: nncc.schedule = {block = {{[0-9]+}} : i64, panels = 1 : i64, rows = 3 : i64
+func.func private @by_hand(%x: tensor<60x32xf32>, %w: tensor<4x32x64xf32>) -> tensor<60x4x64xf32> attributes {nncc.schedule = {rows = 3 : i64}} {
+  %y = nncc.contract %x, %w batch [] x [] sum [1] x [1] : (tensor<60x32xf32>, tensor<4x32x64xf32>) -> tensor<60x4x64xf32>
+  return %y : tensor<60x4x64xf32>
+}
+
+// Long rows of attention are cut into blocks of keys, short ones are not.
+// CHECK-LABEL: @short_rows
+// CHECK-SAME: keys = 128 : i64
+func.func private @short_rows(%q: tensor<4x128x64xf32>) -> tensor<4x128x64xf32> {
+  %y = nncc.attention %q, %q, %q {scale = 1.0 : f64} : (tensor<4x128x64xf32>, tensor<4x128x64xf32>, tensor<4x128x64xf32>) -> tensor<4x128x64xf32>
+  return %y : tensor<4x128x64xf32>
+}
+// CHECK-LABEL: @long_rows
+// CHECK-SAME: keys = 512 : i64
+func.func private @long_rows(%q: tensor<4x4096x64xf32>) -> tensor<4x4096x64xf32> {
+  %y = nncc.attention %q, %q, %q {scale = 1.0 : f64} : (tensor<4x4096x64xf32>, tensor<4x4096x64xf32>, tensor<4x4096x64xf32>) -> tensor<4x4096x64xf32>
+  return %y : tensor<4x4096x64xf32>
+}
+
+// Small loops are one tile.
+// CHECK-LABEL: @loops
+// CHECK-SAME: nncc.schedule = {tiles = 1 : i64}
+func.func private @loops(%x: tensor<64xf32>) -> tensor<64xf32> {
+  %y = nncc.exp %x : tensor<64xf32>
+  return %y : tensor<64xf32>
+}
+
+// An entry has no schedule.
+// CHECK-LABEL: @forward
+// CHECK-NOT: nncc.schedule
+func.func @forward(%x: tensor<64xf32>) -> tensor<64xf32> {
+  return %x : tensor<64xf32>
+}
