@@ -64,6 +64,7 @@ typedef struct nncc_step {
   uint64_t buffer_count;
   const char *name;   /* the kernel's */
   const char *origin; /* module paths, for profiles */
+  uint64_t flops;     /* multiplications and additions of products */
 } nncc_step;
 
 typedef struct nncc_tensor {

@@ -4,7 +4,7 @@
 #include <string.h>
 
 _Static_assert(sizeof(nncc_buffer) == 24, "abi");
-_Static_assert(sizeof(nncc_step) == 48, "abi");
+_Static_assert(sizeof(nncc_step) == 56, "abi");
 _Static_assert(sizeof(nncc_tensor) == 40, "abi");
 _Static_assert(sizeof(nncc_body) == 56, "abi");
 _Static_assert(sizeof(nncc_entry) == 40, "abi");

@@ -56,6 +56,24 @@ std::string originOf(Location loc) {
   return "";
 }
 
+int64_t flopsOf(Operation *kernel) {
+  int64_t flops = 0;
+  kernel->walk([&](Operation *op) {
+    if (auto contract = dyn_cast<ContractOp>(op)) {
+      int64_t depth = 1;
+      for (int64_t d : contract.getLhsContract())
+        depth *= shapeOf(contract.getLhs())[d];
+      flops += 2 * depth * tensorType(contract.getResult()).getNumElements();
+    } else if (auto attention = dyn_cast<AttentionOp>(op)) {
+      int64_t columns = *(shapeOf(attention.getK()).end() - 2);
+      flops += 2 * columns *
+               (tensorType(attention.getQ()).getNumElements() +
+                tensorType(attention.getResult()).getNumElements());
+    }
+  });
+  return flops;
+}
+
 static std::string nameOf(DictionaryAttr attrs, unsigned index) {
   if (attrs)
     if (auto name = attrs.getAs<StringAttr>(valueNameAttr))
@@ -203,7 +221,8 @@ llvm::Constant *Descriptor::steps(func::FuncOp entry, uint64_t &count) {
     rows.push_back(record({module.getFunction(call.getCallee()),
                            number(tiles.getInt()), table(buffers),
                            number(buffers.size()), text(call.getCallee()),
-                           text(originOf(call.getLoc()))}));
+                           text(originOf(call.getLoc())),
+                           number(flopsOf(kernel))}));
   }
   count = rows.size();
   return table(rows);

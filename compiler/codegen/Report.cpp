@@ -28,25 +28,6 @@ static json::Array tensorList(const std::vector<TensorInfo> &list) {
   return array;
 }
 
-/// Multiplications and additions of products; elementwise work is not counted.
-static int64_t flopsOf(func::FuncOp kernel) {
-  int64_t flops = 0;
-  kernel.walk([&](Operation *op) {
-    if (auto contract = dyn_cast<ContractOp>(op)) {
-      int64_t depth = 1;
-      for (int64_t d : contract.getLhsContract())
-        depth *= shapeOf(contract.getLhs())[d];
-      flops += 2 * depth * tensorType(contract.getResult()).getNumElements();
-    } else if (auto attention = dyn_cast<AttentionOp>(op)) {
-      int64_t columns = *(shapeOf(attention.getK()).end() - 2);
-      flops += 2 * columns *
-               (tensorType(attention.getQ()).getNumElements() +
-                tensorType(attention.getResult()).getNumElements());
-    }
-  });
-  return flops;
-}
-
 /// A kernel's ops, in order.
 static json::Object kernelInfo(func::FuncOp kernel) {
   json::Array ops;

@@ -1,80 +1,190 @@
 //===- Bench.cpp - nncc bench ---------------------------------------------===//
+//
+// Times an entry, and its kernels one by one if asked; rates are shares of the
+// machine's multiply-add peak, measured in the same run.
+//
+//===----------------------------------------------------------------------===//
+#include "Peak.h"
 #include "Session.h"
+#include "llvm/Support/JSON.h"
 #include <algorithm>
 #include <chrono>
+#include <iostream>
+#include <map>
 
 namespace nncc {
 
 namespace {
 
+namespace json = llvm::json;
+using Clock = std::chrono::steady_clock;
+
+double since(Clock::time_point from) {
+  return std::chrono::duration<double>(Clock::now() - from).count();
+}
+
+struct Timing {
+  double median, least, p90; // milliseconds
+  size_t runs;
+
+  explicit Timing(std::vector<double> times) : runs(times.size()) {
+    std::sort(times.begin(), times.end());
+    least = times.front();
+    median = times[runs / 2];
+    p90 = times[runs * 9 / 10];
+  }
+};
+
 struct BenchVerb {
   SessionFlags flags;
   std::vector<uint32_t> threads = {1};
   double seconds = 3;
-  bool json = false;
+  bool asJson = false, perKernel = false;
+  std::string compareFile;
 
   int run();
+
+private:
+  int readEarlier();
+  int timeEntry(Session &session, uint32_t count);
+  void timeKernels(Session &session);
+
+  double peak = 0; // GFLOP/s of one core
+  std::map<std::pair<std::string, uint32_t>, double> earlier; // median ms
+  json::Array results, kernels;
 };
 
-struct Timing {
-  uint32_t threads;
-  double median, least, p90; // milliseconds
-  size_t runs;
-};
+/// The medians of an earlier `bench --json`.
+int BenchVerb::readEarlier() {
+  std::string text;
+  if (compareFile.empty())
+    return exitDone;
+  if (!readFile(compareFile, text))
+    return exitIo;
+  auto value = json::parse(text);
+  const json::Object *root = value ? value->getAsObject() : nullptr;
+  const json::Array *list = root ? root->getArray("results") : nullptr;
+  if (!value)
+    llvm::consumeError(value.takeError());
+  for (size_t i = 0; list && i < list->size(); ++i) {
+    const json::Object *row = (*list)[i].getAsObject();
+    auto entry = row ? row->getString("entry") : std::nullopt;
+    auto count = row ? row->getInteger("threads") : std::nullopt;
+    auto median = row ? row->getNumber("median_ms") : std::nullopt;
+    if (entry && count && median && *median > 0)
+      earlier[{entry->str(), uint32_t(*count)}] = *median;
+  }
+  if (!earlier.empty())
+    return exitDone;
+  std::cerr << "nncc: --compare " << compareFile
+            << ": not the output of nncc bench --json\n";
+  return exitRejected;
+}
 
 /// Warm-up, then at least 10 runs and `seconds`.
-int measure(Session &session, double seconds, Timing &timing) {
-  using Clock = std::chrono::steady_clock;
+int BenchVerb::timeEntry(Session &session, uint32_t count) {
+  if (int code = session.createContext(count))
+    return code;
   std::vector<double> times;
   for (int i = 0; i < 2; ++i)
     if (int code = session.run())
       return code;
-  auto start = Clock::now();
-  auto since = [](Clock::time_point from) {
-    return std::chrono::duration<double>(Clock::now() - from).count();
-  };
-  while (times.size() < 10 || since(start) < seconds) {
+  for (auto start = Clock::now(); times.size() < 10 || since(start) < seconds;) {
     auto before = Clock::now();
     if (int code = session.run())
       return code;
     times.push_back(since(before) * 1e3);
   }
-  std::sort(times.begin(), times.end());
-  timing.runs = times.size();
-  timing.least = times.front();
-  timing.median = times[times.size() / 2];
-  timing.p90 = times[times.size() * 9 / 10];
+  Timing timing(std::move(times));
+  double flops = 0, bytes = 0;
+  for (uint64_t i = 0; i < session.body->step_count; ++i)
+    flops += double(session.body->steps[i].flops);
+  for (uint64_t i = 0; i < session.model->weight_count; ++i)
+    bytes += double(session.model->weights[i].bytes);
+  for (const HostTensor &tensor : session.inputs)
+    bytes += double(tensor.data.size());
+  for (const HostTensor &tensor : session.outputs)
+    bytes += double(tensor.data.size());
+  double gflops = flops / timing.median / 1e6;
+  double share = gflops / (peak * count);
+  double gbytes = bytes / timing.median / 1e6;
+  json::Object row{{"entry", flags.entry},
+                   {"threads", count},
+                   {"median_ms", timing.median},
+                   {"min_ms", timing.least},
+                   {"p90_ms", timing.p90},
+                   {"runs", int64_t(timing.runs)},
+                   {"gflops", gflops},
+                   {"gbytes_per_s", gbytes},
+                   {"peak_share", share}};
+  auto before = earlier.find({flags.entry, count});
+  double ratio = before == earlier.end() ? 0 : before->second / timing.median;
+  if (ratio)
+    row["earlier_over_now"] = ratio;
+  results.push_back(std::move(row));
+  if (asJson)
+    return exitDone;
+  printf("%s, %u thread%s: median %.4f ms, min %.4f, p90 %.4f, %zu runs%s; "
+         "%.1f GFLOP/s (%.0f %% of peak), %.2f GB/s",
+         flags.entry.c_str(), count, count > 1 ? "s" : "", timing.median,
+         timing.least, timing.p90, timing.runs,
+         timing.p90 > 1.2 * timing.median ? " (noisy)" : "", gflops,
+         share * 100, gbytes);
+  if (ratio)
+    printf("; %.2f x as fast as in %s", ratio, compareFile.c_str());
+  printf("\n");
   return exitDone;
 }
 
+/// Each step by itself, in order, on one thread.
+void BenchVerb::timeKernels(Session &session) {
+  StepRunner runner(session);
+  size_t count = session.body->step_count;
+  std::vector<std::vector<double>> times(count);
+  auto start = Clock::now();
+  for (size_t round = 0; round < 12 || since(start) < seconds; ++round)
+    for (size_t i = 0; i < count; ++i) {
+      auto before = Clock::now();
+      runner.step(i);
+      if (round >= 2)
+        times[i].push_back(since(before) * 1e3);
+    }
+  for (size_t i = 0; i < count; ++i) {
+    const nncc_step &step = session.body->steps[i];
+    Timing timing(std::move(times[i]));
+    double gflops = double(step.flops) / timing.median / 1e6;
+    kernels.push_back(json::Object{{"kernel", step.name},
+                                   {"origin", step.origin},
+                                   {"median_ms", timing.median},
+                                   {"min_ms", timing.least},
+                                   {"gflops", gflops},
+                                   {"peak_share", gflops / peak}});
+    if (!asJson)
+      printf("  %-6s %9.4f ms %8.1f GFLOP/s %4.0f %%  %s\n", step.name,
+             timing.median, gflops, gflops / peak * 100, step.origin);
+  }
+}
+
 int BenchVerb::run() {
+  if (int code = readEarlier())
+    return code;
   Session session;
   if (int code = session.open(flags))
     return code;
-  std::vector<Timing> timings;
-  for (uint32_t count : threads) {
-    Timing timing = {count, 0, 0, 0, 0};
-    if (int code = session.createContext(count))
+  peak = measurePeak();
+  for (uint32_t count : threads)
+    if (int code = timeEntry(session, count))
       return code;
-    if (int code = measure(session, seconds, timing))
-      return code;
-    timings.push_back(timing);
-    if (!json)
-      printf("%s, %u thread%s: median %.4f ms, min %.4f, p90 %.4f, %zu runs%s\n",
-             flags.entry.c_str(), count, count > 1 ? "s" : "", timing.median,
-             timing.least, timing.p90, timing.runs,
-             timing.p90 > 1.2 * timing.median ? " (noisy)" : "");
-  }
-  if (!json)
+  if (perKernel)
+    timeKernels(session);
+  if (!asJson)
     return exitDone;
-  printf("{\"results\": [");
-  for (size_t i = 0; i < timings.size(); ++i)
-    printf("%s{\"entry\": \"%s\", \"threads\": %u, \"median_ms\": %.6f, "
-           "\"min_ms\": %.6f, \"p90_ms\": %.6f, \"runs\": %zu}",
-           i ? ", " : "", flags.entry.c_str(), timings[i].threads,
-           timings[i].median, timings[i].least, timings[i].p90,
-           timings[i].runs);
-  printf("]}\n");
+  json::Object report{{"peak_gflops", peak}, {"results", std::move(results)}};
+  if (perKernel)
+    report["kernels"] = std::move(kernels);
+  std::string text;
+  llvm::raw_string_ostream(text) << json::Value(std::move(report));
+  puts(text.c_str());
   return exitDone;
 }
 
@@ -88,10 +198,15 @@ Verb addBench(CLI::App &app) {
       ->delimiter(',')
       ->check(CLI::Range(1, 1024));
   sub->add_option("--seconds", verb->seconds, "time to measure, at least");
-  sub->add_flag("--json", verb->json, "results as JSON on stdout");
+  sub->add_flag("--kernels", verb->perKernel, "also each kernel by itself");
+  sub->add_option("--compare", verb->compareFile,
+                  "an earlier --json to compare with");
+  sub->add_flag("--json", verb->asJson, "results as JSON on stdout");
   sub->footer("Examples:\n"
               "  nncc bench lenet.json --weights lenet.safetensors --input "
-              "x=random:normal --threads 1,2");
+              "x=random:normal --threads 1,2\n"
+              "  nncc bench lenet.json --weights lenet.safetensors --input "
+              "x=random:normal --kernels");
   return {sub, [verb] { return verb->run(); }};
 }
 
