@@ -48,6 +48,7 @@ public:
     if (!lookupTarget(options.cpu, target, result.messages))
       return end(Status::usage);
     result.cpu = target.cpu;
+    report("reading the model");
     ScheduleTable schedules;
     if (!parseSchedules(schedules))
       return end(Status::rejected);
@@ -71,6 +72,7 @@ public:
     if (stage == Stage::nncc)
       return print(*model);
 
+    report("forming kernels");
     PassManager kernelPasses(&context);
     populateKernelPipeline(kernelPasses, target, schedules);
     injectWrongPass(kernelPasses, options.wrongPass);
@@ -79,6 +81,7 @@ public:
     if (stage == Stage::kernels)
       return print(*model);
 
+    report("writing loops and vectors");
     auto kernels = lowerKernels(*model, target, options.wrongKernel);
     if (failed(kernels))
       return end(Status::internal);
@@ -88,6 +91,7 @@ public:
       result.output = reportOf(*model, target, stage == Stage::reportJson);
       return end(Status::done);
     }
+    report("lowering to LLVM");
     PassManager llvmPasses(&context);
     populateLlvmPipeline(llvmPasses);
     if (failed(llvmPasses.run(**kernels)))
@@ -97,17 +101,23 @@ public:
     auto module = buildLlvmModule(llvmContext, *model, **kernels, target);
     if (!module)
       return end(Status::internal);
+    report("optimizing");
     optimize(*module, target, options.level);
     if (stage == Stage::llvm) {
       llvm::raw_string_ostream(result.output) << *module;
       return end(Status::done);
     }
+    report("writing machine code");
     result.output = emitCode(*module, target, stage == Stage::assembly);
     result.header = headerOf(*model);
     return end(Status::done);
   }
 
 private:
+  void report(const char *what) {
+    if (options.progress)
+      options.progress(what);
+  }
   /// {"key of a kernel": {"rows": 4, ...}, ...}
   bool parseSchedules(ScheduleTable &table) {
     if (options.scheduleText.empty())

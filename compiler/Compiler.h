@@ -8,6 +8,7 @@
 #define NNCC_COMPILER_H
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -38,6 +39,8 @@ struct CompileOptions {
   std::string name;
   /// Schedules by hand or from a tuner: JSON, kernel key -> numbers.
   std::string scheduleFile, scheduleText;
+  /// Told what begins, if set: "reading the model", "kernel passes", ...
+  std::function<void(const char *)> progress;
   /// For tests of `check --bisect`: after this pass the result is doubled, this
   /// kernel overwrites an element.
   std::string wrongPass, wrongKernel;

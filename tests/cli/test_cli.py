@@ -2,8 +2,10 @@
 import json
 import os
 import re
+import resource
 import shlex
 import subprocess
+import time
 
 import numpy as np
 import pytest
@@ -176,13 +178,154 @@ def test_check_differs(nncc):
     nncc("check", "lenet.json", *W, *X, "--tolerance", "0", code=3)
 
 
+def test_check_against_a_file(nncc, lenet):
+    nncc("run", "lenet.json", *W, *X, "--outputs", "y.safetensors")
+    nncc("compile", "lenet.json", "-o", "lenet.so")
+    for model in ("lenet.json", "lenet.so"):
+        done = nncc("check", model, *W, *X, "--expect", "y.safetensors")
+        assert done.stdout == "logits: 0.0e+00 of its scale, ok\n"
+    y = load_file(lenet / "y.safetensors")["logits"]
+    y[0, 0] += abs(y).max()
+    save_file({"logits": y}, lenet / "z.safetensors")
+    nncc("check", "lenet.so", *W, *X, "--expect", "z.safetensors", code=3)
+    done = nncc("check", "lenet.so", *W, *X, "--expect", "lenet.safetensors",
+                code=1)
+    assert done.stderr == ("nncc: lenet.safetensors has no tensor \"logits\" "
+                           "with 10 elements\n")
+    done = nncc("check", "lenet.so", *W, *X, code=2)
+    assert done.stderr == (
+        "nncc: the interpreter needs the model's JSON; compare a compiled "
+        "model with --expect FILE.safetensors\n")
+    done = nncc("check", "lenet.json", *W, *X, "--expect", "y.safetensors",
+                "--bisect", code=2)
+    assert done.stderr == ("nncc: --bisect compares with the interpreter, "
+                           "leave out --expect\n")
+
+
+def test_json_of_run_and_compile(nncc, lenet):
+    nncc("run", "lenet.json", *W, *X, "--outputs", "y.safetensors")
+    y = load_file(lenet / "y.safetensors")["logits"]
+    done = json.loads(nncc("run", "lenet.json", *W, *X, "--json").stdout)
+    logits, = done["outputs"]
+    assert (logits["name"], logits["dtype"], logits["shape"]) == (
+        "logits", "f32", [1, 10])
+    assert np.array_equal(np.float32(logits["values"]), y.ravel())
+    done = json.loads(nncc("compile", "lenet.json", "-o", "m.o",
+                           "--json").stdout)
+    assert done["object_bytes"] == (lenet / "m.o").stat().st_size
+    assert (done["model"], done["output"], done["header"]) == (
+        "lenet", "m.o", "m.h")
+
+
+@pytest.mark.parametrize("suffix", ["o", "a", "so"])
+def test_inspect_compiled(nncc, suffix):
+    nncc("compile", "lenet.json", "-o", f"m.{suffix}", "-mcpu=x86-64")
+    text = nncc("inspect", f"m.{suffix}").stdout
+    assert text.startswith("lenet for x86-64, by nncc 0.1.0, ABI 1\n")
+    assert "  conv.weight f32 [6, 1, 3, 3]\n" in text
+    report = json.loads(nncc("inspect", f"m.{suffix}", "--json").stdout)
+    model = json.loads(nncc("inspect", "lenet.json", "--json",
+                            "-mcpu=x86-64").stdout)
+    assert report["weights"] == model["weights"]
+    body, = report["entries"][0]["bodies"]
+    for key in ("inputs", "outputs", "flops", "arena_bytes"):
+        assert body[key] == model["entries"][0][key]
+
+
+def test_inspect_weights(nncc):
+    lines = nncc("inspect", "lenet.safetensors").stdout.splitlines()
+    assert lines[0].startswith("4 tensors, ")
+    assert "  conv.weight f32 [6, 1, 3, 3]" in lines
+    report = json.loads(nncc("inspect", "lenet.safetensors", "--json").stdout)
+    assert report["bytes"] == sum(t["bytes"] for t in report["tensors"])
+    done = nncc("inspect", "none.o", code=5)
+    assert done.stderr == "nncc: cannot read none.o: No such file or directory\n"
+
+
+@pytest.mark.parametrize("suffix", ["so", "o", "a"])
+def test_files_that_are_no_models(nncc, lenet, suffix):
+    (lenet / f"bad.{suffix}").write_text("text")
+    done = nncc("run", f"bad.{suffix}", code=1)
+    assert done.stderr == (
+        "nncc: bad.so is no compiled model: it has no symbol NAME_model\n"
+        if suffix == "so" else
+        f"nncc: bad.{suffix} is neither an object nor an archive\n")
+
+
+def test_progress_on_a_terminal(lenet):
+    """Long work shows its stage, and leaves the line empty."""
+    text = subprocess.run(
+        ["script", "-qec", f"{NNCC} lenet.json -o m.so", "/dev/null"],
+        cwd=lenet, capture_output=True, check=True).stdout.decode()
+    assert re.search(r"\r\x1b\[K\[\d\.\d s\] lenet.json: writing machine code",
+                     text)
+    assert text.rsplit("\r\x1b[K", 1)[1].startswith("nncc: lenet for ")
+
+
+def limited(size):
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+@pytest.mark.parametrize("arguments,file", [
+    (("compile", "lenet.json", "-o", "m.o"), "m.o"),
+    (("compile", "lenet.json", "-o", "m.a"), "m.a"),
+    (("compile", "lenet.json", "-o", "m.so"), "m.so"),
+    (("compile", "lenet.json", "--emit=llvm", "-o", "m.ll"), "m.ll"),
+    (("run", "m.json", "--outputs", "y"), "y")])
+def test_full_disk(lenet, arguments, file):
+    """No space: an error, and neither the output nor a part of it."""
+    (lenet / "m.json").write_text(json.dumps({
+        "format": "nncc-model/1", "inputs": {},
+        "nodes": [{"name": "y", "op": "torch.arange", "inputs": [9999]}],
+        "outputs": ["y"]}))
+    if file == "y":  # what is run must be written somewhere
+        subprocess.run([NNCC, "m.json", "-o", "m.so"], cwd=lenet, check=True,
+                       capture_output=True)
+        arguments = ("run", "m.so", "--outputs", "y")
+    before = set(os.listdir(lenet))
+    done = subprocess.run([NNCC, *arguments], cwd=lenet, capture_output=True,
+                          text=True, preexec_fn=limited(4096))
+    assert done.returncode == 5, done.stderr
+    assert re.search(r"nncc: cannot (write|link) ", done.stderr)
+    assert set(os.listdir(lenet)) == before
+
+
+def test_kill(lenet):
+    """Whenever it is killed: the output is whole or not there."""
+    for tenth in range(1, 8):
+        job = subprocess.Popen([NNCC, "lenet.json", "-o", "k.so"], cwd=lenet,
+                               stderr=subprocess.DEVNULL)
+        time.sleep(tenth / 10)
+        job.kill()
+        job.wait()
+        if (lenet / "k.so").exists():
+            subprocess.run([NNCC, "inspect", "k.so"], cwd=lenet, check=True,
+                           capture_output=True)
+            (lenet / "k.so").unlink()
+
+
 def test_bench_json(nncc):
     done = nncc("bench", "lenet.json", *W, *X, "--threads", "1,2",
                 "--seconds", "0.1", "--json")
     results = json.loads(done.stdout)["results"]
     assert [r["threads"] for r in results] == [1, 2]
     assert all(r["entry"] == "forward" and r["runs"] >= 10 and
-               r["min_ms"] <= r["median_ms"] <= r["p90_ms"] for r in results)
+               r["min_ms"] <= r["median_ms"] <= r["p90_ms"] and
+               0 < r["gflops"] and 0 < r["peak_share"] for r in results)
+
+
+def test_bench_compare_and_kernels(nncc, lenet):
+    bench = ("bench", "lenet.json", *W, *X, "--seconds", "0.1")
+    (lenet / "b.json").write_text(nncc(*bench, "--json").stdout)
+    text = nncc(*bench, "--compare", "b.json", "--kernels").stdout
+    assert re.search(r"; \d\.\d\d x as fast as in b\.json\n", text)
+    report = json.loads(nncc("inspect", "lenet.json", "--json").stdout)
+    calls = report["entries"][0]["calls"]
+    assert len(text.splitlines()) == 1 + len(calls)
+    (lenet / "b.json").write_text("[]")
+    done = nncc(*bench, "--compare", "b.json", code=1)
+    assert done.stderr == ("nncc: --compare b.json: not the output of nncc "
+                           "bench --json\n")
 
 
 def test_inspect_json(nncc):

@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Peak.h"
+#include "Progress.h"
 #include "Session.h"
 #include "llvm/Support/JSON.h"
 #include <algorithm>
@@ -89,12 +90,15 @@ int BenchVerb::timeEntry(Session &session, uint32_t count) {
   for (int i = 0; i < 2; ++i)
     if (int code = session.run())
       return code;
+  Progress progress;
   for (auto start = Clock::now(); times.size() < 10 || since(start) < seconds;) {
+    progress.show("run " + std::to_string(times.size() + 1));
     auto before = Clock::now();
     if (int code = session.run())
       return code;
     times.push_back(since(before) * 1e3);
   }
+  progress.clear();
   Timing timing(std::move(times));
   double flops = 0, bytes = 0;
   for (uint64_t i = 0; i < session.body->step_count; ++i)

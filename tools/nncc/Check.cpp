@@ -1,10 +1,12 @@
 //===- Check.cpp - nncc check ---------------------------------------------===//
 //
-// The compiled result against the f64 interpreter. With --bisect: the first
+// The compiled result against the f64 interpreter, or against outputs that were
+// recorded. With --bisect: the first
 // pass after which the interpreter's outputs change, and the first kernel call
 // whose memory differs from what the interpreter computed for it.
 //
 //===----------------------------------------------------------------------===//
+#include "Progress.h"
 #include "Session.h"
 #include "compiler/Reference.h"
 #include <cmath>
@@ -42,20 +44,23 @@ struct CheckVerb {
   SessionFlags flags;
   double tolerance = 1e-4;
   bool bisect = false, json = false;
+  std::string expected; // a file with recorded outputs
 
   int run();
 
 private:
-  int readWeights(TensorValues &values);
+  int readTensors(const std::string &path, TensorValues &values);
+  int compare(const Session &session, const TensorValues &reference);
   int bisectPasses(const ReferenceResult &reference);
   int bisectKernels(Session &session, const ReferenceResult &reference);
 };
 
-int CheckVerb::readWeights(TensorValues &values) {
-  if (flags.weights.empty())
+/// All tensors of a safetensors file.
+int CheckVerb::readTensors(const std::string &path, TensorValues &values) {
+  if (path.empty())
     return exitDone;
   nncc_file *file;
-  if (int code = reportRuntime(nncc_file_read(flags.weights.c_str(), &file)))
+  if (int code = reportRuntime(nncc_file_read(path.c_str(), &file)))
     return code;
   for (uint32_t i = 0; i < nncc_file_count(file); ++i) {
     const nncc_file_tensor *t = nncc_file_get(file, i);
@@ -64,6 +69,33 @@ int CheckVerb::readWeights(TensorValues &values) {
   }
   nncc_file_free(file);
   return exitDone;
+}
+
+/// One line per output; exitDiffers if one is off.
+int CheckVerb::compare(const Session &session, const TensorValues &reference) {
+  int code = exitDone;
+  for (const HostTensor &tensor : session.outputs) {
+    size_t count = tensor.data.size() / nncc_dtype_bytes(tensor.dtype);
+    auto wanted = reference.find(tensor.name);
+    if (wanted == reference.end() || wanted->second.size() != count) {
+      std::cerr << "nncc: " << expected << " has no tensor \"" << tensor.name
+                << "\" with " << count << " elements\n";
+      return exitRejected;
+    }
+    double error =
+        difference(valuesOf(tensor.data.data(), tensor.dtype, count),
+                   wanted->second);
+    bool good = error <= tolerance;
+    if (json)
+      printf("{\"output\": \"%s\", \"error\": %.3e, \"ok\": %s}\n",
+             tensor.name.c_str(), error, good ? "true" : "false");
+    else
+      printf("%s: %.1e of its scale, %s\n", tensor.name.c_str(), error,
+             good ? "ok" : "DIFFERS");
+    if (!good)
+      code = exitDiffers;
+  }
+  return code;
 }
 
 int CheckVerb::bisectPasses(const ReferenceResult &reference) {
@@ -101,15 +133,29 @@ int CheckVerb::bisectKernels(Session &session,
 }
 
 int CheckVerb::run() {
+  if (!expected.empty() && bisect) {
+    std::cerr << "nncc: --bisect compares with the interpreter, leave out "
+                 "--expect\n";
+    return exitUsage;
+  }
   Session session;
   int code = session.open(flags);
   if (!code)
     code = session.createContext(1);
   if (!code)
     code = session.run();
-  TensorValues inputs, weights;
+  TensorValues inputs, weights, recorded;
   if (!code)
-    code = readWeights(weights);
+    code = readTensors(expected, recorded);
+  if (!code && !expected.empty())
+    return compare(session, recorded);
+  if (!code && isCompiled(flags.model)) {
+    std::cerr << "nncc: the interpreter needs the model's JSON; compare a "
+                 "compiled model with --expect FILE.safetensors\n";
+    return exitUsage;
+  }
+  if (!code)
+    code = readTensors(flags.weights, weights);
   std::string text;
   if (!code && !readFile(flags.model, text))
     code = exitIo;
@@ -120,29 +166,18 @@ int CheckVerb::run() {
         valuesOf(tensor.data.data(), tensor.dtype,
                  tensor.data.size() / nncc_dtype_bytes(tensor.dtype));
   unsigned body = unsigned(session.body - session.entry->bodies);
+  Progress progress;
+  progress.show("interpreting in f64");
   ReferenceResult reference =
       interpretModel(flags.model, text, flags.common.options, body, inputs,
                      weights, bisect);
+  progress.clear();
   std::cerr << reference.messages;
   if (reference.status != Status::done)
     return int(reference.status);
-
-  for (size_t o = 0; o < session.outputs.size(); ++o) {
-    const HostTensor &tensor = session.outputs[o];
-    double error = difference(
-        valuesOf(tensor.data.data(), tensor.dtype,
-                 tensor.data.size() / nncc_dtype_bytes(tensor.dtype)),
-        reference.stages.front().outputs[o]);
-    bool good = error <= tolerance;
-    if (json)
-      printf("{\"output\": \"%s\", \"error\": %.3e, \"ok\": %s}\n",
-             tensor.name.c_str(), error, good ? "true" : "false");
-    else
-      printf("%s: %.1e of its scale, %s\n", tensor.name.c_str(), error,
-             good ? "ok" : "DIFFERS");
-    if (!good)
-      code = exitDiffers;
-  }
+  for (size_t o = 0; o < session.outputs.size(); ++o)
+    recorded[session.outputs[o].name] = reference.stages.front().outputs[o];
+  code = compare(session, recorded);
   if (!bisect)
     return code;
   int found = bisectPasses(reference);
@@ -163,6 +198,8 @@ Verb addCheck(CLI::App &app) {
   sub->add_option("--tolerance", verb->tolerance,
                   "largest difference, relative to an output's scale")
       ->default_str("1e-4");
+  sub->add_option("--expect", verb->expected,
+                  "safetensors file of outputs to compare with instead");
   sub->add_flag("--bisect", verb->bisect,
                 "name the first pass and kernel that differ");
   sub->add_flag("--json", verb->json, "results as JSON lines on stdout");

@@ -1,4 +1,5 @@
 //===- Common.cpp - files and flags that verbs share ----------------------===//
+#include "Progress.h"
 #include "Spec.h"
 #include "Verbs.h"
 #include "support/FileIO.h"
@@ -62,7 +63,13 @@ CompileResult compileFile(const std::string &path,
     result.status = static_cast<Status>(exitIo);
     return result;
   }
-  result = compileModel(path, text, options, stage);
+  Progress progress;
+  CompileOptions shown = options;
+  shown.progress = [&](const char *what) {
+    progress.show(path + ": " + what);
+  };
+  result = compileModel(path, text, shown, stage);
+  progress.clear();
   std::cerr << result.messages;
   return result;
 }

@@ -1,5 +1,7 @@
 //===- Compile.cpp - nncc compile -----------------------------------------===//
+#include "Library.h"
 #include "Verbs.h"
+#include "llvm/Support/JSON.h"
 #include <chrono>
 #include <iostream>
 #include <map>
@@ -11,10 +13,14 @@ namespace {
 struct CompileVerb {
   CommonFlags flags;
   std::string model, output, emit;
+  bool asJson = false;
 
   int run();
 
 private:
+  std::string headerPath() const {
+    return output.substr(0, output.rfind('.')) + ".h";
+  }
   int writeObject(const CompileResult &result);
 };
 
@@ -30,7 +36,7 @@ int CompileVerb::run() {
   if (emit.empty())
     emit = "object";
   bool isObject = emit == "object";
-  if (isObject && !hasSuffix(output, ".o") && !hasSuffix(output, ".a") && !hasSuffix(output, ".so")) {
+  if (isObject && !isCompiled(output)) {
     std::cerr << "nncc: -o needs a file that ends in .o, .a or .so, or give "
                  "--emit=\n";
     return exitUsage;
@@ -48,20 +54,31 @@ int CompileVerb::run() {
   if (int code = writeObject(result))
     return code;
   std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
+  if (asJson) {
+    std::string text;
+    llvm::raw_string_ostream(text) << llvm::json::Value(llvm::json::Object{
+        {"model", result.modelName},
+        {"cpu", result.cpu},
+        {"output", output},
+        {"header", headerPath()},
+        {"object_bytes", int64_t(result.output.size())},
+        {"seconds", time.count()}});
+    puts(text.c_str());
+    return exitDone;
+  }
   fprintf(stderr, "nncc: %s for %s: %s, %.2f s\n", result.modelName.c_str(),
           result.cpu.c_str(), output.c_str(), time.count());
   return exitDone;
 }
 
 int CompileVerb::writeObject(const CompileResult &result) {
-  std::string stem = output.substr(0, output.rfind('.'));
   bool written = hasSuffix(output, ".o")
                      ? writeFile(output, result.output)
                  : hasSuffix(output, ".a")
                      ? archiveObject(result.output,
                                      result.modelName + ".o", output)
                      : linkShared(result.output, output);
-  return written && writeFile(stem + ".h", result.header) ? exitDone : exitIo;
+  return written && writeFile(headerPath(), result.header) ? exitDone : exitIo;
 }
 
 } // namespace
@@ -79,6 +96,7 @@ Verb addCompile(CLI::App &app) {
   sub->add_option("--emit", verb->emit, "print a stage: graph, nncc, kernels, "
                                         "linalg, llvm, asm")
       ->check(CLI::IsMember(names));
+  sub->add_flag("--json", verb->asJson, "a summary as JSON on stdout");
   verb->flags.add(*sub);
   sub->footer("Examples:\n"
               "  nncc compile lenet.json -o lenet.so\n"

@@ -70,12 +70,16 @@ bool linkShared(const std::string &object, const std::string &path) {
   if (!writeFile(input, object))
     return false;
   std::string errors;
-  int code = llvm::sys::ExecuteAndWait(
-      *linker,
-      {"ld", "-shared", "--gc-sections", "--build-id=none", "-o", base, input,
-       "--whole-archive", runtime, "--no-whole-archive",
-       "-L/lib/x86_64-linux-gnu", "-L/lib64", "-l:libm.so.6", "-l:libc.so.6"},
-      std::nullopt, {}, 0, 0, &errors);
+  std::vector<llvm::StringRef> arguments = {
+      "ld", "-shared", "--gc-sections", "--build-id=none", "-o", base,
+      "--whole-archive", input};
+  if (object.compare(0, 8, "!<arch>\n") != 0) // archives carry it already
+    arguments.push_back(runtime);
+  arguments.insert(arguments.end(),
+                   {"--no-whole-archive", "-L/lib/x86_64-linux-gnu",
+                    "-L/lib64", "-l:libm.so.6", "-l:libc.so.6"});
+  int code = llvm::sys::ExecuteAndWait(*linker, arguments, std::nullopt, {}, 0,
+                                       0, &errors);
   unlink(input.c_str());
   if (code == 0 && rename(base.c_str(), path.c_str()) == 0)
     return true;

@@ -1,6 +1,8 @@
 //===- Run.cpp - nncc run -------------------------------------------------===//
 #include "Session.h"
+#include "llvm/Support/JSON.h"
 #include <algorithm>
+#include <cmath>
 
 namespace nncc {
 
@@ -10,6 +12,7 @@ struct RunVerb {
   SessionFlags flags;
   std::string outputs;
   uint32_t threads = 1;
+  bool asJson = false;
 
   int run();
 };
@@ -26,6 +29,23 @@ void printTensor(const HostTensor &tensor) {
   printf("%s\n", count > 10 ? " ..." : "");
 }
 
+/// All elements; what JSON has no number for becomes the model format's word.
+llvm::json::Object toJson(const HostTensor &tensor) {
+  llvm::json::Array values;
+  size_t count = tensor.data.size() / nncc_dtype_bytes(tensor.dtype);
+  for (size_t i = 0; i < count; ++i) {
+    double value = elementAt(tensor.data.data(), tensor.dtype, i);
+    if (std::isfinite(value))
+      values.push_back(value);
+    else
+      values.push_back(std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
+  }
+  return llvm::json::Object{{"name", tensor.name},
+                            {"dtype", nncc_dtype_name(tensor.dtype)},
+                            {"shape", llvm::json::Array(tensor.dims)},
+                            {"values", std::move(values)}};
+}
+
 int RunVerb::run() {
   Session session;
   int code = session.open(flags);
@@ -35,11 +55,21 @@ int RunVerb::run() {
     code = session.run();
   if (code)
     return code;
-  if (outputs.empty()) {
+  if (asJson) {
+    llvm::json::Array list;
+    for (const HostTensor &tensor : session.outputs)
+      list.push_back(toJson(tensor));
+    std::string text;
+    llvm::raw_string_ostream(text) << llvm::json::Value(
+        llvm::json::Object{{"outputs", std::move(list)}});
+    puts(text.c_str());
+  }
+  if (outputs.empty() && !asJson) {
     for (const HostTensor &tensor : session.outputs)
       printTensor(tensor);
-    return exitDone;
   }
+  if (outputs.empty())
+    return exitDone;
   std::vector<nncc_file_tensor> list;
   for (HostTensor &tensor : session.outputs)
     list.push_back({tensor.name.c_str(), tensor.dtype,
@@ -60,6 +90,7 @@ Verb addRun(CLI::App &app) {
                   "safetensors file for outputs (default: print a glance)");
   sub->add_option("--threads", verb->threads, "threads")
       ->check(CLI::Range(1, 1024));
+  sub->add_flag("--json", verb->asJson, "outputs as JSON on stdout");
   sub->footer("Examples:\n"
               "  nncc run lenet.json --weights lenet.safetensors --input "
               "x=random:normal,seed=1\n"

@@ -7,16 +7,13 @@ extern "C" {
 }
 #include <cmath>
 #include <cstring>
-#include <dlfcn.h>
-#include <filesystem>
 #include <iostream>
 #include <random>
-#include <unistd.h>
 
 namespace nncc {
 
 void SessionFlags::add(CLI::App &app) {
-  app.add_option("model", model, "model file, or a compiled .so")->required();
+  app.add_option("model", model, "model file, or a compiled .so, .o or .a")->required();
   app.add_option("--weights", weights, "safetensors file of the model's state");
   app.add_option("--inputs", inputs, "safetensors file of inputs");
   app.add_option("--input", input,
@@ -81,53 +78,22 @@ double elementAt(const void *data, uint64_t dtype, size_t i) {
 Session::~Session() {
   nncc_context_free(context);
   nncc_weights_free(weights);
-  if (library)
-    dlclose(library);
 }
 
 int Session::loadModel(SessionFlags &flags) {
-  std::string path = flags.model, name;
-  if (!hasSuffix(path, ".so")) {
+  int code;
+  if (isCompiled(flags.model)) {
+    code = library.open(flags.model);
+  } else {
     CompileResult result =
-        compileFile(path, flags.common.options, Stage::object);
+        compileFile(flags.model, flags.common.options, Stage::object);
     if (result.status != Status::done)
       return static_cast<int>(result.status);
-    std::string parent = std::filesystem::temp_directory_path().string();
-    std::string folder = parent + "/nncc.XXXXXX";
-    if (!mkdtemp(folder.data())) {
-      std::cerr << "nncc: cannot make a folder in " << parent << ": "
-                << strerror(errno) << '\n';
-      return exitIo;
-    }
-    path = folder + "/model.so";
-    name = result.modelName;
-    if (linkShared(result.output, path))
-      library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-    unlink(path.c_str());
-    rmdir(folder.c_str());
-  } else {
-    size_t slash = path.rfind('/');
-    name = flags.common.options.name;
-    if (name.empty())
-      name = path.substr(slash + 1, path.size() - slash - 4);
-    if (slash == std::string::npos)
-      path = "./" + path;
-    library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+    code = library.openObject(result.output);
   }
-  if (!library) {
-    const char *text = dlerror();
-    std::cerr << "nncc: cannot load " << flags.model << ": "
-              << (text ? text : "linking failed") << '\n';
-    return exitIo;
-  }
-  auto *get = reinterpret_cast<const nncc_model *(*)()>(
-      dlsym(library, (name + "_model").c_str()));
-  if (!get) {
-    std::cerr << "nncc: " << flags.model << " has no symbol " << name
-              << "_model; give the model's name with --name\n";
-    return exitRejected;
-  }
-  model = get();
+  if (code)
+    return code;
+  model = library.model;
   for (uint64_t i = 0; i < model->entry_count; ++i)
     if (flags.entry == model->entries[i].name)
       entry = &model->entries[i];

@@ -7,8 +7,8 @@
 #ifndef NNCC_TOOLS_SESSION_H
 #define NNCC_TOOLS_SESSION_H
 
+#include "Library.h"
 #include "Verbs.h"
-#include "runtime/nncc.h"
 
 namespace nncc {
 
@@ -56,12 +56,13 @@ public:
   nncc_weights *weights = nullptr;
 
 private:
+  Library library; // outlives what came from it
+
   int loadModel(SessionFlags &flags);
   int loadWeights(const SessionFlags &flags);
   int fillInputs(const SessionFlags &flags);
   int fill(HostTensor &tensor, const TensorSpec &spec);
 
-  void *library = nullptr;
 };
 
 /// Runs a session's body step by step, on an arena of its own.

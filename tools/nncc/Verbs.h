@@ -57,7 +57,8 @@ CompileResult compileFile(const std::string &path,
 /// Writes an archive of the object and the runtime.
 bool archiveObject(const std::string &object, const std::string &name,
                    const std::string &path);
-/// Links an object with the runtime into a shared library at `path`.
+/// Links an object with the runtime, or an archive that has it, into a shared
+/// library at `path`.
 bool linkShared(const std::string &object, const std::string &path);
 
 } // namespace nncc

@@ -4,11 +4,13 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Verbs.h"
+#include <csignal>
 #include <iostream>
 
 using namespace nncc;
 
 int main(int argc, char **argv) {
+  signal(SIGXFSZ, SIG_IGN); // a file over the limit is an error, no death
   CLI::App app("nncc compiles neural networks, graphs of torch.nn modules in "
                "JSON, to native code.",
                "nncc");
