@@ -227,7 +227,7 @@ def test_inspect_compiled(nncc, suffix):
     model = json.loads(nncc("inspect", "lenet.json", "--json",
                             "-mcpu=x86-64").stdout)
     assert report["weights"] == model["weights"]
-    body, = report["entries"][0]["bodies"]
+    body = report["entries"][0]["bodies"][0]
     for key in ("inputs", "outputs", "flops", "arena_bytes"):
         assert body[key] == model["entries"][0][key]
 
