@@ -98,6 +98,13 @@ typedef struct nncc_entry {
   uint64_t body_count;
 } nncc_entry;
 
+/* Another name that a weights file may use for a tensor: tied tensors, older
+ * spellings. */
+typedef struct nncc_alias {
+  const char *name;
+  uint64_t weight; /* number of the tensor */
+} nncc_alias;
+
 typedef struct nncc_model {
   uint32_t abi_version;
   uint32_t reserved;
@@ -111,6 +118,8 @@ typedef struct nncc_model {
   uint64_t weight_count;
   const nncc_body *prepare; /* weights -> prepared blob; null: nothing to do */
   uint64_t prepared_bytes;
+  const nncc_alias *aliases;
+  uint64_t alias_count;
   uint8_t weights_hash[16]; /* of names, shapes and dtypes */
 } nncc_model;
 

@@ -8,7 +8,8 @@ _Static_assert(sizeof(nncc_step) == 56, "abi");
 _Static_assert(sizeof(nncc_tensor) == 40, "abi");
 _Static_assert(sizeof(nncc_body) == 56, "abi");
 _Static_assert(sizeof(nncc_entry) == 40, "abi");
-_Static_assert(sizeof(nncc_model) == 104, "abi");
+_Static_assert(sizeof(nncc_alias) == 16, "abi");
+_Static_assert(sizeof(nncc_model) == 120, "abi");
 
 enum { max_buffers = NNCC_MAX_BUFFERS };
 

@@ -44,6 +44,9 @@ static int64_t find_tensor(const nncc_model *model, const char *name) {
   for (uint64_t i = 0; i < model->weight_count; ++i)
     if (!strcmp(model->weights[i].name, name))
       return (int64_t)i;
+  for (uint64_t i = 0; i < model->alias_count; ++i)
+    if (!strcmp(model->aliases[i].name, name))
+      return (int64_t)model->aliases[i].weight;
   return -1;
 }
 
@@ -164,12 +167,24 @@ nncc_status nncc_weights_prepare(nncc_weights *weights) {
 
 /* --- From a file ---------------------------------------------------------- */
 
-static const nncc_file_tensor *find_in_file(const nncc_file *file,
-                                            const char *name) {
-  for (uint32_t i = 0; i < nncc_file_count(file); ++i)
-    if (!strcmp(nncc_file_get(file, i)->name, name))
-      return nncc_file_get(file, i);
-  return NULL;
+/* A file beside the model: which tensors are which. */
+typedef struct match {
+  int64_t *weight_of; /* file tensor -> number in the model, or -1 */
+  const nncc_file_tensor **first; /* number -> first of its names in the file */
+} match;
+
+static bool match_names(const nncc_model *model, const nncc_file *file,
+                        match *m) {
+  uint32_t count = nncc_file_count(file);
+  m->weight_of = calloc(count + 1, sizeof *m->weight_of);
+  m->first = calloc(model->weight_count + 1, sizeof *m->first);
+  for (uint32_t i = 0; m->weight_of && m->first && i < count; ++i) {
+    int64_t weight = find_tensor(model, nncc_file_get(file, i)->name);
+    m->weight_of[i] = weight;
+    if (weight >= 0 && !m->first[weight])
+      m->first[weight] = nncc_file_get(file, i);
+  }
+  return m->weight_of && m->first;
 }
 
 static bool is_optimizer_state(const char *name) {
@@ -177,13 +192,14 @@ static bool is_optimizer_state(const char *name) {
 }
 
 /* Lists every tensor that does not fit. */
-static nncc_status check_file(const nncc_model *model, const nncc_file *file) {
+static nncc_status check_file(const nncc_model *model, const nncc_file *file,
+                              const match *m) {
   unsigned problems = 0;
   char expected[64], got[64];
   nncc_fail(NNCC_ERROR_WEIGHTS, "the weights do not fit %s:", model->name);
   for (uint64_t i = 0; i < model->weight_count; ++i) {
     const nncc_tensor *tensor = &model->weights[i];
-    const nncc_file_tensor *stored = find_in_file(file, tensor->name);
+    const nncc_file_tensor *stored = m->first[i];
     if (!stored) {
       nncc_fail_more("\n  %s is missing", tensor->name);
     } else if (stored->dtype != tensor->dtype) {
@@ -205,9 +221,17 @@ static nncc_status check_file(const nncc_model *model, const nncc_file *file) {
     ++problems;
   }
   for (uint32_t i = 0; i < nncc_file_count(file); ++i) {
-    const char *name = nncc_file_get(file, i)->name;
-    if (find_tensor(model, name) < 0 && !is_optimizer_state(name)) {
-      nncc_fail_more("\n  %s is not part of the model", name);
+    const nncc_file_tensor *stored = nncc_file_get(file, i);
+    int64_t weight = m->weight_of[i];
+    if (weight < 0 && !is_optimizer_state(stored->name)) {
+      nncc_fail_more("\n  %s is not part of the model", stored->name);
+      ++problems;
+    }
+    const nncc_file_tensor *first = weight < 0 ? stored : m->first[weight];
+    if (first != stored && (first->bytes != stored->bytes ||
+                            memcmp(first->data, stored->data, stored->bytes))) {
+      nncc_fail_more("\n  %s and %s are one tensor of the model, but differ",
+                     first->name, stored->name);
       ++problems;
     }
   }
@@ -220,12 +244,15 @@ static nncc_status check_file(const nncc_model *model, const nncc_file *file) {
  * that are aligned in the file stay there. */
 static nncc_status from_file(const nncc_model *model, nncc_file *file,
                              bool borrows, nncc_weights **result) {
-  nncc_status status = check_file(model, file);
+  match m;
+  nncc_status status = match_names(model, file, &m)
+                           ? check_file(model, file, &m)
+                           : nncc_fail(NNCC_ERROR_MEMORY, "no memory to load");
   nncc_weights *weights = NULL;
   if (!status)
     status = nncc_weights_create(model, &weights);
   for (uint64_t i = 0; !status && i < model->weight_count; ++i) {
-    const nncc_file_tensor *stored = find_in_file(file, model->weights[i].name);
+    const nncc_file_tensor *stored = m.first[i];
     bool aligned =
         (uintptr_t)stored->data % nncc_dtype_bytes(stored->dtype) == 0;
     if (borrows || !aligned)
@@ -234,6 +261,8 @@ static nncc_status from_file(const nncc_model *model, nncc_file *file,
     else
       weights->tensors[i] = stored->data;
   }
+  free(m.weight_of);
+  free(m.first);
   if (!status)
     status = nncc_weights_prepare(weights);
   if (!status && !borrows)

@@ -170,6 +170,7 @@ private:
   llvm::Constant *body(func::FuncOp entry);
   llvm::Constant *steps(func::FuncOp entry, uint64_t &count);
   llvm::Constant *limits(func::FuncOp entry, uint64_t &count);
+  llvm::Constant *aliases(uint64_t &count);
   llvm::Constant *hash(const std::vector<TensorInfo> &weights);
 
   llvm::Module &module;
@@ -262,6 +263,18 @@ llvm::Constant *Descriptor::body(func::FuncOp entry) {
                  number(limitCount)});
 }
 
+llvm::Constant *Descriptor::aliases(uint64_t &count) {
+  Constants rows;
+  if (auto list = model->getAttrOfType<DictionaryAttr>(aliasesAttr))
+    for (NamedAttribute alias : list) {
+      auto path = cast<StringAttr>(alias.getValue()).getValue();
+      rows.push_back(record({text(alias.getName().strref()),
+                             number(weightNumbers.lookup(path))}));
+    }
+  count = rows.size();
+  return table(rows);
+}
+
 llvm::Constant *Descriptor::hash(const std::vector<TensorInfo> &weights) {
   llvm::MD5 md5;
   for (const TensorInfo &tensor : weights) {
@@ -302,6 +315,7 @@ void Descriptor::add() {
                               number(entry.getNumResults()), table(bodies),
                               number(bodies.size())}));
   }
+  uint64_t aliasCount;
   llvm::StringRef name =
       model->getAttrOfType<StringAttr>(modelNameAttr).getValue();
   auto *i32 = llvm::Type::getInt32Ty(context);
@@ -311,7 +325,7 @@ void Descriptor::add() {
        text(target.cpu), number(target.requiredFeatures), table(entries),
        number(entries.size()), tensors(weights), number(weights.size()),
        prepare ? global(body(prepare)) : null(), number(preparedBytes),
-       hash(weights)}));
+       aliases(aliasCount), number(aliasCount), hash(weights)}));
   auto *type = llvm::FunctionType::get(pointer, false);
   auto *function =
       llvm::Function::Create(type, llvm::GlobalValue::ExternalLinkage,

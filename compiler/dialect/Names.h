@@ -12,6 +12,8 @@ namespace nncc {
 inline constexpr const char *modelNameAttr = "nncc.model";
 inline constexpr const char *weightsAttr = "nncc.weights";
 inline constexpr const char *weightTypesAttr = "nncc.weight_types";
+/// Other names that weights files may use for state.
+inline constexpr const char *aliasesAttr = "nncc.aliases";
 /// On a function: the entry that it is a body of.
 inline constexpr const char *entryAttr = "nncc.entry";
 /// On an argument or result: its name in the model.

@@ -40,6 +40,8 @@ std::string expected(const ArgDef &def) {
     return "a number";
   case ArgKind::boolean:
     return "true or false";
+  case ArgKind::mode:
+    return "true, false or \"mode\"";
   case ArgKind::word: {
     std::string text = "one of";
     for (llvm::StringRef word : def.words)
@@ -85,6 +87,13 @@ public:
       return inRange(arg.literal);
     case ArgKind::boolean:
       return json.isBoolean() || mismatch(json);
+    case ArgKind::mode:
+      if (json.isString() && json.string == "mode") {
+        arg.literal.kind = Json::Kind::boolean;
+        arg.literal.boolean = false; // forward is in eval mode
+        return true;
+      }
+      return json.isBoolean() || mismatch(json);
     case ArgKind::word:
       return (json.isString() &&
               llvm::is_contained(def.words, json.string)) ||
@@ -96,7 +105,11 @@ public:
              mismatch(json);
     }
     case ArgKind::index:
-      return true;
+      return llvm::all_of(json.items, [&](const Json &entry) {
+        const Json *value = entry.find("value");
+        return !value ||
+               tensor(*value, call.indexTensors[value->string].result);
+      });
     }
     return false;
   }

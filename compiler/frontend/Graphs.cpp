@@ -58,11 +58,31 @@ Result Importer::lookup(const Json &json, Scope &scope) {
   return {};
 }
 
+bool Importer::checkName(StringRef name, Span span) {
+  static const char *const reserved[] = {"lr", "seed", "inf", "nan"};
+  auto isLetter = [](char c) { return isalpha((unsigned char)c) || c == '_'; };
+  bool fits = !name.empty() && isLetter(name[0]) &&
+              llvm::all_of(name, [&](char c) {
+                return isLetter(c) || isdigit((unsigned char)c);
+              });
+  if (!fits)
+    diagnostics.error(span, "a value's name has letters, digits and \"_\" and "
+                            "starts with no digit, got \"" +
+                                name + "\"");
+  else if (llvm::is_contained(reserved, name))
+    diagnostics.error(span, "the name \"" + name + "\" is reserved");
+  else
+    return true;
+  return false;
+}
+
 bool Importer::bindNames(const Json &name, const Result &result,
                          Scope &scope) {
   if (name.isNull())
     return true;
   if (name.isString()) {
+    if (!checkName(name.string, name.span))
+      return false;
     if (!scope.values.try_emplace(name.string, result).second) {
       diagnostics.error(name.span, "value \"" + name.string +
                                        "\" is defined twice");
@@ -186,7 +206,8 @@ Result Importer::runClass(Instance &instance, ArrayRef<Result> inputs,
 }
 
 Result Importer::runInstance(Instance &instance, ArrayRef<Result> inputs,
-                             const Json &node, Scope &scope) {
+                             const Json &node, Scope &scope,
+                             ArrayRef<const JsonMember *> named) {
   instance.called = true;
   if (instance.rejected)
     return {};
@@ -238,6 +259,29 @@ Result Importer::runInstance(Instance &instance, ArrayRef<Result> inputs,
                               ", got " + Twine(inputs.size()));
   for (auto [arg, value] : llvm::zip(instance.def->inputs, inputs))
     call.args[arg.name].result = value;
+  auto find = [&](const Json &json) { return lookup(json, scope); };
+  call.builder = &builder;
+  for (const JsonMember *member : named) {
+    const ArgDef *arg = findArgument(instance.def->inputs, member->key);
+    if (!arg) {
+      std::vector<StringRef> known;
+      for (const ArgDef &input : instance.def->inputs)
+        known.push_back(input.name);
+      diagnostics.error(member->keySpan, instance.path + " (" + instance.type +
+                                             "): unknown argument \"" +
+                                             member->key + "\"" +
+                                             didYouMean(member->key, known));
+      return {};
+    }
+    if (call.args.count(arg->name)) {
+      diagnostics.error(member->keySpan, instance.path + " (" + instance.type +
+                                             "): argument \"" + member->key +
+                                             "\" is given twice");
+      return {};
+    }
+    if (!parseArgument(call, *arg, member->value, find))
+      return {};
+  }
   completeArguments(call, instance.def->inputs);
   builder.loc = location(instance.path, instance.type, instance.span);
   std::string prefix = instance.path + ".";
@@ -245,7 +289,24 @@ Result Importer::runInstance(Instance &instance, ArrayRef<Result> inputs,
     if (StringRef rest = path; rest.consume_front(prefix))
       if (!rest.contains('.'))
         call.state[rest] = stateValue(path).value;
+  runHidden(instance, call);
   return emit(call, instance.span);
+}
+
+/// The parametrized tensors of a module, computed where it is called; equal
+/// expressions are computed once.
+void Importer::runHidden(Instance &instance, Call &call) {
+  for (HiddenTensor &hidden : instance.hidden) {
+    Call formula(hidden.how->def, hidden.how->def.names.front(), instance.path,
+                 instance.span, diagnostics);
+    formula.args = hidden.attributes;
+    formula.builder = &builder;
+    for (auto &[key, path] : hidden.states) {
+      formula.state[key] = stateValue(path).value;
+      call.state.erase(StringRef(path).drop_front(instance.path.size() + 1));
+    }
+    call.state[hidden.name] = hidden.how->def.emit(formula).value;
+  }
 }
 
 Result Importer::runModule(Instance &instance, const Json &node,
@@ -263,17 +324,30 @@ Result Importer::runModule(Instance &instance, const Json &node,
       if (!inputs.back())
         return {};
     }
+  std::vector<const JsonMember *> named;
   for (const JsonMember &member : node.members)
     if (member.key != "name" && member.key != "module" &&
-        member.key != "inputs" && member.key != "comment") {
-      diagnostics.error(member.keySpan, "unknown key \"" + member.key +
-                                            "\" in a call of a module");
-      return {};
-    }
-  return runInstance(instance, inputs, node, scope);
+        member.key != "inputs" && member.key != "comment")
+      named.push_back(&member);
+  if (!named.empty() && !instance.def && !instance.rejected) {
+    diagnostics.error(named.front()->keySpan,
+                      "unknown key \"" + named.front()->key +
+                          "\" in a call of " + instance.type.str());
+    return {};
+  }
+  return runInstance(instance, inputs, node, scope, named);
 }
 
+/// The most nodes that a model runs, classes at each call.
+constexpr int64_t maxNodes = 1 << 20;
+
 Result Importer::runNode(const Json &node, Scope &scope) {
+  if (++nodesRun > maxNodes) {
+    if (nodesRun == maxNodes + 1)
+      diagnostics.error(node.span, "the model runs more than " +
+                                       Twine(maxNodes) + " nodes");
+    return {};
+  }
   const Json *op = node.find("op"), *called = node.find("module");
   if (!op == !called) {
     diagnostics.error(node.span, "a node needs either \"module\" or \"op\"");
@@ -334,6 +408,8 @@ bool Importer::runNodes(const Json &graph, Scope &scope) {
       diagnostics.error(node.span, "a node is an object with a \"name\"");
       return false;
     }
+    if (nodesRun > maxNodes)
+      return false;
     Result result = runNode(node, scope);
     if (!result) {
       // Nodes that use it cannot be checked; the others can.
@@ -356,7 +432,8 @@ void Importer::importBody(const Json &root, unsigned index) {
       TensorSpec spec;
       if (member.key == "comment")
         continue;
-      if (!parseTensor(member.value, spec))
+      if (!parseTensor(member.value, spec) ||
+          !checkName(member.key, member.keySpan))
         return;
       names.push_back(member.key);
       types.push_back(RankedTensorType::get(spec.shape, spec.element));

@@ -89,6 +89,14 @@ OwningOpRef<ModuleOp> Importer::run(const Json &root) {
   }
   module.get()->setAttr(weightsAttr, builder.b.getArrayAttr(list));
   module.get()->setAttr(weightTypesAttr, builder.b.getArrayAttr(types));
+  for (const auto &tie : ties)
+    aliases[tie.first().str()] = tie.second;
+  SmallVector<NamedAttribute> others;
+  for (auto &[alias, path] : aliases)
+    others.push_back(
+        builder.b.getNamedAttr(alias, builder.b.getStringAttr(path)));
+  if (!others.empty())
+    module.get()->setAttr(aliasesAttr, builder.b.getDictionaryAttr(others));
   return std::move(module);
 }
 

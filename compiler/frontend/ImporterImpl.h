@@ -10,6 +10,7 @@
 #include "dialect/Names.h"
 #include "dialect/Nncc.h"
 #include "frontend/Importer.h"
+#include "frontend/Parametrizations.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "llvm/ADT/StringSet.h"
 
@@ -18,6 +19,15 @@ namespace nncc {
 struct TensorSpec {
   llvm::SmallVector<int64_t> shape;
   mlir::Type element;
+};
+
+/// A parametrized tensor of a module.
+struct HiddenTensor {
+  std::string name; // "weight"
+  const Parametrization *how;
+  llvm::StringMap<Arg> attributes;
+  /// What the formula calls a state, and its path.
+  std::vector<std::pair<std::string, std::string>> states;
 };
 
 /// One instance of a module in the tree, by its full path.
@@ -30,6 +40,7 @@ struct Instance {
   llvm::StringRef type;
   Span span;
   llvm::StringMap<Arg> attributes;
+  std::vector<HiddenTensor> hidden;
   bool called = false;
   bool rejected = false; // its definition has errors; calls stay silent
 };
@@ -58,6 +69,11 @@ private:
   void declareModules(const Json &list, const std::string &prefix);
   void declareModule(const std::string &path, const Json &json, Span span);
   void declareLeaf(Instance &instance);
+  bool parseAttributes(Call &call, const Json &json,
+                       llvm::ArrayRef<llvm::StringRef> others);
+  void declareHidden(Instance &instance, std::vector<StateDef> &list,
+                     const Json &parametrizations);
+  void runHidden(Instance &instance, Call &call);
   void declareTensors(const Json &graph, llvm::StringRef key,
                       const std::string &prefix);
   void addState(const std::string &path, const TensorSpec &spec, Span span);
@@ -70,14 +86,17 @@ private:
   bool runNodes(const Json &graph, Scope &scope);
   Result runNode(const Json &node, Scope &scope);
   Result runModule(Instance &instance, const Json &node, Scope &scope);
+  /// `named` are inputs by name, of torch.nn modules only.
   Result runInstance(Instance &instance, llvm::ArrayRef<Result> inputs,
-                     const Json &node, Scope &scope);
+                     const Json &node, Scope &scope,
+                     llvm::ArrayRef<const JsonMember *> named = {});
   Result runClass(Instance &instance, llvm::ArrayRef<Result> inputs,
                   const Json &node);
   Result runOp(const OpDef &def, llvm::StringRef name, const Json &node,
                Scope &scope);
   void bindInputs(Call &call, const Json &node, Scope &scope);
   void markUnknown(const Json &name, Scope &scope);
+  bool checkName(llvm::StringRef name, Span span);
   bool bindNames(const Json &name, const Result &result, Scope &scope);
   Result lookup(const Json &json, Scope &scope);
   Result stateValue(const std::string &path);
@@ -95,6 +114,9 @@ private:
   std::vector<std::string> statePaths; // in file order
   llvm::StringMap<TensorSpec> state;
   llvm::StringMap<std::string> ties;
+  /// Other names that a weights file may use -> state path; ties too.
+  std::map<std::string, std::string> aliases;
+  int64_t nodesRun = 0;
   llvm::StringMap<Expr> weights; // of the body being built
   llvm::SmallVector<std::string> classStack;
   mlir::OwningOpRef<mlir::ModuleOp> module;

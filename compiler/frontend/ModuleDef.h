@@ -26,6 +26,7 @@ enum class ArgKind {
   integers, // one integer or a list, one per dimension
   number,
   boolean,
+  mode,     // true, false, or "mode": whether the entry trains
   word,     // one of ArgDef::words
   dtype,
   index,    // the entries of Tensor.__getitem__
@@ -50,6 +51,11 @@ struct ArgDef {
     required = false;
     standard = value;
     nullable = llvm::StringRef(value) == "null";
+    return *this;
+  }
+  /// null is a value of its own, beside a default that is none.
+  ArgDef &orNull() {
+    nullable = true;
     return *this;
   }
   ArgDef &min(double value) {
@@ -150,6 +156,8 @@ public:
   Diagnostics &diagnostics;
   llvm::StringMap<Arg> args;
   llvm::StringMap<Expr> state;
+  /// Values in an index, by name.
+  llvm::StringMap<Arg> indexTensors;
   ExprBuilder *builder = nullptr;
   bool failed = false;
 
@@ -170,6 +178,8 @@ public:
   /// A dimension argument, negative ones counted from the end; an error (and
   /// 0) outside [-rank, rank).
   int64_t dim(llvm::StringRef arg, int64_t rank);
+  /// The tensor that {"value": name} in an index stands for, or null.
+  const Arg *indexTensor(const Json &entry) const;
   /// The 2 of "nn.Conv2d".
   int64_t spatialRank() const;
 

@@ -188,27 +188,96 @@ void Importer::declareModule(const std::string &path, const Json &json,
   instances[path] = std::move(instance);
 }
 
-void Importer::declareLeaf(Instance &instance) {
-  const OpDef &def = *instance.def;
-  Call call(def, instance.type, instance.path, instance.span, diagnostics);
+/// Every key of `json` but "type", "comment" and `others` as an attribute.
+bool Importer::parseAttributes(Call &call, const Json &json,
+                               ArrayRef<StringRef> others) {
   std::vector<StringRef> known = {"type"};
-  for (const ArgDef &arg : def.attributes)
+  llvm::append_range(known, others);
+  for (const ArgDef &arg : call.def.attributes)
     known.push_back(arg.name);
-  for (const JsonMember &member : instance.json->members) {
-    if (member.key == "type" || member.key == "comment")
+  std::string where = (call.path + " (" + call.name + "): ").str();
+  for (const JsonMember &member : json.members) {
+    if (member.key == "type" || member.key == "comment" ||
+        llvm::is_contained(others, member.key))
       continue;
-    const ArgDef *arg = findArgument(def.attributes, member.key);
+    const ArgDef *arg = findArgument(call.def.attributes, member.key);
     if (!arg) {
-      diagnostics.error(member.keySpan,
-                        instance.path + " (" + instance.type +
-                            "): unknown attribute \"" + member.key + "\"" +
-                            didYouMean(member.key, known));
+      diagnostics.error(member.keySpan, where + "unknown attribute \"" +
+                                            member.key + "\"" +
+                                            didYouMean(member.key, known));
       call.failed = true;
       continue;
     }
     parseArgument(call, *arg, member.value,
                   [](const Json &) { return Result(); });
   }
+  return !call.failed;
+}
+
+/// Takes parametrized tensors out of the module's state and declares what
+/// stands behind them.
+void Importer::declareHidden(Instance &instance, std::vector<StateDef> &list,
+                             const Json &parametrizations) {
+  std::string where = (instance.path + " (" + instance.type + "): ").str();
+  if (!parametrizations.isObject()) {
+    diagnostics.error(parametrizations.span,
+                      where + "parametrizations must be an object, got " +
+                          parametrizations.describe());
+    return;
+  }
+  for (const JsonMember &member : parametrizations.members) {
+    std::vector<StringRef> tensors;
+    for (const StateDef &entry : list)
+      tensors.push_back(entry.name);
+    auto entry = llvm::find_if(
+        list, [&](const StateDef &def) { return def.name == member.key; });
+    if (entry == list.end()) {
+      diagnostics.error(member.keySpan, where + "no tensor \"" + member.key +
+                                            "\" to parametrize" +
+                                            didYouMean(member.key, tensors));
+      continue;
+    }
+    const Json *type = member.value.find("type");
+    const Parametrization *how =
+        type ? findParametrization(type->string) : nullptr;
+    if (!how) {
+      std::vector<StringRef> known;
+      for (const Parametrization &one : nncc::parametrizations())
+        known.insert(known.end(), one.def.names.begin(), one.def.names.end());
+      diagnostics.error(
+          type ? type->span : member.value.span,
+          where + (type ? "unknown parametrization \"" + type->string + "\"" +
+                              didYouMean(type->string, known)
+                        : "a parametrization is an object with a \"type\""));
+      continue;
+    }
+    Call call(how->def, type->string, instance.path + "." + member.key,
+              member.keySpan, diagnostics);
+    parseAttributes(call, member.value, {});
+    completeArguments(call, how->def.attributes);
+    std::vector<HiddenState> states;
+    if (!call.failed)
+      states = how->hidden(call, member.key, entry->shape);
+    if (call.failed)
+      continue;
+    HiddenTensor hidden{member.key, how, call.args, {}};
+    for (const HiddenState &one : states) {
+      std::string path = instance.path + "." + one.names.front();
+      addState(path, {one.shape, parseDType(entry->dtype, context)},
+               member.keySpan);
+      hidden.states.push_back({one.key, path});
+      for (const std::string &other : ArrayRef(one.names).drop_front())
+        aliases[instance.path + "." + other] = path;
+    }
+    instance.hidden.push_back(std::move(hidden));
+    list.erase(entry);
+  }
+}
+
+void Importer::declareLeaf(Instance &instance) {
+  const OpDef &def = *instance.def;
+  Call call(def, instance.type, instance.path, instance.span, diagnostics);
+  parseAttributes(call, *instance.json, {"parametrizations"});
   completeArguments(call, def.attributes);
   if (!call.failed && def.check)
     def.check(call);
@@ -216,6 +285,9 @@ void Importer::declareLeaf(Instance &instance) {
   if (!call.failed && def.state)
     def.state(call, list);
   instance.rejected = call.failed;
+  if (const Json *hidden = instance.json->find("parametrizations");
+      hidden && !call.failed)
+    declareHidden(instance, list, *hidden);
   if (call.failed)
     return;
   instance.attributes = call.args;

@@ -118,6 +118,12 @@ int64_t Call::dim(StringRef arg, int64_t rank) {
   return 0;
 }
 
+const Arg *Call::indexTensor(const Json &entry) const {
+  const Json *value = entry.find("value");
+  auto it = value ? indexTensors.find(value->string) : indexTensors.end();
+  return it == indexTensors.end() ? nullptr : &it->second;
+}
+
 int64_t Call::spatialRank() const {
   size_t digit = name.find_last_of("123");
   return digit == StringRef::npos ? 0 : name[digit] - '0';

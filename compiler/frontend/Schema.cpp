@@ -1,6 +1,6 @@
 //===- Schema.cpp - the JSON Schema of the model format -------------------===//
 #include "frontend/Schema.h"
-#include "frontend/ModuleDef.h"
+#include "frontend/Parametrizations.h"
 #include "llvm/Support/JSON.h"
 
 namespace json = llvm::json;
@@ -31,6 +31,9 @@ static json::Object argumentSchema(const ArgDef &arg) {
     break;
   case ArgKind::boolean:
     schema = typeIs("boolean");
+    break;
+  case ArgKind::mode:
+    schema["enum"] = json::Array{true, false, "mode"};
     break;
   case ArgKind::integers:
     schema["anyOf"] =
@@ -70,6 +73,11 @@ static json::Object objectOf(json::Object properties, json::Array required) {
                       {"additionalProperties", false}};
 }
 
+static json::Object mapOf(json::Value value) {
+  return json::Object{{"type", "object"},
+                      {"additionalProperties", std::move(value)}};
+}
+
 static json::Object moduleSchema(const OpDef &def) {
   json::Array names, required{"type"};
   for (const std::string &name : def.names)
@@ -81,9 +89,19 @@ static json::Object moduleSchema(const OpDef &def) {
     if (arg.required)
       required.push_back(arg.name);
   }
+  if (!findParametrization(def.names.front()))
+    properties["parametrizations"] =
+        mapOf(json::Object{{"$ref", "#/$defs/parametrization"}});
   json::Object schema = objectOf(std::move(properties), std::move(required));
   schema["description"] = def.doc;
   return schema;
+}
+
+static json::Object parametrizationSchema() {
+  json::Array list;
+  for (const Parametrization &one : parametrizations())
+    list.push_back(moduleSchema(one.def));
+  return json::Object{{"anyOf", std::move(list)}};
 }
 
 static json::Object tensorSchema() {
@@ -96,11 +114,6 @@ static json::Object tensorSchema() {
       {"grad", typeIs("boolean")},
       {"init", typeIs("object")}};
   return objectOf(std::move(properties), json::Array{"shape", "dtype"});
-}
-
-static json::Object mapOf(json::Value value) {
-  return json::Object{{"type", "object"},
-                      {"additionalProperties", std::move(value)}};
 }
 
 /// Keys that the model and its classes share.
@@ -173,6 +186,7 @@ std::string modelSchema() {
                                                   "u8", "bool"}}}},
       {"tensor", tensorSchema()},
       {"module", json::Object{{"anyOf", std::move(modules)}}},
+      {"parametrization", parametrizationSchema()},
       {"node", std::move(node)}};
   std::string text;
   llvm::raw_string_ostream(text)

@@ -65,9 +65,16 @@ def _function_names():
     return names
 
 
+def _class_of(module):
+    """The class as it was before parametrize gave the module one of its own."""
+    kind = type(module)
+    parametrized = kind.__module__ == "torch.nn.utils.parametrize"
+    return kind.__bases__[0] if parametrized else kind
+
+
 def _is_leaf(module):
     """torch.nn's own classes keep their type; containers are no leaves."""
-    kind = type(module)
+    kind = _class_of(module)
     return (kind.__module__.startswith("torch.nn.modules")
             and kind not in (nn.Sequential, nn.ModuleList, nn.ModuleDict))
 
@@ -160,7 +167,9 @@ class _Exporter(TorchFunctionMode):
         else:
             node["inputs"] = [self.encode(frame, a) for a in args]
         for key, value in kwargs.items():
-            if value is not None and not key.startswith("_") and \
+            if key == "training" and not value:
+                node[key] = "mode"  # what an eval run shows
+            elif value is not None and not key.startswith("_") and \
                     key not in ("inplace", "out", "device"):
                 node[key] = self.encode(frame, value)
         # A tensor that comes back as it is stays what it was.
@@ -209,6 +218,8 @@ class _Exporter(TorchFunctionMode):
     # --- Modules ---------------------------------------------------------
     def call(self, original, module, args, kwargs):
         frame = self.frames[-1]
+        if _is_leaf(frame.module) and frame.is_silent:
+            return original(module, *args, **kwargs)  # its own affair
         if _is_leaf(module):
             self.frames.append(_Frame(module, is_silent=True))
             try:
@@ -299,8 +310,12 @@ class _Exporter(TorchFunctionMode):
                 children = list(children.values())
             return {"type": f"nn.{kind}", "modules": children}
         if _is_leaf(module):
-            return {"type": f"nn.{type(module).__name__}",
-                    **_attributes(module)}
+            described = {"type": f"nn.{_class_of(module).__name__}",
+                         **_attributes(module)}
+            hidden = _parametrizations(module)
+            if hidden:
+                described["parametrizations"] = hidden
+            return described
         name = self.definitions.get(id(module))
         return None if name is None else {"type": name}
 
@@ -315,7 +330,7 @@ def _attributes(module):
     """Constructor arguments that differ from their defaults."""
     result = {}
     # Recurrent classes hide their arguments behind *args.
-    kind = nn.RNNBase if isinstance(module, nn.RNNBase) else type(module)
+    kind = nn.RNNBase if isinstance(module, nn.RNNBase) else _class_of(module)
     parameters = dict(inspect.signature(kind.__init__).parameters)
     if type(module) is nn.RNN:
         parameters["nonlinearity"] = inspect.Parameter(
@@ -347,6 +362,66 @@ def _attributes(module):
     return result
 
 
+def _parametrizations(module):
+    """Tensors that torch.nn.utils computes from others: name -> description."""
+    result = {}
+    for name, chain in getattr(module, "parametrizations", {}).items():
+        if len(chain) != 1 or type(chain[0]).__name__ not in (
+                "_WeightNorm", "_SpectralNorm"):
+            raise UnsupportedModel(
+                f"the parametrization of {name} of {_class_of(module).__name__}"
+                f" by {', '.join(type(c).__name__ for c in chain)}")
+        one = chain[0]
+        if type(one).__name__ == "_WeightNorm":
+            result[name] = {"type": "nn.utils.weight_norm",
+                            "dim": None if one.dim == -1 else one.dim}
+        else:
+            result[name] = {"type": "nn.utils.spectral_norm", "dim": one.dim}
+    for hook in module._forward_pre_hooks.values():
+        kind = type(hook).__name__
+        if kind == "WeightNorm":
+            result[hook.name] = {"type": "nn.utils.weight_norm",
+                                 "dim": None if hook.dim == -1 else hook.dim}
+        elif kind == "SpectralNorm":
+            result[hook.name] = {"type": "nn.utils.spectral_norm",
+                                 "dim": hook.dim}
+        elif hasattr(module, f"{getattr(hook, '_tensor_name', '')}_mask"):
+            result[hook._tensor_name] = {
+                "type": "nn.utils.prune.custom_from_mask"}
+    return result
+
+
+class _Leaf(nn.Module):
+    """A torch.nn module as a whole model: its state is below "module"."""
+
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, x):
+        return self.module(x)
+
+
+class _Chain(nn.Module):
+    """An nn.Sequential as a whole model: its state keeps its names."""
+
+    def __init__(self, sequential):
+        super().__init__()
+        for name, child in sequential.named_children():
+            self.add_module(name, child)
+
+    def forward(self, x):
+        for child in self.children():
+            x = child(x)
+        return x
+
+
+def _as_model(module):
+    if _is_sequential(module):
+        return _Chain(module)
+    return _Leaf(module) if _is_leaf(module) else module
+
+
 def _trace(module, inputs):
     exporter = _Exporter()
     original = nn.Module.__call__
@@ -367,10 +442,6 @@ def _trace(module, inputs):
     exporter.frames.append(root)
     try:
         with torch.no_grad(), exporter:
-            if _is_leaf(module) or _is_sequential(module):
-                raise UnsupportedModel(
-                    "the model itself must be a class with a forward; wrap "
-                    f"{type(module).__name__} in one")
             result = module.forward(*inputs)
     finally:
         nn.Module.__call__ = original
@@ -392,8 +463,11 @@ def export(module, example_inputs, directory):
     """Writes directory/model.json and directory/weights.safetensors.
 
     `module` is run once in eval mode on `example_inputs` (a tuple of tensors).
-    Raises UnsupportedModel with all problems found.
+    A torch.nn class of its own is called "module" in the file. Raises
+    UnsupportedModel with all problems found.
     """
+    name = type(module).__name__.lower()
+    module = _as_model(module)
     was_training = module.training
     module.eval()
     try:
@@ -409,7 +483,7 @@ def export(module, example_inputs, directory):
     if exporter.problems:
         raise UnsupportedModel("\n".join(dict.fromkeys(exporter.problems)))
     model = {"format": "nncc-model/1",
-             "name": type(module).__name__.lower(), "inputs": inputs}
+             "name": name, "inputs": inputs}
     if exporter.classes:
         model["classes"] = exporter.classes
     model.update(body)

@@ -67,7 +67,13 @@ static Result emitLogSoftmax(Call &c) {
 }
 
 /// Dropout is the identity in eval mode.
-static Result emitDropout(Call &c) { return c.tensor("input"); }
+static Result emitDropout(Call &c) {
+  if (c.has("training") && c.flag("training"))
+    return c.error("training", "training = true draws random numbers in every "
+                               "entry, which is not supported yet; give "
+                               "\"mode\"");
+  return c.tensor("input");
+}
 
 void registerActivations(Registry &r) {
   simple<emitRelu>(r, "nn.ReLU", {"F.relu", "torch.relu", "Tensor.relu"},
@@ -110,6 +116,9 @@ void registerActivations(Registry &r) {
 
   auto p = ArgDef("p", K::number).optional("0.5").min(0);
   r.add({{"nn.Dropout"}, "identity in eval mode", {p, inplace()}, {input},
+         nullptr, nullptr, emitDropout});
+  r.add({{"F.dropout"}, "identity in eval mode", {},
+         {input, p, ArgDef("training", K::mode).optional("true"), inplace()},
          nullptr, nullptr, emitDropout});
 }
 

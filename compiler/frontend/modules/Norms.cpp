@@ -19,8 +19,31 @@ static void batchNormState(Call &c, std::vector<StateDef> &state) {
   }
 }
 
-/// (x - mean) / sqrt(var + eps) * weight + bias with running statistics, as a
-/// scale and a shift per channel (torch.nn.BatchNorm2d, eval mode).
+/// (x - mean) / sqrt(var + eps) * weight + bias per channel, as a scale and a
+/// shift. Running statistics in eval mode; the batch's, with the biased
+/// variance, where there are none or `training` says so (torch.nn.BatchNorm2d).
+static Result normalizeChannels(Call &c, bool ofBatch) {
+  Expr x = c.tensor("input"), centre, variance;
+  if (ofBatch) {
+    llvm::SmallVector<int64_t> dims{0};
+    for (int64_t d = 2; d < x.rank(); ++d)
+      dims.push_back(d);
+    centre = mean(x, dims);
+    Expr centred = x - alongDim(centre, x.shape(), 1);
+    variance = mean(centred * centred, dims);
+  } else {
+    centre = c.tensor("running_mean");
+    variance = c.tensor("running_var");
+  }
+  Expr scale = rsqrt(variance + c.number("eps"));
+  if (c.hasTensor("weight"))
+    scale = scale * c.tensor("weight");
+  Expr shift = neg(centre * scale);
+  if (c.hasTensor("bias"))
+    shift = shift + c.tensor("bias");
+  return x * alongDim(scale, x.shape(), 1) + alongDim(shift, x.shape(), 1);
+}
+
 static Result emitBatchNorm(Call &c) {
   Expr x = c.tensor("input");
   int64_t rank = c.spatialRank(), features = c.integer("num_features");
@@ -29,17 +52,28 @@ static Result emitBatchNorm(Call &c) {
     return c.error("", "expected an input of " + llvm::Twine(rank + 2) +
                            " dimensions with " + llvm::Twine(features) +
                            " channels, got " + shapeText(x.shape()));
-  if (!c.hasTensor("running_mean"))
-    return c.error("track_running_stats",
-                   "batch statistics in eval mode (track_running_stats = "
-                   "false) are not supported yet");
-  Expr scale = rsqrt(c.tensor("running_var") + c.number("eps"));
-  if (c.hasTensor("weight"))
-    scale = scale * c.tensor("weight");
-  Expr shift = neg(c.tensor("running_mean") * scale);
-  if (c.hasTensor("bias"))
-    shift = shift + c.tensor("bias");
-  return x * alongDim(scale, x.shape(), 1) + alongDim(shift, x.shape(), 1);
+  return normalizeChannels(c, !c.hasTensor("running_mean"));
+}
+
+/// F.batch_norm: every tensor is given by the call.
+static Result emitBatchNormFunction(Call &c) {
+  Expr x = c.tensor("input");
+  if (x.rank() < 2)
+    return c.error("", "expected an input of at least 2 dimensions, got " +
+                           shapeText(x.shape()));
+  bool training = c.flag("training");
+  for (const char *name : {"running_mean", "running_var", "weight", "bias"}) {
+    bool isStatistic = name[0] == 'r';
+    if (c.hasTensor(name)) {
+      if (c.tensor(name).shape() != Ints({x.dim(1)}))
+        return c.error(name, name + llvm::Twine(" must have shape ") +
+                                 shapeText({x.dim(1)}) + ", got " +
+                                 shapeText(c.tensor(name).shape()));
+    } else if (isStatistic && !training) {
+      return c.error("", name + llvm::Twine(" is needed unless training"));
+    }
+  }
+  return normalizeChannels(c, training);
 }
 
 static void layerNormState(Call &c, std::vector<StateDef> &state) {
@@ -83,6 +117,16 @@ void registerNorms(Registry &r) {
           ArgDef("track_running_stats", K::boolean).optional("true"),
           ArgDef("bias", K::boolean).optional("true")},
          {input}, batchNormState, nullptr, emitBatchNorm, TypeRule::floating});
+  auto optional = [](const char *name) {
+    return ArgDef(name, K::tensor).optional();
+  };
+  r.add({{"F.batch_norm"}, "normalises each channel", {},
+         {input, optional("running_mean"), optional("running_var"),
+          optional("weight"), optional("bias"),
+          ArgDef("training", K::mode).optional("false"),
+          ArgDef("momentum", K::number).optional("0.1"),
+          ArgDef("eps", K::number).optional("1e-05").min(0)},
+         nullptr, nullptr, emitBatchNormFunction, TypeRule::floating});
   r.add({{"nn.LayerNorm"}, "normalises over the last dimensions",
          {ArgDef("normalized_shape", K::integers).min(1),
           ArgDef("eps", K::number).optional("1e-05").min(0),

@@ -2,10 +2,12 @@
 //
 // The input's part of all gates is one product over all steps; the steps are
 // written out, each a product with the hidden state and elementwise work.
-// Equal steps become equal kernels, so the code does not grow with time.
+// Equal steps become equal kernels, so the code does not grow with time. With
+// `lengths` a layer behaves as on a PackedSequence, with padded tensors.
 // Formulas: torch.nn.LSTM, torch.nn.GRU, torch.nn.RNN.
 //
 //===----------------------------------------------------------------------===//
+#include "dialect/Nncc.h"
 #include "frontend/ModuleDef.h"
 
 namespace nncc {
@@ -42,9 +44,23 @@ struct Cell {
   Call &c;
   int64_t hidden;
   Expr recurrent, recurrentBias; // weight_hh; bias_hh of GRU's new gate
+  Expr alive; // (T, B, 1): step t is inside the sequence; or null
 
   Expr gate(Expr gates, int64_t i) const {
     return slice(gates, gates.rank() - 1, i * hidden, hidden);
+  }
+
+  /// Beyond its end a sequence keeps its state and gives zeros.
+  Expr stepInside(Expr x, int64_t t, Expr &h, Expr &cell) const {
+    Expr oldH = h, oldCell = cell;
+    step(x, h, cell);
+    if (!alive)
+      return h;
+    Expr inside = reshape(slice(alive, 0, t, 1), {alive.dim(1), 1});
+    h = select(inside, h, oldH);
+    if (cell)
+      cell = select(inside, cell, oldCell);
+    return select(inside, h, full(h.context(), h.element(), h.shape(), 0));
   }
 
   /// Advances h and c by one step, given the input's part of the gates (B, G).
@@ -71,10 +87,11 @@ struct Cell {
 };
 
 /// x (T, B, I) -> (T, B, H); h and cell become the final states (B, H).
-static Expr runDirection(Call &c, Expr x, int64_t layer, int64_t direction,
-                         Expr &h, Expr &cell) {
+static Expr runDirection(Call &c, Expr x, Expr alive, int64_t layer,
+                         int64_t direction, Expr &h, Expr &cell) {
   std::string end = suffix(layer, direction);
-  Cell one{c, c.integer("hidden_size"), c.tensor("weight_hh" + end), {}};
+  Cell one{c, c.integer("hidden_size"), c.tensor("weight_hh" + end), {},
+           alive};
   Expr gates = linear(x, c.tensor("weight_ih" + end));
   if (c.flag("bias")) {
     Expr bias = c.tensor("bias_ih" + end);
@@ -90,8 +107,8 @@ static Expr runDirection(Call &c, Expr x, int64_t layer, int64_t direction,
   for (int64_t i = 0; i < steps; ++i) {
     int64_t t = direction ? steps - 1 - i : i;
     Expr now = reshape(slice(gates, 0, t, 1), {batch, gates.dim(2)});
-    one.step(now, h, cell);
-    outputs[t] = reshape(h, {1, batch, one.hidden});
+    Expr y = one.stepInside(now, t, h, cell);
+    outputs[t] = reshape(y, {1, batch, one.hidden});
   }
   return concat(outputs, 0);
 }
@@ -117,6 +134,22 @@ static bool initialStates(Call &c, Expr x, int64_t count,
   return true;
 }
 
+/// `lengths` as a mask (T, B, 1) of the steps inside each sequence.
+static bool insideSequences(Call &c, Expr x, Expr &alive) {
+  Expr lengths = c.tensor("lengths");
+  int64_t steps = x.dim(0), batch = x.dim(1);
+  if (lengths.isFloat() || lengths.shape() != Ints({batch})) {
+    c.error("lengths", "lengths must be integers, one per sequence " +
+                           shapeText({batch}) + ", got " +
+                           dtypeName(lengths.element()) + " " +
+                           shapeText(lengths.shape()));
+    return false;
+  }
+  Expr t = iota(x.context(), lengths.element(), {steps, batch, 1}, 0);
+  alive = compare(Predicate::lt, t, reshape(lengths, {1, batch, 1}));
+  return true;
+}
+
 static Result emitRecurrent(Call &c) {
   Expr x = c.tensor("input");
   if (x.rank() != 3 || x.dim(2) != c.integer("input_size"))
@@ -136,6 +169,9 @@ static Result emitRecurrent(Call &c) {
   auto part = [&](Expr all, int64_t i) {
     return reshape(slice(all, 0, i, 1), all.shape().drop_front());
   };
+  Expr alive;
+  if (c.hasTensor("lengths") && !insideSequences(c, x, alive))
+    return {};
   for (int64_t layer = 0; layer < layers; ++layer) {
     std::vector<Expr> outputs;
     for (int64_t d = 0; d < directions; ++d) {
@@ -143,7 +179,7 @@ static Result emitRecurrent(Call &c) {
       Expr h = part(states[0], i), cell;
       if (states.size() == 2)
         cell = part(states[1], i);
-      outputs.push_back(runDirection(c, x, layer, d, h, cell));
+      outputs.push_back(runDirection(c, x, alive, layer, d, h, cell));
       auto keep = [&](std::vector<Expr> &list, Expr state) {
         if (state)
           list.push_back(reshape(state, {1, state.dim(0), state.dim(1)}));
@@ -176,13 +212,14 @@ void registerRecurrent(Registry &r) {
   plain.push_back(ArgDef("nonlinearity", K::word).optional("\"tanh\"")
                       .oneOf({"tanh", "relu"}));
   ArgDef input("input", K::tensor);
+  auto lengths = ArgDef("lengths", K::tensor).optional().ofOtherType();
   r.add({{"nn.LSTM"}, "long short-term memory", args,
-         {input, ArgDef("hx", K::tensors).optional()}, recurrentState, nullptr,
+         {input, ArgDef("hx", K::tensors).optional(), lengths}, recurrentState, nullptr,
          emitRecurrent, TypeRule::floating});
   auto hx = ArgDef("hx", K::tensor).optional();
-  r.add({{"nn.GRU"}, "gated recurrent unit", args, {input, hx}, recurrentState,
+  r.add({{"nn.GRU"}, "gated recurrent unit", args, {input, hx, lengths}, recurrentState,
          nullptr, emitRecurrent, TypeRule::floating});
-  r.add({{"nn.RNN"}, "Elman network", plain, {input, hx}, recurrentState,
+  r.add({{"nn.RNN"}, "Elman network", plain, {input, hx, lengths}, recurrentState,
          nullptr, emitRecurrent, TypeRule::floating});
 }
 

@@ -174,7 +174,8 @@ static bool slicePart(llvm::StringRef text, int64_t standard, int64_t &value) {
   return text.empty() || !text.getAsInteger(10, value);
 }
 
-/// Basic indexing: integers, slices, null (a new dimension) and "...".
+/// Indexing: integers, slices, null (a new dimension), "..." and one tensor of
+/// integers.
 static Result emitGetItem(Call &c) {
   Expr x = c.tensor("input");
   const Json &index = c.args.find("index")->second.literal;
@@ -188,6 +189,7 @@ static Result emitGetItem(Call &c) {
     return c.error("index", "index has " + llvm::Twine(consumed) +
                                 " entries, the tensor " +
                                 shapeText(x.shape()));
+  bool hasTensor = false;
   int64_t d = 0;
   auto drop = [&](bool insert) {
     llvm::SmallVector<int64_t> shape(x.shape());
@@ -232,8 +234,23 @@ static Result emitGetItem(Call &c) {
       int64_t count = (std::max(clamp(stop) - start, int64_t(0)) + step - 1) / step;
       x = slice(x, d, start, count, step);
       ++d;
+    } else if (const Arg *tensor = c.indexTensor(entry)) {
+      if (hasTensor)
+        return c.error("index", "more than one tensor in an index is not "
+                                "supported yet");
+      hasTensor = true;
+      Expr i = tensor->result.value;
+      if (i.isFloat() || i.element().isInteger(1))
+        return c.error("index", "a tensor in an index must have integers, got " +
+                                    dtypeName(i.element()));
+      // Negative ones count from the end.
+      Expr fromEnd = i + full(i.context(), i.element(), {}, double(x.dim(d)));
+      Expr zero = full(i.context(), i.element(), i.shape(), 0);
+      x = gather(x, select(compare(Predicate::lt, i, zero), fromEnd, i), d);
+      d += i.rank();
     } else {
-      return c.error("index", "indexing with a tensor is not supported yet");
+      return c.error("index", "an entry of an index is an integer, a slice, "
+                              "null, \"...\" or {\"value\": name}");
     }
     consumed -= !entry.isNull();
   }

@@ -1,0 +1,114 @@
+//===- Parametrizations.cpp - tensors computed from other state -----------===//
+//
+// Formulas: torch.nn.utils.weight_norm, spectral_norm, prune.custom_from_mask,
+// as they are in eval mode.
+//
+//===----------------------------------------------------------------------===//
+#include "frontend/Parametrizations.h"
+
+namespace nncc {
+
+using K = ArgKind;
+
+/// The dimension that `dim` names in a tensor of this shape; -1 after an error.
+static int64_t checkedDim(Call &c, Ints shape) {
+  int64_t dim = c.dim("dim", shape.size());
+  return c.failed ? -1 : dim;
+}
+
+static std::vector<HiddenState> hiddenWeightNorm(Call &c,
+                                                 const std::string &tensor,
+                                                 Ints shape) {
+  llvm::SmallVector<int64_t> norms;
+  if (c.has("dim")) {
+    int64_t dim = checkedDim(c, shape);
+    if (dim < 0)
+      return {};
+    norms.assign(shape.size(), 1);
+    norms[dim] = shape[dim];
+  }
+  std::string path = "parametrizations." + tensor + ".original";
+  return {{"g", {path + "0", tensor + "_g"}, norms},
+          {"v", {path + "1", tensor + "_v"}, llvm::to_vector(shape)}};
+}
+
+/// g v / |v|, the norm over all dimensions but `dim`.
+static Result emitWeightNorm(Call &c) {
+  Expr g = c.state["g"], v = c.state["v"];
+  int64_t dim = c.has("dim") ? c.dim("dim", v.rank()) : -1;
+  llvm::SmallVector<int64_t> dims;
+  for (int64_t d = 0; d < v.rank(); ++d)
+    if (d != dim)
+      dims.push_back(d);
+  return v * (g / sqrt(sum(v * v, dims, true)));
+}
+
+static std::vector<HiddenState> hiddenSpectralNorm(Call &c,
+                                                   const std::string &tensor,
+                                                   Ints shape) {
+  int64_t dim = checkedDim(c, shape), rest = 1;
+  if (dim < 0)
+    return {};
+  if (shape.size() < 2) {
+    c.error("", tensor + " needs at least 2 dimensions, got " +
+                    shapeText(shape));
+    return {};
+  }
+  for (int64_t d = 0; d < int64_t(shape.size()); ++d)
+    rest *= d == dim ? 1 : shape[d];
+  std::string path = "parametrizations." + tensor + ".";
+  return {{"w", {path + "original", tensor + "_orig"}, llvm::to_vector(shape)},
+          {"u", {path + "0._u", tensor + "_u"}, {shape[dim]}},
+          {"v", {path + "0._v", tensor + "_v"}, {rest}}};
+}
+
+/// W / (u^T W v), W as a matrix with `dim` first.
+static Result emitSpectralNorm(Call &c) {
+  Expr w = c.state["w"], u = c.state["u"], v = c.state["v"];
+  int64_t dim = c.dim("dim", w.rank());
+  llvm::SmallVector<int64_t> perm{dim};
+  for (int64_t d = 0; d < w.rank(); ++d)
+    if (d != dim)
+      perm.push_back(d);
+  Expr matrix = reshape(transpose(w, perm), {u.dim(0), v.dim(0)});
+  Expr rows = alongDim(u, matrix.shape(), 0);
+  Expr columns = alongDim(v, matrix.shape(), 1);
+  return w / sum(matrix * rows * columns, {0, 1});
+}
+
+static std::vector<HiddenState> hiddenMask(Call &, const std::string &tensor,
+                                           Ints shape) {
+  return {{"w", {tensor + "_orig"}, llvm::to_vector(shape)},
+          {"mask", {tensor + "_mask"}, llvm::to_vector(shape)}};
+}
+
+static Result emitMask(Call &c) { return c.state["w"] * c.state["mask"]; }
+
+const std::vector<Parametrization> &parametrizations() {
+  static const std::vector<Parametrization> all = {
+      {{{"nn.utils.weight_norm", "nn.utils.parametrizations.weight_norm"},
+        "direction and length apart",
+        {ArgDef("dim", K::integer).optional("0").orNull()},
+        {}, nullptr, nullptr, emitWeightNorm},
+       hiddenWeightNorm},
+      {{{"nn.utils.spectral_norm", "nn.utils.parametrizations.spectral_norm"},
+        "divided by its largest singular value",
+        {ArgDef("dim", K::integer).optional("0"),
+         ArgDef("n_power_iterations", K::integer).optional("1").min(1),
+         ArgDef("eps", K::number).optional("1e-12").min(0)},
+        {}, nullptr, nullptr, emitSpectralNorm},
+       hiddenSpectralNorm},
+      {{{"nn.utils.prune.custom_from_mask"}, "times a mask", {}, {}, nullptr,
+        nullptr, emitMask},
+       hiddenMask}};
+  return all;
+}
+
+const Parametrization *findParametrization(llvm::StringRef name) {
+  for (const Parametrization &one : parametrizations())
+    if (llvm::is_contained(one.def.names, name))
+      return &one;
+  return nullptr;
+}
+
+} // namespace nncc

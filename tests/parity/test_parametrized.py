@@ -1,0 +1,175 @@
+"""Parametrized tensors, packed sequences, tied tensors, functional norms."""
+import json
+
+import nncc
+import pytest
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch.nn.utils import parametrizations, prune, rnn
+
+
+class Wrap(nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        return self.layer(x)
+
+
+def masked(layer):
+    mask = torch.rand_like(layer.weight) > 0.5
+    return prune.custom_from_mask(layer, "weight", mask)
+
+
+IMAGE, ROW = (2, 6, 9, 11), (5, 20)
+LAYERS = {
+    "weight_norm": (lambda: nn.utils.weight_norm(nn.Linear(20, 40)), ROW),
+    "weight_norm_new": (lambda: parametrizations.weight_norm(
+        nn.Conv2d(6, 8, 3)), IMAGE),
+    "weight_norm_dim": (lambda: parametrizations.weight_norm(
+        nn.Conv2d(6, 8, 3), dim=1), IMAGE),
+    "weight_norm_all": (lambda: nn.utils.weight_norm(
+        nn.Linear(20, 40), dim=None), ROW),
+    "spectral_norm": (lambda: nn.utils.spectral_norm(nn.Linear(20, 40)), ROW),
+    "spectral_norm_new": (lambda: parametrizations.spectral_norm(
+        nn.ConvTranspose2d(6, 8, 3)), IMAGE),
+    "prune": (lambda: masked(nn.Conv2d(6, 8, 3)), IMAGE),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_parametrized(parity, name):
+    torch.manual_seed(0)
+    layer, shape = LAYERS[name]
+    parity(Wrap(layer()), (torch.randn(*shape),))
+
+
+@pytest.mark.parametrize("make", [
+    lambda: nn.utils.weight_norm(nn.Linear(20, 40)),
+    lambda: parametrizations.weight_norm(nn.Linear(20, 40))])
+def test_both_spellings(tmp_path, make):
+    """A model of one spelling takes weights of the other."""
+    torch.manual_seed(0)
+    model, x = Wrap(make()).eval(), torch.randn(5, 20)
+    nncc.export(model, (x,), str(tmp_path))
+    path = tmp_path / "weights.safetensors"
+    swapped = {}
+    for name, tensor in load_file(path).items():
+        for old, new in (("weight_g", "parametrizations.weight.original0"),
+                         ("weight_v", "parametrizations.weight.original1")):
+            if name.endswith(old):
+                name = name.replace(old, new)
+            elif name.endswith(new):
+                name = name.replace(new, old)
+        swapped[name] = tensor
+    assert swapped.keys() != load_file(path).keys()
+    save_file(swapped, path)
+    y = nncc.compile(str(tmp_path))(x)
+    assert torch.allclose(y, model(x), atol=1e-6)
+
+
+class Tied(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(8, 8, bias=False)
+        self.second = nn.Linear(8, 8, bias=False)
+        self.second.weight = self.first.weight
+
+    def forward(self, x):
+        return self.second(torch.tanh(self.first(x)))
+
+
+def test_tied_names(tmp_path):
+    """A weights file may name either of two tied tensors, or both."""
+    model, x = Tied().eval(), torch.randn(3, 8)
+    nncc.export(model, (x,), str(tmp_path))
+    path, weight = tmp_path / "weights.safetensors", model.first.weight.detach()
+    for names in (["first"], ["second"], ["first", "second"]):
+        save_file({f"{n}.weight": weight.clone() for n in names}, path)
+        y = nncc.compile(str(tmp_path))(x)
+        assert torch.allclose(y, model(x), atol=1e-6)
+    save_file({"first.weight": weight.clone(), "second.weight": weight + 1},
+              path)
+    with pytest.raises(RuntimeError) as error:
+        nncc.compile(str(tmp_path))
+    assert ("first.weight and second.weight are one tensor of the model, but "
+            "differ") in str(error.value)
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_lengths(tmp_path, kind):
+    """With lengths a layer is what it is on a PackedSequence."""
+    torch.manual_seed(0)
+    layer = kind(9, 20, num_layers=2, bidirectional=True, batch_first=True)
+    model, x = Wrap(layer).eval(), torch.randn(4, 6, 9)
+    lengths = torch.tensor([3, 6, 1, 4])
+
+    class Outputs(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, x):
+            y, state = self.layer(x)
+            return (y, *state) if isinstance(state, tuple) else (y, state)
+
+    nncc.export(Outputs(), (x,), str(tmp_path))
+    path = tmp_path / "model.json"
+    file = json.loads(path.read_text())
+    file["inputs"]["len"] = {"shape": [4], "dtype": "i64"}
+    node, = [n for n in file["nodes"] if n.get("module") == "layer"]
+    node["lengths"] = "len"
+    path.write_text(json.dumps(file))
+    packed = rnn.pack_padded_sequence(x, lengths, True, False)
+    y, state = layer(packed)
+    y, _ = rnn.pad_packed_sequence(y, True, total_length=6)
+    states = state if isinstance(state, tuple) else (state,)
+    results = nncc.compile(str(tmp_path))(x, lengths)
+    for ours, theirs in zip(results, (y, *states)):
+        assert torch.allclose(ours, theirs, atol=1e-6)
+
+
+class Functional(nn.Module):
+    def __init__(self, body):
+        super().__init__()
+        self.body = body
+        self.register_buffer("mean", torch.randn(6))
+        self.register_buffer("var", torch.rand(6) + 0.5)
+        self.weight = nn.Parameter(torch.randn(6))
+        self.register_buffer("rows", torch.tensor([[2, -1], [0, 5]]))
+
+    def forward(self, x):
+        return self.body(self, x)
+
+
+BODIES = {
+    "batch_norm": lambda m, x: F.batch_norm(x, m.mean, m.var, m.weight,
+                                            training=m.training),
+    "batch_norm_of_batch": lambda m, x: F.batch_norm(x, None, None, m.weight,
+                                                     training=True),
+    "dropout": lambda m, x: F.dropout(x, 0.3, m.training) * m.weight[0],
+    "tensor_index": lambda m, x: x[:, m.rows] * m.weight[0],
+    "tensor_index_last": lambda m, x: x[..., m.rows, :] + m.weight[0],
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_functional(parity, name):
+    torch.manual_seed(0)
+    parity(Functional(BODIES[name]), (torch.randn(2, 6, 9, 11),))
+
+
+def test_batch_statistics(parity):
+    parity(Wrap(nn.BatchNorm2d(6, track_running_stats=False)),
+           (torch.randn(2, 6, 9, 11),))
+
+
+@pytest.mark.parametrize("model,shape", [
+    (nn.Linear(20, 4), ROW),
+    (nn.Sequential(nn.Linear(20, 4), nn.ReLU()), ROW)])
+def test_plain_modules_as_models(parity, model, shape):
+    torch.manual_seed(0)
+    parity(model, (torch.randn(*shape),))
