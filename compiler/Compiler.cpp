@@ -125,13 +125,14 @@ private:
     Diagnostics problems(options.scheduleFile, options.scheduleText);
     auto json = parseJson(options.scheduleText, problems);
     if (json && !json->isObject())
-      problems.error(json->span, "schedules must be an object, got " +
-                                     json->describe());
+      problems.error(json->span,
+                     "schedules must be an object, got " + json->describe());
     if (json)
       for (const JsonMember &kernel : json->members) {
         if (!kernel.value.isObject())
-          problems.error(kernel.value.span, "a schedule must be an object, got " +
-                                                kernel.value.describe());
+          problems.error(kernel.value.span,
+                         "a schedule must be an object, got " +
+                             kernel.value.describe());
         for (const JsonMember &number : kernel.value.members) {
           if (!isScheduleName(number.key))
             problems.error(number.keySpan, "unknown number \"" + number.key +

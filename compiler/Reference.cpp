@@ -89,8 +89,7 @@ struct AfterPass : PassInstrumentation {
 
 } // namespace
 
-ReferenceResult interpretModel(const std::string &file,
-                               const std::string &text,
+ReferenceResult interpretModel(const std::string &file, const std::string &text,
                                const CompileOptions &options, unsigned body,
                                const TensorValues &inputs,
                                const TensorValues &weights, bool everyPass) {

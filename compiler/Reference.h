@@ -37,8 +37,7 @@ struct ReferenceResult {
 
 /// Interprets body number `body` of forward. With `everyPass`, also after each
 /// pass of the kernel pipeline, and records all kernel calls.
-ReferenceResult interpretModel(const std::string &file,
-                               const std::string &text,
+ReferenceResult interpretModel(const std::string &file, const std::string &text,
                                const CompileOptions &options, unsigned body,
                                const TensorValues &inputs,
                                const TensorValues &weights, bool everyPass);

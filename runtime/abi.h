@@ -41,11 +41,11 @@ typedef void (*nncc_kernel)(void *const *buffers, int64_t begin, int64_t end);
 
 /* Where a buffer of a kernel call lies. */
 typedef enum nncc_space {
-  NNCC_ARENA,    /* value: byte offset in the context's arena */
-  NNCC_INPUT,    /* value: number of the entry's input */
-  NNCC_OUTPUT,   /* value: number of the entry's output */
-  NNCC_WEIGHT,   /* value: number of the model's tensor */
-  NNCC_PREPARED  /* value: byte offset in the prepared weights */
+  NNCC_ARENA,   /* value: byte offset in the context's arena */
+  NNCC_INPUT,   /* value: number of the entry's input */
+  NNCC_OUTPUT,  /* value: number of the entry's output */
+  NNCC_WEIGHT,  /* value: number of the model's tensor */
+  NNCC_PREPARED /* value: byte offset in the prepared weights */
 } nncc_space;
 
 typedef struct nncc_buffer {
@@ -75,10 +75,11 @@ typedef struct nncc_tensor {
   uint64_t bytes;
 } nncc_tensor;
 
-/* Indices that a gather reads from an entry's input lie in [0, limit). */
+/* Elements of an entry's input are indices: they lie in [0, limit) or are
+ * `except`. */
 typedef struct nncc_limit {
   uint64_t input;
-  int64_t limit;
+  int64_t limit, except;
 } nncc_limit;
 
 /* One compiled body of an entry, for one combination of symbolic sizes. */

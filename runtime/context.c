@@ -98,12 +98,15 @@ nncc_status nncc_check_model(const nncc_model *model) {
   static const struct {
     uint64_t bit;
     const char *name;
-  } names[] = {
-      {NNCC_CPU_AVX, "AVX"},           {NNCC_CPU_AVX2, "AVX2"},
-      {NNCC_CPU_FMA, "FMA"},           {NNCC_CPU_F16C, "F16C"},
-      {NNCC_CPU_BMI2, "BMI2"},         {NNCC_CPU_AVX512F, "AVX-512F"},
-      {NNCC_CPU_AVX512VL, "AVX-512VL"}, {NNCC_CPU_AVX512BW, "AVX-512BW"},
-      {NNCC_CPU_AVX512DQ, "AVX-512DQ"}};
+  } names[] = {{NNCC_CPU_AVX, "AVX"},
+               {NNCC_CPU_AVX2, "AVX2"},
+               {NNCC_CPU_FMA, "FMA"},
+               {NNCC_CPU_F16C, "F16C"},
+               {NNCC_CPU_BMI2, "BMI2"},
+               {NNCC_CPU_AVX512F, "AVX-512F"},
+               {NNCC_CPU_AVX512VL, "AVX-512VL"},
+               {NNCC_CPU_AVX512BW, "AVX-512BW"},
+               {NNCC_CPU_AVX512DQ, "AVX-512DQ"}};
   uint64_t missing = model->cpu_features & ~nncc_cpu_features();
   for (size_t i = 0; i < sizeof names / sizeof names[0]; ++i)
     if (missing & names[i].bit)
@@ -117,9 +120,10 @@ nncc_status nncc_check_model(const nncc_model *model) {
 static nncc_status check_weights(const nncc_model *model,
                                  const nncc_weights *weights) {
   if (model->weight_count && !weights)
-    return nncc_fail(NNCC_ERROR_WEIGHTS, "%s has %llu tensors of state, but no "
-                     "weights were given", model->name,
-                     (unsigned long long)model->weight_count);
+    return nncc_fail(NNCC_ERROR_WEIGHTS,
+                     "%s has %llu tensors of state, but no "
+                     "weights were given",
+                     model->name, (unsigned long long)model->weight_count);
   if (weights && (weights->model != model || !weights->ready))
     return nncc_fail(NNCC_ERROR_WEIGHTS,
                      weights->ready ? "the weights belong to another model"
@@ -157,8 +161,8 @@ nncc_status nncc_context_create(const nncc_model *model,
     context->options.parallel_for = run_in_pool;
     context->options.host = context->pool;
   }
-  if (!context->arena || (context->options.threads > 1 && !options->parallel_for &&
-                          !context->pool)) {
+  if (!context->arena || (context->options.threads > 1 &&
+                          !options->parallel_for && !context->pool)) {
     nncc_context_free(context);
     return nncc_fail(NNCC_ERROR_MEMORY,
                      "no memory for an arena of %llu bytes and %u threads",
@@ -188,8 +192,7 @@ void nncc_context_free(nncc_context *context) {
 
 /* --- Running -------------------------------------------------------------- */
 
-static const nncc_entry *find_entry(const nncc_model *model,
-                                    const char *name) {
+static const nncc_entry *find_entry(const nncc_model *model, const char *name) {
   for (uint64_t i = 0; i < model->entry_count; ++i)
     if (!strcmp(model->entries[i].name, name))
       return &model->entries[i];
@@ -221,7 +224,7 @@ static nncc_status check_limits(const nncc_body *body,
     uint64_t count = tensor->bytes / nncc_dtype_bytes(tensor->dtype);
     for (uint64_t i = 0; i < count; ++i) {
       int64_t value = integer_at(inputs[limit->input], tensor->dtype, i);
-      if (value < 0 || value >= limit->limit)
+      if ((value < 0 || value >= limit->limit) && value != limit->except)
         return nncc_fail(NNCC_ERROR_RANGE,
                          "input %s: element %llu is %lld, outside [0, %lld)",
                          tensor->name, (unsigned long long)i, (long long)value,
@@ -236,10 +239,9 @@ static nncc_status run(nncc_context *context, const nncc_body *body,
   nncc_status status = check_limits(body, inputs);
   if (status)
     return status;
-  nncc_memory memory = {context->arena,
-                        context->weights ? context->weights->prepared : NULL,
-                        inputs, outputs,
-                        context->weights ? context->weights->tensors : NULL};
+  nncc_memory memory = {
+      context->arena, context->weights ? context->weights->prepared : NULL,
+      inputs, outputs, context->weights ? context->weights->tensors : NULL};
   nncc_run_steps(body, &memory, context->options.parallel_for,
                  context->options.host);
   return NNCC_OK;
@@ -285,8 +287,10 @@ static nncc_status check_views(const nncc_tensor *tensors,
                           tensors[i].rank),
           nncc_shape_text(got, sizeof got, views[i].dims, views[i].rank));
     if ((uintptr_t)views[i].data % nncc_dtype_bytes(views[i].dtype))
-      return nncc_fail(NNCC_ERROR_ARGUMENT, "%s %s is not aligned to its "
-                       "elements", what, tensors[i].name);
+      return nncc_fail(NNCC_ERROR_ARGUMENT,
+                       "%s %s is not aligned to its "
+                       "elements",
+                       what, tensors[i].name);
   }
   return NNCC_OK;
 }
@@ -310,13 +314,18 @@ static const nncc_body *find_body(const nncc_entry *entry,
   if (entry->body_count == 1)
     return &entry->bodies[0]; /* check_views says what differs */
   char text[64];
-  nncc_fail(NNCC_ERROR_ARGUMENT, "no compiled size fits these inputs; compiled:");
+  nncc_fail(NNCC_ERROR_ARGUMENT,
+            "no compiled size fits these inputs; compiled:");
   for (uint64_t b = 0; b < entry->body_count; ++b) {
     for (uint64_t i = 0; i < entry->input_count; ++i) {
       const nncc_tensor *tensor = &entry->bodies[b].inputs[i];
-      nncc_fail_more("%s %s %s", i ? "," : b ? ";" : "", tensor->name,
-                     nncc_shape_text(text, sizeof text, tensor->dims,
-                                     tensor->rank));
+      nncc_fail_more(
+          "%s %s %s",
+          i   ? ","
+          : b ? ";"
+              : "",
+          tensor->name,
+          nncc_shape_text(text, sizeof text, tensor->dims, tensor->rank));
     }
   }
   return NULL;

@@ -41,8 +41,7 @@ typedef struct nncc_memory {
   const void *const *weights;
 } nncc_memory;
 
-void *nncc_buffer_address(const nncc_buffer *buffer,
-                          const nncc_memory *memory);
+void *nncc_buffer_address(const nncc_buffer *buffer, const nncc_memory *memory);
 void nncc_run_steps(const nncc_body *body, const nncc_memory *memory,
                     void (*parallel_for)(void *, int64_t, nncc_range_body,
                                          void *),

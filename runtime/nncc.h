@@ -28,8 +28,8 @@ typedef enum nncc_status {
   NNCC_ERROR_FORMAT,   /* a file is not what it should be */
   NNCC_ERROR_IO,       /* the system could not read or write */
   NNCC_ERROR_MEMORY,
-  NNCC_ERROR_CPU, /* the object needs features that this CPU lacks */
-  NNCC_ERROR_ABI, /* the object is from another version of nncc */
+  NNCC_ERROR_CPU,  /* the object needs features that this CPU lacks */
+  NNCC_ERROR_ABI,  /* the object is from another version of nncc */
   NNCC_ERROR_RANGE /* an index input points outside its table */
 } nncc_status;
 
@@ -108,7 +108,8 @@ typedef struct nncc_view {
   const int64_t *dims;
 } nncc_view;
 
-/* By description: finds the body for the inputs' sizes and checks everything. */
+/* By description: finds the body for the inputs' sizes and checks everything.
+ */
 NNCC_API nncc_status nncc_run(nncc_context *context, const char *entry,
                               const nncc_view *inputs, uint32_t input_count,
                               const nncc_view *outputs, uint32_t output_count);

@@ -21,8 +21,8 @@ enum { max_rank = 8, max_header = 100 << 20 };
 struct nncc_file {
   nncc_file_tensor *tensors;
   uint32_t count, capacity;
-  void *owned;   /* the bytes, if this object read them */
-  void *mapped;  /* or mapped them */
+  void *owned;  /* the bytes, if this object read them */
+  void *mapped; /* or mapped them */
   size_t mapped_bytes;
 };
 
@@ -181,8 +181,7 @@ static bool integer(reader *r, int64_t *value) {
 }
 
 /* [a, b, ...], at most `most`. */
-static bool integers(reader *r, int64_t *list, uint32_t most,
-                     uint32_t *count) {
+static bool integers(reader *r, int64_t *list, uint32_t most, uint32_t *count) {
   *count = 0;
   if (!need(r, '['))
     return false;
@@ -253,8 +252,8 @@ static bool metadata(reader *r) {
   return need(r, '}');
 }
 
-static bool add_tensor(reader *r, nncc_file *file, char *name,
-                       const char *data, uint64_t bytes) {
+static bool add_tensor(reader *r, nncc_file *file, char *name, const char *data,
+                       uint64_t bytes) {
   nncc_file_tensor t = {0};
   int64_t offsets[2] = {0, 0};
   t.name = name;
@@ -274,7 +273,8 @@ static bool add_tensor(reader *r, nncc_file *file, char *name,
     size *= (uint64_t)t.dims[d];
   }
   if (good && (offsets[1] < offsets[0] || (uint64_t)offsets[1] > bytes))
-    good = stop(r, "the file is truncated: a tensor's data lies behind its end");
+    good =
+        stop(r, "the file is truncated: a tensor's data lies behind its end");
   if (good && (uint64_t)(offsets[1] - offsets[0]) != size)
     good = stop(r, "a tensor's data and shape differ in size");
   for (uint32_t i = 0; good && i < file->count; ++i)
@@ -447,8 +447,8 @@ nncc_status nncc_file_map(const char *path, nncc_file **result) {
   int descriptor = open_file(path, &bytes);
   if (descriptor < 0)
     return NNCC_ERROR_IO;
-  void *data = bytes ? mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, descriptor, 0)
-                     : NULL;
+  void *data =
+      bytes ? mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, descriptor, 0) : NULL;
   int error = errno;
   close(descriptor);
   if (data == MAP_FAILED)

@@ -119,9 +119,9 @@ nncc_status nncc_weights_save(const nncc_weights *weights, const char *path) {
     return nncc_fail(NNCC_ERROR_MEMORY, "no memory to save weights");
   for (uint64_t i = 0; i < model->weight_count; ++i) {
     const nncc_tensor *tensor = &model->weights[i];
-    list[i] = (nncc_file_tensor){tensor->name, (nncc_dtype)tensor->dtype,
-                                 (uint32_t)tensor->rank, tensor->dims,
-                                 weights->tensors[i], tensor->bytes};
+    list[i] = (nncc_file_tensor){
+        tensor->name, (nncc_dtype)tensor->dtype, (uint32_t)tensor->rank,
+        tensor->dims, weights->tensors[i],       tensor->bytes};
   }
   status = nncc_file_write(path, list, (uint32_t)model->weight_count);
   free(list);
@@ -209,12 +209,11 @@ static nncc_status check_file(const nncc_model *model, const nncc_file *file,
     } else if (stored->rank != tensor->rank ||
                memcmp(stored->dims, tensor->dims,
                       tensor->rank * sizeof(int64_t))) {
-      nncc_fail_more("\n  %s must have shape %s, the file has %s",
-                     tensor->name,
-                     nncc_shape_text(expected, sizeof expected, tensor->dims,
-                                     tensor->rank),
-                     nncc_shape_text(got, sizeof got, stored->dims,
-                                     stored->rank));
+      nncc_fail_more(
+          "\n  %s must have shape %s, the file has %s", tensor->name,
+          nncc_shape_text(expected, sizeof expected, tensor->dims,
+                          tensor->rank),
+          nncc_shape_text(got, sizeof got, stored->dims, stored->rank));
     } else {
       continue;
     }
@@ -256,8 +255,8 @@ static nncc_status from_file(const nncc_model *model, nncc_file *file,
     bool aligned =
         (uintptr_t)stored->data % nncc_dtype_bytes(stored->dtype) == 0;
     if (borrows || !aligned)
-      status = nncc_weights_set(weights, stored->name, stored->data,
-                                stored->bytes);
+      status =
+          nncc_weights_set(weights, stored->name, stored->data, stored->bytes);
     else
       weights->tensors[i] = stored->data;
   }

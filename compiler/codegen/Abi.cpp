@@ -129,9 +129,9 @@ private:
   }
   llvm::Constant *null() { return llvm::ConstantPointerNull::get(pointer); }
   llvm::Constant *global(llvm::Constant *value) {
-    auto *variable = new llvm::GlobalVariable(
-        module, value->getType(), true, llvm::GlobalValue::PrivateLinkage,
-        value, "nncc");
+    auto *variable = new llvm::GlobalVariable(module, value->getType(), true,
+                                              llvm::GlobalValue::PrivateLinkage,
+                                              value, "nncc");
     variable->setUnnamedAddr(llvm::GlobalValue::UnnamedAddr::Global);
     return variable;
   }
@@ -219,19 +219,25 @@ llvm::Constant *Descriptor::steps(func::FuncOp entry, uint64_t &count) {
       buffers.push_back(buffer(value, entry));
     auto kernel = model.lookupSymbol<func::FuncOp>(call.getCallee());
     auto tiles = kernel->getAttrOfType<IntegerAttr>(tilesAttr);
-    rows.push_back(record({module.getFunction(call.getCallee()),
-                           number(tiles.getInt()), table(buffers),
-                           number(buffers.size()), text(call.getCallee()),
-                           text(originOf(call.getLoc())),
-                           number(flopsOf(kernel))}));
+    rows.push_back(
+        record({module.getFunction(call.getCallee()), number(tiles.getInt()),
+                table(buffers), number(buffers.size()), text(call.getCallee()),
+                text(originOf(call.getLoc())), number(flopsOf(kernel))}));
   }
   count = rows.size();
   return table(rows);
 }
 
-/// Inputs that kernels use as gather indices, with the size they index.
+/// Inputs that are indices, with the size they index: by an attribute, or used
+/// by a gather.
 llvm::Constant *Descriptor::limits(func::FuncOp entry, uint64_t &count) {
   Constants rows;
+  auto add = [&](uint64_t input, int64_t limit, int64_t except) {
+    rows.push_back(record({number(input), number(limit), number(except)}));
+  };
+  for (unsigned i = 0; i < entry.getNumArguments(); ++i)
+    if (auto limit = entry.getArgAttrOfType<DenseI64ArrayAttr>(i, limitAttr))
+      add(i, limit[0], limit[1]);
   for (CallOp call : entry.getBody().front().getOps<CallOp>()) {
     auto kernel = model.lookupSymbol<func::FuncOp>(call.getCallee());
     kernel.walk([&](GatherOp gather) {
@@ -244,9 +250,8 @@ llvm::Constant *Descriptor::limits(func::FuncOp entry, uint64_t &count) {
       auto input =
           dyn_cast<BlockArgument>(call.getOperand(argument.getArgNumber()));
       if (input)
-        rows.push_back(
-            record({number(input.getArgNumber()),
-                    number(shapeOf(gather.getOperand())[gather.getDim()])}));
+        add(input.getArgNumber(),
+            shapeOf(gather.getOperand())[gather.getDim()], INT64_MIN);
     });
   }
   count = rows.size();
@@ -258,8 +263,8 @@ llvm::Constant *Descriptor::body(func::FuncOp entry) {
   llvm::Constant *stepTable = steps(entry, stepCount);
   llvm::Constant *limitTable = limits(entry, limitCount);
   uint64_t arena = entry->getAttrOfType<IntegerAttr>("nncc.arena").getInt();
-  return record({tensors(inputsOf(entry)), tensors(outputsOf(entry)),
-                 stepTable, number(stepCount), number(arena), limitTable,
+  return record({tensors(inputsOf(entry)), tensors(outputsOf(entry)), stepTable,
+                 number(stepCount), number(arena), limitTable,
                  number(limitCount)});
 }
 
@@ -297,8 +302,7 @@ void Descriptor::add() {
   if (prepare)
     for (Type type : prepare.getResultTypes()) {
       preparedOffsets.push_back(preparedBytes);
-      preparedBytes +=
-          (byteSize(cast<RankedTensorType>(type)) + 63) / 64 * 64;
+      preparedBytes += (byteSize(cast<RankedTensorType>(type)) + 63) / 64 * 64;
     }
   Constants entries;
   for (auto entry : model.getOps<func::FuncOp>()) {
@@ -319,13 +323,13 @@ void Descriptor::add() {
   llvm::StringRef name =
       model->getAttrOfType<StringAttr>(modelNameAttr).getValue();
   auto *i32 = llvm::Type::getInt32Ty(context);
-  llvm::Constant *descriptor = global(record(
-      {llvm::ConstantInt::get(i32, NNCC_ABI_VERSION),
-       llvm::ConstantInt::get(i32, 0), text("nncc 0.1.0"), text(name),
-       text(target.cpu), number(target.requiredFeatures), table(entries),
-       number(entries.size()), tensors(weights), number(weights.size()),
-       prepare ? global(body(prepare)) : null(), number(preparedBytes),
-       aliases(aliasCount), number(aliasCount), hash(weights)}));
+  llvm::Constant *descriptor = global(
+      record({llvm::ConstantInt::get(i32, NNCC_ABI_VERSION),
+              llvm::ConstantInt::get(i32, 0), text("nncc 0.1.0"), text(name),
+              text(target.cpu), number(target.requiredFeatures), table(entries),
+              number(entries.size()), tensors(weights), number(weights.size()),
+              prepare ? global(body(prepare)) : null(), number(preparedBytes),
+              aliases(aliasCount), number(aliasCount), hash(weights)}));
   auto *type = llvm::FunctionType::get(pointer, false);
   auto *function =
       llvm::Function::Create(type, llvm::GlobalValue::ExternalLinkage,

@@ -118,8 +118,7 @@ std::string emitCode(llvm::Module &module, const TargetInfo &target,
   llvm::legacy::PassManager passes;
   auto type = assembly ? llvm::CodeGenFileType::AssemblyFile
                        : llvm::CodeGenFileType::ObjectFile;
-  bool unsupported =
-      machine->addPassesToEmitFile(passes, os, nullptr, type);
+  bool unsupported = machine->addPassesToEmitFile(passes, os, nullptr, type);
   assert(!unsupported && "x86 emits objects and assembly");
   (void)unsupported;
   passes.run(module);

@@ -44,13 +44,13 @@ static json::Object kernelInfo(func::FuncOp kernel) {
     for (NamedAttribute number : attr)
       schedule[number.getName().strref()] =
           cast<IntegerAttr>(number.getValue()).getInt();
-  return json::Object{{"name", kernel.getName()},
-                      {"ops", std::move(ops)},
-                      {"tiles", tiles},
-                      {"key", kernel->getAttrOfType<StringAttr>(kernelKeyAttr)
-                                  .getValue()},
-                      {"schedule", std::move(schedule)},
-                      {"flops", flopsOf(kernel)}};
+  return json::Object{
+      {"name", kernel.getName()},
+      {"ops", std::move(ops)},
+      {"tiles", tiles},
+      {"key", kernel->getAttrOfType<StringAttr>(kernelKeyAttr).getValue()},
+      {"schedule", std::move(schedule)},
+      {"flops", flopsOf(kernel)}};
 }
 
 static json::Object entryInfo(ModuleOp model, func::FuncOp entry) {
@@ -70,8 +70,7 @@ static json::Object entryInfo(ModuleOp model, func::FuncOp entry) {
       {"name", entry.getName()},
       {"inputs", tensorList(inputsOf(entry))},
       {"outputs", tensorList(outputsOf(entry))},
-      {"arena_bytes",
-       entry->getAttrOfType<IntegerAttr>("nncc.arena").getInt()},
+      {"arena_bytes", entry->getAttrOfType<IntegerAttr>("nncc.arena").getInt()},
       {"flops", flops},
       {"calls", std::move(calls)}};
 }
@@ -121,8 +120,7 @@ static void writeText(const json::Object &report, llvm::raw_ostream &os) {
                             os << number.first << ' '
                                << *number.second.getAsInteger();
                           });
-    os << "), "
-       << *kernel.getInteger("flops") << " FLOPs: ";
+    os << "), " << *kernel.getInteger("flops") << " FLOPs: ";
     llvm::interleave(
         *kernel.getArray("ops"), os,
         [&](const json::Value &v) { os << *v.getAsString(); }, " ");

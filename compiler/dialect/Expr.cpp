@@ -47,8 +47,8 @@ Expr scalar(ExprBuilder &c, Type element, double value) {
 
 Expr iota(ExprBuilder &c, Type element, Ints shape, int64_t dim, int64_t start,
           int64_t step) {
-  return make<IotaOp>(c, RankedTensorType::get(shape, element),
-                      uint64_t(dim), uint64_t(start), uint64_t(step));
+  return make<IotaOp>(c, RankedTensorType::get(shape, element), uint64_t(dim),
+                      uint64_t(start), uint64_t(step));
 }
 
 //===----------------------------------------------------------------------===//
@@ -76,8 +76,8 @@ Expr logicalNot(Expr x) { return unary<NotOp>(x); }
 Expr convert(Expr x, Type element) {
   if (x.element() == element)
     return x;
-  return make<ConvertOp>(x.context(),
-                         RankedTensorType::get(x.shape(), element), x.value());
+  return make<ConvertOp>(x.context(), RankedTensorType::get(x.shape(), element),
+                         x.value());
 }
 
 Type promotedType(Type x, Type y) {
@@ -149,8 +149,8 @@ Expr select(Expr condition, Expr x, Expr y) {
 Expr reshape(Expr x, Ints shape) {
   if (x.shape() == shape)
     return x;
-  return make<ReshapeOp>(x.context(),
-                         RankedTensorType::get(shape, x.element()), x.value());
+  return make<ReshapeOp>(x.context(), RankedTensorType::get(shape, x.element()),
+                         x.value());
 }
 
 Expr transpose(Expr x, Ints perm) {
@@ -181,8 +181,8 @@ Expr broadcastTo(Expr x, Ints shape) {
   if (x.shape() == shape)
     return x;
   return make<BroadcastOp>(x.context(),
-                           RankedTensorType::get(shape, x.element()),
-                           x.value(), ints(x.context(), dims));
+                           RankedTensorType::get(shape, x.element()), x.value(),
+                           ints(x.context(), dims));
 }
 
 Expr alongDim(Expr vector, Ints shape, int64_t dim) {
@@ -272,6 +272,11 @@ Expr mean(Expr x, Ints dims, bool keepDims) {
 
 Expr reduceMax(Expr x, Ints dims, bool keepDims) {
   return reduce(Combiner::max, x, dims, keepDims);
+}
+
+Expr logSoftmax(Expr x, int64_t dim) {
+  Expr shifted = x - reduceMax(x, {dim}, true);
+  return shifted - log(sum(exp(shifted), {dim}, true));
 }
 
 //===----------------------------------------------------------------------===//

@@ -102,8 +102,7 @@ Expr broadcastTo(Expr x, Ints shape);
 /// A vector along dimension `dim` of `shape`.
 Expr alongDim(Expr vector, Ints shape, int64_t dim);
 /// Elements [start, start + size) of one dimension.
-Expr slice(Expr x, int64_t dim, int64_t start, int64_t size,
-           int64_t step = 1);
+Expr slice(Expr x, int64_t dim, int64_t start, int64_t size, int64_t step = 1);
 Expr pad(Expr x, Ints low, Ints high, double value, Ints interior = {});
 Expr reverse(Expr x, Ints dims);
 Expr concat(llvm::ArrayRef<Expr> xs, int64_t dim);
@@ -114,6 +113,9 @@ Expr reduce(Combiner combiner, Expr x, Ints dims, bool keepDims = false);
 Expr sum(Expr x, Ints dims, bool keepDims = false);
 Expr mean(Expr x, Ints dims, bool keepDims = false);
 Expr reduceMax(Expr x, Ints dims, bool keepDims = false);
+
+/// x - max - log(sum(exp(x - max))) along `dim`.
+Expr logSoftmax(Expr x, int64_t dim);
 
 // Contractions and the rest.
 Expr contract(Expr x, Expr y, Ints xBatch, Ints yBatch, Ints xSum, Ints ySum);

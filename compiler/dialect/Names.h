@@ -19,6 +19,8 @@ inline constexpr const char *entryAttr = "nncc.entry";
 /// On an argument or result: its name in the model.
 inline constexpr const char *valueNameAttr = "nncc.name";
 
+/// On an argument: [size, except], its elements lie in [0, size) or are except.
+inline constexpr const char *limitAttr = "nncc.limit";
 /// On a contraction, until kernels are formed: its right side lies in panels.
 inline constexpr const char *packedAttr = "nncc.packed";
 

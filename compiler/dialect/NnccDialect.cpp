@@ -57,8 +57,7 @@ double identityOf(Combiner combiner, Type elementType) {
   bool isFloat = isa<FloatType>(elementType);
   double infinity = std::numeric_limits<double>::infinity();
   unsigned bits = isFloat ? 0 : elementType.getIntOrFloatBitWidth();
-  bool isUnsigned =
-      elementType.isUnsignedInteger() || elementType.isInteger(1);
+  bool isUnsigned = elementType.isUnsignedInteger() || elementType.isInteger(1);
   switch (combiner) {
   case Combiner::sum:
     return 0;
@@ -68,10 +67,9 @@ double identityOf(Combiner combiner, Type elementType) {
     return isFloat ? -infinity : isUnsigned ? 0 : -std::ldexp(1.0, bits - 1);
   case Combiner::min:
     // The largest i64 is no double; the next smaller one stands for it.
-    return isFloat ? infinity
-           : bits == 64
-               ? std::nextafter(std::ldexp(1.0, 63), 0)
-               : std::ldexp(1.0, isUnsigned ? bits : bits - 1) - 1;
+    return isFloat      ? infinity
+           : bits == 64 ? std::nextafter(std::ldexp(1.0, 63), 0)
+                        : std::ldexp(1.0, isUnsigned ? bits : bits - 1) - 1;
   }
   llvm_unreachable("unknown combiner");
 }

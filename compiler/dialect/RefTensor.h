@@ -38,7 +38,9 @@ struct RefTensor {
   /// Row-major strides in elements.
   llvm::SmallVector<int64_t> strides() const;
   /// Element `i` as a double, whatever the kind.
-  double get(int64_t i) const { return isFloat() ? floats[i] : double(ints[i]); }
+  double get(int64_t i) const {
+    return isFloat() ? floats[i] : double(ints[i]);
+  }
   /// Rounds towards zero in integer tensors; any non-zero is true in bool ones.
   void set(int64_t i, double value);
   /// Copies element `from` of `source`, which has the same kind.

@@ -50,6 +50,8 @@ std::string expected(const ArgDef &def) {
   }
   case ArgKind::dtype:
     return "an element type such as \"f32\"";
+  case ArgKind::state:
+    return "{\"shape\": [...], \"dtype\": \"f32\"}";
   case ArgKind::index:
     return "an index";
   }
@@ -95,15 +97,12 @@ public:
       }
       return json.isBoolean() || mismatch(json);
     case ArgKind::word:
-      return (json.isString() &&
-              llvm::is_contained(def.words, json.string)) ||
+      return (json.isString() && llvm::is_contained(def.words, json.string)) ||
              mismatch(json);
-    case ArgKind::dtype: {
-      static const char *const names[] = {"f32", "f64", "f16", "bf16", "i64",
-                                          "i32", "i16", "i8",  "u8",   "bool"};
-      return (json.isString() && llvm::is_contained(names, json.string)) ||
-             mismatch(json);
-    }
+    case ArgKind::dtype:
+      return isDType(json) || mismatch(json);
+    case ArgKind::state:
+      return isState(json) || mismatch(json);
     case ArgKind::index:
       return llvm::all_of(json.items, [&](const Json &entry) {
         const Json *value = entry.find("value");
@@ -115,6 +114,21 @@ public:
   }
 
 private:
+  /// A constructor's tensor: static sizes and a known type.
+  bool isState(const Json &json) {
+    const Json *shape = json.find("shape"), *dtype = json.find("dtype");
+    return shape && shape->isArray() && dtype &&
+           llvm::all_of(shape->items,
+                        [](const Json &size) {
+                          return size.isInteger() && size.integer >= 0;
+                        }) &&
+           isDType(*dtype);
+  }
+  static bool isDType(const Json &json) {
+    static const char *const names[] = {"f32", "f64", "f16", "bf16", "i64",
+                                        "i32", "i16", "i8",  "u8",   "bool"};
+    return json.isString() && llvm::is_contained(names, json.string);
+  }
   bool fail(const Json &json, const llvm::Twine &text) {
     std::string where = call.path.empty() ? "" : call.path + " ";
     call.diagnostics.error(json.span, where + "(" + call.name + "): " + text);

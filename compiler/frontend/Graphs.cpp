@@ -18,8 +18,8 @@ static std::string plural(size_t count, const char *noun) {
 
 Location Importer::location(StringRef path, StringRef type, Span span) {
   LineColumn at = diagnostics.lineColumn(span.begin);
-  auto file = FileLineColLoc::get(context, diagnostics.fileName(), at.line,
-                                  at.column);
+  auto file =
+      FileLineColLoc::get(context, diagnostics.fileName(), at.line, at.column);
   std::string name = path.empty() ? type.str() : (path + ": " + type).str();
   return NameLoc::get(StringAttr::get(context, name), file);
 }
@@ -33,12 +33,11 @@ Result Importer::stateValue(const std::string &path) {
     return {};
   auto [it, isNew] = weights.try_emplace(source, Expr());
   if (isNew)
-    it->second = Expr(builder, WeightOp::create(
-                                   builder.b, builder.loc,
-                                   RankedTensorType::get(spec->second.shape,
-                                                         spec->second.element),
-                                   builder.b.getStringAttr(source),
-                                   UnitAttr()));
+    it->second = Expr(
+        builder, WeightOp::create(builder.b, builder.loc,
+                                  RankedTensorType::get(spec->second.shape,
+                                                        spec->second.element),
+                                  builder.b.getStringAttr(source), UnitAttr()));
   return it->second;
 }
 
@@ -61,10 +60,10 @@ Result Importer::lookup(const Json &json, Scope &scope) {
 bool Importer::checkName(StringRef name, Span span) {
   static const char *const reserved[] = {"lr", "seed", "inf", "nan"};
   auto isLetter = [](char c) { return isalpha((unsigned char)c) || c == '_'; };
-  bool fits = !name.empty() && isLetter(name[0]) &&
-              llvm::all_of(name, [&](char c) {
-                return isLetter(c) || isdigit((unsigned char)c);
-              });
+  bool fits =
+      !name.empty() && isLetter(name[0]) && llvm::all_of(name, [&](char c) {
+        return isLetter(c) || isdigit((unsigned char)c);
+      });
   if (!fits)
     diagnostics.error(span, "a value's name has letters, digits and \"_\" and "
                             "starts with no digit, got \"" +
@@ -76,29 +75,27 @@ bool Importer::checkName(StringRef name, Span span) {
   return false;
 }
 
-bool Importer::bindNames(const Json &name, const Result &result,
-                         Scope &scope) {
+bool Importer::bindNames(const Json &name, const Result &result, Scope &scope) {
   if (name.isNull())
     return true;
   if (name.isString()) {
     if (!checkName(name.string, name.span))
       return false;
     if (!scope.values.try_emplace(name.string, result).second) {
-      diagnostics.error(name.span, "value \"" + name.string +
-                                       "\" is defined twice");
+      diagnostics.error(name.span,
+                        "value \"" + name.string + "\" is defined twice");
       return false;
     }
     return true;
   }
   if (!name.isArray() || !result.isTuple ||
       name.items.size() != result.items.size()) {
-    diagnostics.error(name.span,
-                      "the result is " +
-                          (result.isTuple ? "a tuple of " +
-                                                std::to_string(
-                                                    result.items.size())
-                                          : std::string("a tensor")) +
-                          ", its name must have the same form");
+    diagnostics.error(
+        name.span, "the result is " +
+                       (result.isTuple ? "a tuple of " +
+                                             std::to_string(result.items.size())
+                                       : std::string("a tensor")) +
+                       ", its name must have the same form");
     return false;
   }
   bool bound = true;
@@ -222,7 +219,8 @@ Result Importer::runInstance(Instance &instance, ArrayRef<Result> inputs,
     }
     if (inputs.size() != 1) {
       diagnostics.error(node.find("module")->span,
-                        instance.path + " (nn.Sequential): takes 1 input, got " +
+                        instance.path +
+                            " (nn.Sequential): takes 1 input, got " +
                             Twine(inputs.size()));
       return {};
     }
@@ -309,8 +307,7 @@ void Importer::runHidden(Instance &instance, Call &call) {
   }
 }
 
-Result Importer::runModule(Instance &instance, const Json &node,
-                           Scope &scope) {
+Result Importer::runModule(Instance &instance, const Json &node, Scope &scope) {
   std::vector<Result> inputs;
   if (const Json *list = node.find("inputs"))
     for (const Json &item : list->items) {
@@ -422,34 +419,84 @@ bool Importer::runNodes(const Json &graph, Scope &scope) {
   return complete;
 }
 
-void Importer::importBody(const Json &root, unsigned index) {
-  Scope scope;
-  weights.clear();
-  SmallVector<Type> types;
-  std::vector<std::string> names;
-  if (const Json *inputs = root.find("inputs"))
-    for (const JsonMember &member : inputs->members) {
-      TensorSpec spec;
-      if (member.key == "comment")
-        continue;
-      if (!parseTensor(member.value, spec) ||
-          !checkName(member.key, member.keySpan))
-        return;
-      names.push_back(member.key);
-      types.push_back(RankedTensorType::get(spec.shape, spec.element));
+/// The types and names of an object of inputs.
+bool Importer::parseInputs(const Json *list, Signature &signature) {
+  if (!list)
+    return true;
+  if (!list->isObject()) {
+    diagnostics.error(list->span,
+                      "inputs must be an object, got " + list->describe());
+    return false;
+  }
+  for (const JsonMember &member : list->members) {
+    TensorSpec spec;
+    if (member.key == "comment")
+      continue;
+    if (!parseTensor(member.value, spec) ||
+        !checkName(member.key, member.keySpan))
+      return false;
+    if (llvm::is_contained(signature.names, member.key)) {
+      diagnostics.error(member.keySpan, "input \"" + member.key +
+                                            "\" is an input of the model "
+                                            "already");
+      return false;
     }
-  Location loc = UnknownLoc::get(context);
+    signature.names.push_back(member.key);
+    signature.types.push_back(RankedTensorType::get(spec.shape, spec.element));
+  }
+  return true;
+}
+
+/// Begins a function with these arguments; its values go to `scope`.
+func::FuncOp Importer::beginFunction(StringRef name, const Signature &signature,
+                                     Scope &scope) {
+  weights.clear();
   builder.b.setInsertionPointToEnd(module->getBody());
-  std::string name = index ? "forward." + std::to_string(index) : "forward";
-  auto function = func::FuncOp::create(builder.b, loc, name,
-                                       FunctionType::get(context, types, {}));
-  function->setAttr(entryAttr, builder.b.getStringAttr("forward"));
+  auto function = func::FuncOp::create(
+      builder.b, UnknownLoc::get(context), name,
+      FunctionType::get(context, signature.types, {}));
   Block *entry = function.addEntryBlock();
   builder.b.setInsertionPointToStart(entry);
-  for (auto [i, input] : llvm::enumerate(names)) {
+  for (auto [i, input] : llvm::enumerate(signature.names)) {
     function.setArgAttr(i, valueNameAttr, builder.b.getStringAttr(input));
     scope.values[input] = Expr(builder, entry->getArgument(i));
   }
+  return function;
+}
+
+/// The training section's nodes behind the model's, to a scalar. Checked here;
+/// entries that train will be built from it.
+void Importer::checkLoss(const Json &root, const Json &training) {
+  Scope scope;
+  Signature signature;
+  if (!parseInputs(root.find("inputs"), signature) ||
+      !parseInputs(training.find("inputs"), signature))
+    return;
+  auto function = beginFunction("loss", signature, scope);
+  const Json *name = training.find("loss");
+  if (runNodes(root, scope) && runNodes(training, scope))
+    if (Result loss = lookup(*name, scope)) {
+      if (loss.isTuple || loss.value.rank() != 0 || !loss.value.isFloat())
+        diagnostics.error(
+            name->span,
+            "the loss must be a floating scalar, but \"" + name->string +
+                "\" is " +
+                (loss.isTuple ? std::string("a tuple")
+                              : dtypeName(loss.value.element()) + " " +
+                                    shapeText(loss.value.shape())));
+    }
+  function.erase();
+}
+
+void Importer::importBody(const Json &root, unsigned index) {
+  Scope scope;
+  Signature signature;
+  if (!parseInputs(root.find("inputs"), signature))
+    return;
+  Location loc = UnknownLoc::get(context);
+  std::string name = index ? "forward." + std::to_string(index) : "forward";
+  auto function = beginFunction(name, signature, scope);
+  function->setAttr(entryAttr, builder.b.getStringAttr("forward"));
   bool complete = runNodes(root, scope);
   SmallVector<Value> results;
   SmallVector<Type> resultTypes;
@@ -480,7 +527,7 @@ void Importer::importBody(const Json &root, unsigned index) {
   if (!complete)
     return;
   func::ReturnOp::create(builder.b, loc, results);
-  function.setFunctionType(FunctionType::get(context, types, resultTypes));
+  function.setFunctionType(FunctionType::get(context, signature.types, resultTypes));
   for (auto [i, as] : llvm::enumerate(resultNames))
     function.setResultAttr(i, valueNameAttr, builder.b.getStringAttr(as));
 }

@@ -14,8 +14,8 @@ namespace nncc {
 
 OwningOpRef<ModuleOp> Importer::run(const Json &root) {
   if (!root.isObject()) {
-    diagnostics.error(root.span, "a model is an object, got " +
-                                     root.describe());
+    diagnostics.error(root.span,
+                      "a model is an object, got " + root.describe());
     return nullptr;
   }
   checkKeys(root,
@@ -49,7 +49,8 @@ OwningOpRef<ModuleOp> Importer::run(const Json &root) {
       diagnostics.error(root.find("tie")->span,
                         "tie names no state \"" + tie.second + "\"");
 
-  if (const Json *training = root.find("training"))
+  const Json *training = root.find("training");
+  if (training)
     checkTraining(*training, statePaths, diagnostics);
 
   module = ModuleOp::create(UnknownLoc::get(context));
@@ -70,6 +71,8 @@ OwningOpRef<ModuleOp> Importer::run(const Json &root) {
     }
   };
   combine(combine, sizes.begin());
+  if (training && !diagnostics.hasErrors())
+    checkLoss(root, *training);
   for (const auto &entry : instances) {
     const Instance &instance = *entry.second;
     if (!diagnostics.hasErrors() && !instance.called && instance.def)

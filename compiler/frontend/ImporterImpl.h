@@ -33,8 +33,8 @@ struct HiddenTensor {
 /// One instance of a module in the tree, by its full path.
 struct Instance {
   const Json *json = nullptr;
-  const OpDef *def = nullptr;      // a torch.nn class
-  const Json *graph = nullptr;     // a class of the file
+  const OpDef *def = nullptr;  // a torch.nn class
+  const Json *graph = nullptr; // a class of the file
   bool isContainer = false;
   std::string path;
   llvm::StringRef type;
@@ -52,9 +52,16 @@ struct Scope {
   std::string prefix; // "layer1.0." for state and modules
 };
 
+/// The arguments of a function.
+struct Signature {
+  std::vector<std::string> names;
+  llvm::SmallVector<mlir::Type> types;
+};
+
 class Importer {
 public:
-  Importer(const DimSizes &dims, mlir::MLIRContext *context, Diagnostics &diagnostics)
+  Importer(const DimSizes &dims, mlir::MLIRContext *context,
+           Diagnostics &diagnostics)
       : sizes(dims), context(context), diagnostics(diagnostics),
         builder{mlir::OpBuilder(context), mlir::UnknownLoc::get(context)} {
     context->loadDialect<NnccDialect, mlir::func::FuncDialect>();
@@ -64,7 +71,8 @@ public:
 
 private:
   // The tree of modules.
-  void checkKeys(const Json &object, llvm::ArrayRef<llvm::StringRef> known, llvm::StringRef what);
+  void checkKeys(const Json &object, llvm::ArrayRef<llvm::StringRef> known,
+                 llvm::StringRef what);
   void declareGraph(const Json &graph, const std::string &prefix);
   void declareModules(const Json &list, const std::string &prefix);
   void declareModule(const std::string &path, const Json &json, Span span);
@@ -83,6 +91,10 @@ private:
 
   // Graphs.
   void importBody(const Json &root, unsigned index);
+  bool parseInputs(const Json *list, Signature &signature);
+  mlir::func::FuncOp beginFunction(llvm::StringRef name,
+                                   const Signature &signature, Scope &scope);
+  void checkLoss(const Json &root, const Json &training);
   bool runNodes(const Json &graph, Scope &scope);
   Result runNode(const Json &node, Scope &scope);
   Result runModule(Instance &instance, const Json &node, Scope &scope);
@@ -101,7 +113,8 @@ private:
   Result lookup(const Json &json, Scope &scope);
   Result stateValue(const std::string &path);
   Result emit(Call &call, Span span);
-  mlir::Location location(llvm::StringRef path, llvm::StringRef type, Span span);
+  mlir::Location location(llvm::StringRef path, llvm::StringRef type,
+                          Span span);
 
   DimSizes sizes;
   std::map<std::string, int64_t> current; // sizes of the body being built

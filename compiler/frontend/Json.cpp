@@ -139,10 +139,11 @@ private:
   }
   size_t numberLength() {
     skip();
-    return text.substr(cursor).take_while([](char c) {
-      return (c >= '0' && c <= '9') ||
-             llvm::StringRef("+-.eE").contains(c);
-    }).size();
+    return text.substr(cursor)
+        .take_while([](char c) {
+          return (c >= '0' && c <= '9') || llvm::StringRef("+-.eE").contains(c);
+        })
+        .size();
   }
   size_t stringLength() {
     skip();

@@ -20,16 +20,17 @@
 namespace nncc {
 
 enum class ArgKind {
-  tensor,   // a value name or a number
-  tensors,  // a list of values
+  tensor,  // a value name or a number
+  tensors, // a list of values
   integer,
   integers, // one integer or a list, one per dimension
   number,
   boolean,
-  mode,     // true, false, or "mode": whether the entry trains
-  word,     // one of ArgDef::words
+  mode, // true, false, or "mode": whether the entry trains
+  word, // one of ArgDef::words
   dtype,
-  index,    // the entries of Tensor.__getitem__
+  state, // {"shape", "dtype"}: a tensor of the weights file
+  index, // the entries of Tensor.__getitem__
 };
 
 struct ArgDef {
@@ -98,9 +99,7 @@ struct Arg {
   const Json *json = nullptr; // null when it is the default or a state
   Json literal;               // the value, if it is no tensor
   Result result;              // tensor, tensors
-  bool isNull() const {
-    return !result && literal.isNull();
-  }
+  bool isNull() const { return !result && literal.isNull(); }
 };
 
 struct StateDef {
@@ -180,6 +179,11 @@ public:
   int64_t dim(llvm::StringRef arg, int64_t rank);
   /// The tensor that {"value": name} in an index stands for, or null.
   const Arg *indexTensor(const Json &entry) const;
+  /// The state that a constructor argument {"shape", "dtype"} asks for.
+  StateDef stateOf(llvm::StringRef arg) const;
+  /// If `indices` is an input of the model: its elements must lie in [0, size)
+  /// or be `except`, which is checked before an entry runs.
+  void limitInput(Expr indices, int64_t size, int64_t except);
   /// The 2 of "nn.Conv2d".
   int64_t spatialRank() const;
 
@@ -211,6 +215,7 @@ void registerConvolutions(Registry &registry);
 void registerElementwise(Registry &registry);
 void registerEmbeddings(Registry &registry);
 void registerLinear(Registry &registry);
+void registerLosses(Registry &registry);
 void registerNorms(Registry &registry);
 void registerPooling(Registry &registry);
 void registerRecurrent(Registry &registry);

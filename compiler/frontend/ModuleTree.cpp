@@ -24,8 +24,8 @@ void Importer::checkKeys(const Json &object, ArrayRef<StringRef> known,
 
 bool Importer::parseShape(const Json &json, SmallVectorImpl<int64_t> &shape) {
   if (!json.isArray()) {
-    diagnostics.error(json.span, "shape must be a list, got " +
-                                     json.describe());
+    diagnostics.error(json.span,
+                      "shape must be a list, got " + json.describe());
     return false;
   }
   int64_t elements = 1;
@@ -100,8 +100,8 @@ void Importer::declareTensors(const Json &graph, StringRef key,
   if (!list)
     return;
   if (!list->isObject()) {
-    diagnostics.error(list->span, key + " must be an object, got " +
-                                      list->describe());
+    diagnostics.error(list->span,
+                      key + " must be an object, got " + list->describe());
     return;
   }
   for (const JsonMember &member : list->members) {
@@ -160,8 +160,7 @@ void Importer::declareModule(const std::string &path, const Json &json,
     instance->graph = it->second;
     checkKeys(json, {"type"}, name);
     if (llvm::is_contained(classStack, name)) {
-      diagnostics.error(type->span,
-                        "class \"" + name + "\" contains itself");
+      diagnostics.error(type->span, "class \"" + name + "\" contains itself");
       instance->rejected = true;
       instances[path] = std::move(instance);
       return;
@@ -169,8 +168,7 @@ void Importer::declareModule(const std::string &path, const Json &json,
     classStack.push_back(name.str());
     declareGraph(*it->second, path + ".");
     classStack.pop_back();
-  } else if (const OpDef *def = registry.find(name);
-             def && def->isModule()) {
+  } else if (const OpDef *def = registry.find(name); def && def->isModule()) {
     instance->def = def;
     declareLeaf(*instance);
   } else {

@@ -16,9 +16,8 @@ static int64_t checkedDim(Call &c, Ints shape) {
   return c.failed ? -1 : dim;
 }
 
-static std::vector<HiddenState> hiddenWeightNorm(Call &c,
-                                                 const std::string &tensor,
-                                                 Ints shape) {
+static std::vector<HiddenState>
+hiddenWeightNorm(Call &c, const std::string &tensor, Ints shape) {
   llvm::SmallVector<int64_t> norms;
   if (c.has("dim")) {
     int64_t dim = checkedDim(c, shape);
@@ -43,15 +42,14 @@ static Result emitWeightNorm(Call &c) {
   return v * (g / sqrt(sum(v * v, dims, true)));
 }
 
-static std::vector<HiddenState> hiddenSpectralNorm(Call &c,
-                                                   const std::string &tensor,
-                                                   Ints shape) {
+static std::vector<HiddenState>
+hiddenSpectralNorm(Call &c, const std::string &tensor, Ints shape) {
   int64_t dim = checkedDim(c, shape), rest = 1;
   if (dim < 0)
     return {};
   if (shape.size() < 2) {
-    c.error("", tensor + " needs at least 2 dimensions, got " +
-                    shapeText(shape));
+    c.error("",
+            tensor + " needs at least 2 dimensions, got " + shapeText(shape));
     return {};
   }
   for (int64_t d = 0; d < int64_t(shape.size()); ++d)
@@ -89,17 +87,28 @@ const std::vector<Parametrization> &parametrizations() {
       {{{"nn.utils.weight_norm", "nn.utils.parametrizations.weight_norm"},
         "direction and length apart",
         {ArgDef("dim", K::integer).optional("0").orNull()},
-        {}, nullptr, nullptr, emitWeightNorm},
+        {},
+        nullptr,
+        nullptr,
+        emitWeightNorm},
        hiddenWeightNorm},
       {{{"nn.utils.spectral_norm", "nn.utils.parametrizations.spectral_norm"},
         "divided by its largest singular value",
         {ArgDef("dim", K::integer).optional("0"),
          ArgDef("n_power_iterations", K::integer).optional("1").min(1),
          ArgDef("eps", K::number).optional("1e-12").min(0)},
-        {}, nullptr, nullptr, emitSpectralNorm},
+        {},
+        nullptr,
+        nullptr,
+        emitSpectralNorm},
        hiddenSpectralNorm},
-      {{{"nn.utils.prune.custom_from_mask"}, "times a mask", {}, {}, nullptr,
-        nullptr, emitMask},
+      {{{"nn.utils.prune.custom_from_mask"},
+        "times a mask",
+        {},
+        {},
+        nullptr,
+        nullptr,
+        emitMask},
        hiddenMask}};
   return all;
 }

@@ -1,5 +1,7 @@
 //===- Registry.cpp - all modules and functions, and calls of them --------===//
+#include "dialect/Names.h"
 #include "frontend/ModuleDef.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 
 using namespace mlir;
 
@@ -12,6 +14,7 @@ Registry::Registry() {
   registerElementwise(*this);
   registerEmbeddings(*this);
   registerLinear(*this);
+  registerLosses(*this);
   registerNorms(*this);
   registerPooling(*this);
   registerRecurrent(*this);
@@ -82,7 +85,9 @@ std::vector<Expr> Call::tensors(StringRef arg) {
   return list;
 }
 
-int64_t Call::integer(StringRef arg) const { return find(arg)->literal.integer; }
+int64_t Call::integer(StringRef arg) const {
+  return find(arg)->literal.integer;
+}
 double Call::number(StringRef arg) const { return find(arg)->literal.number; }
 bool Call::flag(StringRef arg) const { return find(arg)->literal.boolean; }
 StringRef Call::word(StringRef arg) const { return find(arg)->literal.string; }
@@ -122,6 +127,23 @@ const Arg *Call::indexTensor(const Json &entry) const {
   const Json *value = entry.find("value");
   auto it = value ? indexTensors.find(value->string) : indexTensors.end();
   return it == indexTensors.end() ? nullptr : &it->second;
+}
+
+StateDef Call::stateOf(StringRef arg) const {
+  const Json &json = find(arg)->literal;
+  StateDef state{arg.str(), {}, true, json.find("dtype")->string};
+  for (const Json &size : json.find("shape")->items)
+    state.shape.push_back(size.integer);
+  return state;
+}
+
+void Call::limitInput(Expr indices, int64_t size, int64_t except) {
+  auto argument = dyn_cast<BlockArgument>(indices.value());
+  if (!argument)
+    return;
+  auto function = cast<func::FuncOp>(argument.getOwner()->getParentOp());
+  function.setArgAttr(argument.getArgNumber(), limitAttr,
+                      builder->b.getDenseI64ArrayAttr({size, except}));
 }
 
 int64_t Call::spatialRank() const {

@@ -25,9 +25,9 @@ static json::Object argumentSchema(const ArgDef &arg) {
     schema = number("integer");
     break;
   case ArgKind::number:
-    schema["anyOf"] = json::Array{
-        number("number"),
-        json::Object{{"enum", json::Array{"inf", "-inf", "nan"}}}};
+    schema["anyOf"] =
+        json::Array{number("number"),
+                    json::Object{{"enum", json::Array{"inf", "-inf", "nan"}}}};
     break;
   case ArgKind::boolean:
     schema = typeIs("boolean");
@@ -36,10 +36,9 @@ static json::Object argumentSchema(const ArgDef &arg) {
     schema["enum"] = json::Array{true, false, "mode"};
     break;
   case ArgKind::integers:
-    schema["anyOf"] =
-        json::Array{number("integer"), json::Object{{"type", "array"},
-                                                    {"items",
-                                                     number("integer")}}};
+    schema["anyOf"] = json::Array{
+        number("integer"),
+        json::Object{{"type", "array"}, {"items", number("integer")}}};
     break;
   case ArgKind::word: {
     json::Array words;
@@ -48,6 +47,9 @@ static json::Object argumentSchema(const ArgDef &arg) {
     schema["enum"] = std::move(words);
     break;
   }
+  case ArgKind::state:
+    schema["$ref"] = "#/$defs/tensor";
+    break;
   case ArgKind::dtype:
     schema["$ref"] = "#/$defs/dtype";
     break;
@@ -82,8 +84,7 @@ static json::Object moduleSchema(const OpDef &def) {
   json::Array names, required{"type"};
   for (const std::string &name : def.names)
     names.push_back(name);
-  json::Object properties{
-      {"type", json::Object{{"enum", std::move(names)}}}};
+  json::Object properties{{"type", json::Object{{"enum", std::move(names)}}}};
   for (const ArgDef &arg : def.attributes) {
     properties[arg.name] = argumentSchema(arg);
     if (arg.required)
@@ -120,18 +121,17 @@ static json::Object tensorSchema() {
 static json::Object graphProperties() {
   json::Object ref{{"$ref", "#/$defs/module"}};
   json::Object modules{
-      {"anyOf",
-       json::Array{mapOf(json::Object(ref)),
-                   json::Object{{"type", "array"},
-                                {"items", json::Object(ref)}}}}};
+      {"anyOf", json::Array{mapOf(json::Object(ref)),
+                            json::Object{{"type", "array"},
+                                         {"items", json::Object(ref)}}}}};
   json::Object tensors = mapOf(json::Object{{"$ref", "#/$defs/tensor"}});
   return json::Object{
       {"modules", std::move(modules)},
       {"parameters", json::Object(tensors)},
       {"buffers", json::Object(tensors)},
-      {"nodes", json::Object{{"type", "array"},
-                             {"items", json::Object{{"$ref",
-                                                     "#/$defs/node"}}}}},
+      {"nodes",
+       json::Object{{"type", "array"},
+                    {"items", json::Object{{"$ref", "#/$defs/node"}}}}},
       {"outputs", json::Object{{"type", json::Array{"array", "object"}}}}};
 }
 
@@ -147,14 +147,13 @@ std::string modelSchema() {
       ops.push_back(name);
   }
   json::Object container{
-      {"type", json::Object{{"enum", json::Array{"nn.Sequential",
-                                                 "nn.ModuleList",
-                                                 "nn.ModuleDict"}}}},
+      {"type",
+       json::Object{{"enum", json::Array{"nn.Sequential", "nn.ModuleList",
+                                         "nn.ModuleDict"}}}},
       {"modules", json::Object{{"type", json::Array{"array", "object"}}}}};
   modules.push_back(objectOf(std::move(container), json::Array{"type"}));
   json::Object ofClass{
-      {"type",
-       json::Object{{"type", "string"}, {"pattern", "^(?!nn\\.)"}}}};
+      {"type", json::Object{{"type", "string"}, {"pattern", "^(?!nn\\.)"}}}};
   modules.push_back(objectOf(std::move(ofClass), json::Array{"type"}));
 
   json::Object properties = graphProperties();
@@ -165,9 +164,10 @@ std::string modelSchema() {
   properties["tie"] = mapOf(typeIs("string"));
   properties["training"] = typeIs("object");
   json::Object graph = graphProperties();
-  graph["inputs"] = json::Object{{"type", "array"},
-                                 {"items", typeIs("string")}};
-  properties["classes"] = mapOf(objectOf(std::move(graph), json::Array{"outputs"}));
+  graph["inputs"] =
+      json::Object{{"type", "array"}, {"items", typeIs("string")}};
+  properties["classes"] =
+      mapOf(objectOf(std::move(graph), json::Array{"outputs"}));
 
   json::Object node{
       {"type", "object"},
@@ -181,9 +181,9 @@ std::string modelSchema() {
   schema["$schema"] = "https://json-schema.org/draft/2020-12/schema";
   schema["title"] = "nncc-model/1";
   schema["$defs"] = json::Object{
-      {"dtype", json::Object{{"enum", json::Array{"f32", "f64", "f16", "bf16",
-                                                  "i64", "i32", "i16", "i8",
-                                                  "u8", "bool"}}}},
+      {"dtype",
+       json::Object{{"enum", json::Array{"f32", "f64", "f16", "bf16", "i64",
+                                         "i32", "i16", "i8", "u8", "bool"}}}},
       {"tensor", tensorSchema()},
       {"module", json::Object{{"anyOf", std::move(modules)}}},
       {"parametrization", parametrizationSchema()},

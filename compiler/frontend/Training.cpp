@@ -61,9 +61,10 @@ public:
     for (const char *key : {"clip_grad_norm", "clip_grad_value"})
       if (const Json *value = training.find(key))
         if (!value->isNumber() || value->number <= 0)
-          diagnostics.error(value->span, llvm::Twine(key) +
-                                             " must be a positive number, got " +
-                                             value->describe());
+          diagnostics.error(value->span,
+                            llvm::Twine(key) +
+                                " must be a positive number, got " +
+                                value->describe());
     if (const Json *steps = training.find("accumulate_steps"))
       if (!steps->isInteger() || steps->integer < 1)
         diagnostics.error(steps->span,
@@ -95,9 +96,10 @@ private:
   /// A list of patterns, each of which names some state.
   void checkPatterns(const Json &list, const char *what) {
     if (!list.isArray()) {
-      diagnostics.error(list.span, llvm::Twine(what) +
-                                       " must be a list of name patterns, got " +
-                                       list.describe());
+      diagnostics.error(list.span,
+                        llvm::Twine(what) +
+                            " must be a list of name patterns, got " +
+                            list.describe());
       return;
     }
     for (const Json &item : list.items) {
@@ -109,8 +111,9 @@ private:
       auto pattern = llvm::GlobPattern::create(item.string);
       bool matches = false;
       if (pattern)
-        matches = llvm::any_of(
-            state, [&](const std::string &name) { return pattern->match(name); });
+        matches = llvm::any_of(state, [&](const std::string &name) {
+          return pattern->match(name);
+        });
       else
         llvm::consumeError(pattern.takeError());
       if (!matches)
@@ -152,10 +155,9 @@ private:
                                         attribute.name + " must be " +
                                         expected + ", got " + value.describe());
     else if (attribute.kind == number && value.number < 0)
-      diagnostics.error(value.span, optimizer + llvm::Twine(": ") +
-                                        attribute.name +
-                                        " must not be negative, got " +
-                                        value.describe());
+      diagnostics.error(value.span,
+                        optimizer + llvm::Twine(": ") + attribute.name +
+                            " must not be negative, got " + value.describe());
   }
 
   void checkOptimizer(const Json &json) {

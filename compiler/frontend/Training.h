@@ -8,8 +8,7 @@
 namespace nncc {
 
 /// Checks keys, optimizer, clipping and name patterns of a model's "training"
-/// section against its state. The nodes of the section are checked when
-/// training entries are compiled.
+/// section against its state. Its inputs and nodes are the importer's affair.
 void checkTraining(const Json &training, llvm::ArrayRef<std::string> state,
                    Diagnostics &diagnostics);
 

@@ -55,8 +55,8 @@ std::vector<Operand> operandsOf(Call &call) {
   std::vector<Operand> list;
   auto addArg = [&](const std::string &name, const Json *json, Result &result) {
     if (result.value)
-      list.push_back({name, &result,
-                      json && !json->isString() ? json : nullptr});
+      list.push_back(
+          {name, &result, json && !json->isString() ? json : nullptr});
   };
   for (const ArgDef &def : call.def.inputs) {
     auto it = call.args.find(def.name);

@@ -57,8 +57,7 @@ struct Kernel {
 
 class KernelBuilder {
 public:
-  explicit KernelBuilder(func::FuncOp entry)
-      : block(entry.getBody().front()) {}
+  explicit KernelBuilder(func::FuncOp entry) : block(entry.getBody().front()) {}
 
   void form() {
     materializeViews();
@@ -116,8 +115,8 @@ private:
   }
 
   static bool isRowMajor(const StridedView &view) {
-    for (auto [size, stride, expected] : llvm::zip_equal(
-             view.shape, view.strides, stridesOf(view.shape)))
+    for (auto [size, stride, expected] :
+         llvm::zip_equal(view.shape, view.strides, stridesOf(view.shape)))
       if (size != 1 && stride != expected)
         return false;
     return true;
@@ -179,8 +178,9 @@ private:
     // Values that the epilogue has in registers.
     DenseSet<Value> derived{root->getResult(0)};
     SmallVector<Operation *> joined;
-    for (Operation &op : llvm::make_range(std::next(root->getIterator()),
-                                          block.getTerminator()->getIterator())) {
+    for (Operation &op :
+         llvm::make_range(std::next(root->getIterator()),
+                          block.getTerminator()->getIterator())) {
       if (!behind.contains(&op) || joined.size() == 48)
         continue;
       if (!joins(&op, derived, behind))
@@ -236,9 +236,8 @@ private:
     inside.insert(root);
     unsigned leaving = 0;
     for (Operation *op : inside)
-      if (llvm::any_of(op->getUsers(), [&](Operation *user) {
-            return !inside.contains(user);
-          }))
+      if (llvm::any_of(op->getUsers(),
+                       [&](Operation *user) { return !inside.contains(user); }))
         ++leaving;
     Operation *last = joined.back();
     bool lastLeaves = llvm::any_of(last->getUsers(), [&](Operation *user) {
@@ -281,8 +280,7 @@ private:
 
   static bool reducesLanes(ReduceOp op) {
     return !op.getDims().empty() &&
-           op.getDims().back() + 1 ==
-               int64_t(shapeOf(op.getOperand()).size());
+           op.getDims().back() + 1 == int64_t(shapeOf(op.getOperand()).size());
   }
 
   void noteRows(Operation *op, Kernel &kernel) {
@@ -313,12 +311,11 @@ private:
       // Row statistics: the kernel walks the rows that are reduced, or gives
       // one element per row.
       ArrayRef<int64_t> space = shapeOf(reduction.getOperand());
-      bool sameRows = kernel.rowSpace.empty()
-                          ? space == result ||
-                                shapeOf(reduction.getResult()) == result
-                          : space == ArrayRef<int64_t>(kernel.rowSpace) &&
-                                reduction.getDims() ==
-                                    ArrayRef<int64_t>(kernel.rowDims);
+      bool sameRows =
+          kernel.rowSpace.empty()
+              ? space == result || shapeOf(reduction.getResult()) == result
+              : space == ArrayRef<int64_t>(kernel.rowSpace) &&
+                    reduction.getDims() == ArrayRef<int64_t>(kernel.rowDims);
       return sameRows && (kernel.rowSpace.empty() || space == result ||
                           shapeOf(reduction.getResult()) == result);
     }

@@ -57,9 +57,9 @@ struct Conv {
   /// Each input element spreads over its own block of outputs.
   bool isUpsampling() const {
     for (int64_t i = 0; i < spatial; ++i)
-      if (op.getInputDilations()[i] != kernel[i] ||
-          op.getStrides()[i] != 1 || op.getDilations()[i] != 1 ||
-          op.getLow()[i] != kernel[i] - 1 || op.getHigh()[i] != kernel[i] - 1)
+      if (op.getInputDilations()[i] != kernel[i] || op.getStrides()[i] != 1 ||
+          op.getDilations()[i] != 1 || op.getLow()[i] != kernel[i] - 1 ||
+          op.getHigh()[i] != kernel[i] - 1)
         return false;
     return groups == 1 && !isPointwise();
   }
@@ -129,9 +129,8 @@ Expr lowerDense(const Conv &conv) {
   } else {
     taps = range(2, 2 + s);
   }
-  Expr w = conv.isPointwise()
-               ? reshape(conv.w, {conv.outputs, conv.w.dim(1)})
-               : conv.w;
+  Expr w = conv.isPointwise() ? reshape(conv.w, {conv.outputs, conv.w.dim(1)})
+                              : conv.w;
   SmallVector<int64_t> perm{0};
   llvm::append_range(perm, taps);
   perm.push_back(1);
@@ -245,9 +244,9 @@ struct PackRhs : OpRewritePattern<ContractOp> {
     llvm::append_range(toBack, range(last + 2, w.rank()));
     toBack.push_back(last + 1);
     w = transpose(w, toBack);
-    Expr y = contract(Expr(c, op.getLhs()), w, op.getLhsBatch(),
-                      range(0, batches), op.getLhsContract(),
-                      range(last + 1, last + 1 + sums));
+    Expr y =
+        contract(Expr(c, op.getLhs()), w, op.getLhsBatch(), range(0, batches),
+                 op.getLhsContract(), range(last + 1, last + 1 + sums));
     y.value().getDefiningOp()->setAttr(packedAttr, rewriter.getUnitAttr());
     SmallVector<int64_t> merged(y.shape().drop_back(2));
     merged.push_back(panels * width);
@@ -271,9 +270,10 @@ struct PackRhs : OpRewritePattern<ContractOp> {
     llvm::append_range(perm, op.getRhsContract());
     perm.push_back(free.back());
     int64_t firstSum = rank - 1 - sums;
-    Expr y = contract(Expr(c, op.getLhs()), transpose(Expr(c, op.getRhs()), perm),
-                      op.getLhsBatch(), range(0, batches), op.getLhsContract(),
-                      range(firstSum, firstSum + sums));
+    Expr y =
+        contract(Expr(c, op.getLhs()), transpose(Expr(c, op.getRhs()), perm),
+                 op.getLhsBatch(), range(0, batches), op.getLhsContract(),
+                 range(firstSum, firstSum + sums));
     rewriter.replaceOp(op, y.value());
     return success();
   }

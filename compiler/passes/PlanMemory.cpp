@@ -64,9 +64,8 @@ private:
     SmallVector<Tensor *> order, placed;
     for (Tensor &tensor : tensors)
       order.push_back(&tensor);
-    llvm::stable_sort(order, [](Tensor *x, Tensor *y) {
-      return x->bytes > y->bytes;
-    });
+    llvm::stable_sort(order,
+                      [](Tensor *x, Tensor *y) { return x->bytes > y->bytes; });
     int64_t arena = 0;
     DenseMap<Value, int64_t> offsets;
     for (Tensor *tensor : order) {

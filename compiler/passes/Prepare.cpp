@@ -34,9 +34,9 @@ private:
   /// True if anything under `value` reads a weight.
   bool readsWeights(Value value) {
     Operation *op = value.getDefiningOp();
-    return isa<WeightOp>(op) ||
-           llvm::any_of(op->getOperands(),
-                        [&](Value v) { return readsWeights(v); });
+    return isa<WeightOp>(op) || llvm::any_of(op->getOperands(), [&](Value v) {
+             return readsWeights(v);
+           });
   }
 
   void collect(func::FuncOp entry) {

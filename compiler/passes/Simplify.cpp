@@ -44,8 +44,7 @@ struct FoldConstants : RewritePattern {
         return failure();
       inputs.emplace_back(cast<DenseElementsAttr>(constant.getValue()));
     }
-    std::vector<RefTensor> results(1,
-                                   RefTensor(tensorType(op->getResult(0))));
+    std::vector<RefTensor> results(1, RefTensor(tensorType(op->getResult(0))));
     evaluable.evaluate(inputs, results);
     rewriter.replaceOpWithNewOp<ConstantOp>(op, results[0].toAttr());
     ++folded;
@@ -105,8 +104,8 @@ struct ScaleWeights : OpRewritePattern<MulOp> {
       clone->setOperand(1, scaledKernel.value());
       Expr result(c, clone->getResult(0));
       if (add)
-        result = result + alongDim(Expr(c, bias.getOperand()) * s,
-                                   result.shape(), dim);
+        result = result +
+                 alongDim(Expr(c, bias.getOperand()) * s, result.shape(), dim);
       rewriter.replaceOp(op, result.value());
       ++scaled;
       return success();

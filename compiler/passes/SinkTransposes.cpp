@@ -57,10 +57,10 @@ Expr untransposed(ExprBuilder &c, Value value, ArrayRef<int64_t> perm) {
     llvm::sort(order, [&](int64_t x, int64_t y) { return dims[x] < dims[y]; });
     llvm::sort(dims);
     Expr operand = transpose(Expr(c, op.getOperand()), order);
-    return Expr(c, BroadcastOp::create(
-                       c.b, c.loc,
-                       RankedTensorType::get(shape, operand.element()),
-                       operand.value(), c.b.getDenseI64ArrayAttr(dims)));
+    return Expr(c,
+                BroadcastOp::create(
+                    c.b, c.loc, RankedTensorType::get(shape, operand.element()),
+                    operand.value(), c.b.getDenseI64ArrayAttr(dims)));
   }
   return transpose(Expr(c, value), inverse(perm));
 }
@@ -169,9 +169,9 @@ Expr sinkSlice(ExprBuilder &c, SliceOp op, TransposeOp moved) {
   auto attr = [&](ArrayRef<int64_t> entries) {
     return c.b.getDenseI64ArrayAttr(permuted(entries, perm));
   };
-  Value y = SliceOp::create(c.b, c.loc, moved.getOperand(),
-                            attr(op.getStarts()), attr(op.getSizes()),
-                            attr(op.getSteps()));
+  Value y =
+      SliceOp::create(c.b, c.loc, moved.getOperand(), attr(op.getStarts()),
+                      attr(op.getSizes()), attr(op.getSteps()));
   return transpose(Expr(c, y), perm);
 }
 
@@ -205,8 +205,7 @@ struct SinkConcat : SinkBase {
                                 PatternRewriter &rewriter) const override {
     auto joined = cast<ConcatOp>(op);
     TransposeOp first = sinkable(joined.getOperands().front());
-    if (!first ||
-        !allUntransposable(joined.getOperands(), first.getPerm()))
+    if (!first || !allUntransposable(joined.getOperands(), first.getPerm()))
       return failure();
     ExprBuilder c{rewriter, op->getLoc()};
     c.b.setInsertionPoint(op);

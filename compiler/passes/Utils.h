@@ -46,9 +46,9 @@ inline Storage storageOf(mlir::Value value) {
         break;
       auto type = tensorType(slice.getOperand());
       int64_t bits = type.getElementType().getIntOrFloatBitWidth();
-      storage.bytes += positionOf(slice.getStarts(),
-                                  stridesOf(type.getShape())) *
-                       std::max<int64_t>(1, bits / 8);
+      storage.bytes +=
+          positionOf(slice.getStarts(), stridesOf(type.getShape())) *
+          std::max<int64_t>(1, bits / 8);
     } else if (!mlir::isa<ReshapeOp>(op)) {
       break;
     }

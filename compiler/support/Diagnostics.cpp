@@ -78,8 +78,7 @@ std::string didYouMean(llvm::StringRef word,
   unsigned limit = 1 + static_cast<unsigned>(word.size()) / 4, best = limit + 1;
   llvm::StringRef nearest;
   for (llvm::StringRef candidate : known) {
-    unsigned distance =
-        word.edit_distance_insensitive(candidate, true, limit);
+    unsigned distance = word.edit_distance_insensitive(candidate, true, limit);
     if (distance < best) {
       best = distance;
       nearest = candidate;

@@ -59,7 +59,8 @@ private:
   unsigned errors = 0;
 };
 
-/// `, did you mean "x"?` for the nearest of `known`, or nothing if none is near.
+/// `, did you mean "x"?` for the nearest of `known`, or nothing if none is
+/// near.
 std::string didYouMean(llvm::StringRef word,
                        llvm::ArrayRef<llvm::StringRef> known);
 

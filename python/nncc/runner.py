@@ -20,10 +20,10 @@ def _array(x):
         x = x.detach()
         if str(x.dtype) == "torch.bfloat16":
             import torch
-            return np.ascontiguousarray(
-                x.view(torch.int16).numpy()).view(np.uint16)
+            return np.asarray(x.view(torch.int16).numpy(),
+                              order="C").view(np.uint16)
         x = x.numpy()
-    return np.ascontiguousarray(x)
+    return np.asarray(x, order="C")  # keeps scalars scalars
 
 
 def _tensor(array, dtype):

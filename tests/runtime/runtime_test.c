@@ -115,8 +115,7 @@ static void test_round_trip(const nncc_weights *weights) {
   nncc_weights_free(loaded[0]);
   nncc_weights_free(loaded[1]);
   remove(path);
-  assert(nncc_weights_get(weights, "conv.bias", bias, 4) ==
-         NNCC_ERROR_WEIGHTS);
+  assert(nncc_weights_get(weights, "conv.bias", bias, 4) == NNCC_ERROR_WEIGHTS);
   assert(nncc_weights_get(weights, "none", bias, 4) == NNCC_ERROR_WEIGHTS);
   assert(nncc_weights_save(weights, "no/such/folder") == NNCC_ERROR_IO);
   assert(nncc_weights_map(model, path, &loaded[0]) == NNCC_ERROR_IO);

@@ -25,8 +25,7 @@ TEST(Json, KeepsPositions) {
   EXPECT_EQ(at.line, 2u);
   EXPECT_EQ(at.column, 10u);
   const Json &c = *json->find("c");
-  EXPECT_EQ(text.substr(c.span.begin, c.span.end - c.span.begin),
-            "\"x\\\"y\"");
+  EXPECT_EQ(text.substr(c.span.begin, c.span.end - c.span.begin), "\"x\\\"y\"");
 }
 
 TEST(Json, RefusesDuplicateKeys) {

@@ -91,7 +91,8 @@ int BenchVerb::timeEntry(Session &session, uint32_t count) {
     if (int code = session.run())
       return code;
   Progress progress;
-  for (auto start = Clock::now(); times.size() < 10 || since(start) < seconds;) {
+  for (auto start = Clock::now();
+       times.size() < 10 || since(start) < seconds;) {
     progress.show("run " + std::to_string(times.size() + 1));
     auto before = Clock::now();
     if (int code = session.run())
@@ -112,14 +113,10 @@ int BenchVerb::timeEntry(Session &session, uint32_t count) {
   double gflops = flops / timing.median / 1e6;
   double share = gflops / (peak * count);
   double gbytes = bytes / timing.median / 1e6;
-  json::Object row{{"entry", flags.entry},
-                   {"threads", count},
-                   {"median_ms", timing.median},
-                   {"min_ms", timing.least},
-                   {"p90_ms", timing.p90},
-                   {"runs", int64_t(timing.runs)},
-                   {"gflops", gflops},
-                   {"gbytes_per_s", gbytes},
+  json::Object row{{"entry", flags.entry},       {"threads", count},
+                   {"median_ms", timing.median}, {"min_ms", timing.least},
+                   {"p90_ms", timing.p90},       {"runs", int64_t(timing.runs)},
+                   {"gflops", gflops},           {"gbytes_per_s", gbytes},
                    {"peak_share", share}};
   auto before = earlier.find({flags.entry, count});
   double ratio = before == earlier.end() ? 0 : before->second / timing.median;

@@ -82,9 +82,8 @@ int CheckVerb::compare(const Session &session, const TensorValues &reference) {
                 << "\" with " << count << " elements\n";
       return exitRejected;
     }
-    double error =
-        difference(valuesOf(tensor.data.data(), tensor.dtype, count),
-                   wanted->second);
+    double error = difference(valuesOf(tensor.data.data(), tensor.dtype, count),
+                              wanted->second);
     bool good = error <= tolerance;
     if (json)
       printf("{\"output\": \"%s\", \"error\": %.3e, \"ok\": %s}\n",
@@ -168,9 +167,8 @@ int CheckVerb::run() {
   unsigned body = unsigned(session.body - session.entry->bodies);
   Progress progress;
   progress.show("interpreting in f64");
-  ReferenceResult reference =
-      interpretModel(flags.model, text, flags.common.options, body, inputs,
-                     weights, bisect);
+  ReferenceResult reference = interpretModel(
+      flags.model, text, flags.common.options, body, inputs, weights, bisect);
   progress.clear();
   std::cerr << reference.messages;
   if (reference.status != Status::done)

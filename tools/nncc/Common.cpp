@@ -12,8 +12,9 @@ void CommonFlags::add(CLI::App &app) {
   app.add_option("--mcpu", options.cpu, "CPU to compile for")
       ->default_str("native");
   app.add_option("--dim", dims, "sizes of a symbolic dim: N=1,8");
-  app.add_option("--name", options.name, "name in symbols (default: the "
-                                         "model's)");
+  app.add_option("--name", options.name,
+                 "name in symbols (default: the "
+                 "model's)");
   app.add_option("--schedules", options.scheduleFile,
                  "JSON file: kernel key -> schedule (see inspect --json)");
   app.add_option("--O", options.level, "LLVM optimisation, -O0 to -O3")
@@ -65,9 +66,7 @@ CompileResult compileFile(const std::string &path,
   }
   Progress progress;
   CompileOptions shown = options;
-  shown.progress = [&](const char *what) {
-    progress.show(path + ": " + what);
-  };
+  shown.progress = [&](const char *what) { progress.show(path + ": " + what); };
   result = compileModel(path, text, shown, stage);
   progress.clear();
   std::cerr << result.messages;

@@ -25,10 +25,10 @@ private:
 };
 
 const std::map<std::string, Stage> stages = {
-    {"graph", Stage::graph},   {"nncc", Stage::nncc},
-    {"kernels", Stage::kernels},
-    {"linalg", Stage::linalg}, {"llvm", Stage::llvm},
-    {"asm", Stage::assembly},  {"object", Stage::object}};
+    {"graph", Stage::graph},     {"nncc", Stage::nncc},
+    {"kernels", Stage::kernels}, {"linalg", Stage::linalg},
+    {"llvm", Stage::llvm},       {"asm", Stage::assembly},
+    {"object", Stage::object}};
 
 int CompileVerb::run() {
   if (!flags.finish())
@@ -56,13 +56,13 @@ int CompileVerb::run() {
   std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
   if (asJson) {
     std::string text;
-    llvm::raw_string_ostream(text) << llvm::json::Value(llvm::json::Object{
-        {"model", result.modelName},
-        {"cpu", result.cpu},
-        {"output", output},
-        {"header", headerPath()},
-        {"object_bytes", int64_t(result.output.size())},
-        {"seconds", time.count()}});
+    llvm::raw_string_ostream(text) << llvm::json::Value(
+        llvm::json::Object{{"model", result.modelName},
+                           {"cpu", result.cpu},
+                           {"output", output},
+                           {"header", headerPath()},
+                           {"object_bytes", int64_t(result.output.size())},
+                           {"seconds", time.count()}});
     puts(text.c_str());
     return exitDone;
   }
@@ -72,12 +72,11 @@ int CompileVerb::run() {
 }
 
 int CompileVerb::writeObject(const CompileResult &result) {
-  bool written = hasSuffix(output, ".o")
-                     ? writeFile(output, result.output)
-                 : hasSuffix(output, ".a")
-                     ? archiveObject(result.output,
-                                     result.modelName + ".o", output)
-                     : linkShared(result.output, output);
+  bool written =
+      hasSuffix(output, ".o") ? writeFile(output, result.output)
+      : hasSuffix(output, ".a")
+          ? archiveObject(result.output, result.modelName + ".o", output)
+          : linkShared(result.output, output);
   return written && writeFile(headerPath(), result.header) ? exitDone : exitIo;
 }
 
@@ -93,8 +92,9 @@ Verb addCompile(CLI::App &app) {
   std::vector<std::string> names;
   for (const auto &stage : stages)
     names.push_back(stage.first);
-  sub->add_option("--emit", verb->emit, "print a stage: graph, nncc, kernels, "
-                                        "linalg, llvm, asm")
+  sub->add_option("--emit", verb->emit,
+                  "print a stage: graph, nncc, kernels, "
+                  "linalg, llvm, asm")
       ->check(CLI::IsMember(names));
   sub->add_flag("--json", verb->asJson, "a summary as JSON on stdout");
   verb->flags.add(*sub);

@@ -53,8 +53,9 @@ void writeTensors(llvm::raw_ostream &os, const char *what,
     const json::Object &tensor = *value.getAsObject();
     os << "  " << what << *tensor.getString("name") << ' '
        << *tensor.getString("dtype") << " [";
-    llvm::interleaveComma(*tensor.getArray("shape"), os,
-                          [&](const json::Value &v) { os << *v.getAsInteger(); });
+    llvm::interleaveComma(
+        *tensor.getArray("shape"), os,
+        [&](const json::Value &v) { os << *v.getAsInteger(); });
     os << "]\n";
   }
 }
@@ -96,16 +97,17 @@ int InspectVerb::inspectLibrary() {
       int64_t flops = 0;
       for (uint64_t k = 0; k < body.step_count; ++k)
         flops += int64_t(body.steps[k].flops);
-      os << "\nentry " << entry.name << ": " << flops
-         << " FLOPs in products, " << body.step_count
-         << " kernel calls, arena " << body.arena_bytes << " bytes\n";
+      os << "\nentry " << entry.name << ": " << flops << " FLOPs in products, "
+         << body.step_count << " kernel calls, arena " << body.arena_bytes
+         << " bytes\n";
       writeTensors(os, "in  ", inputs);
       writeTensors(os, "out ", outputs);
-      bodies.push_back(json::Object{{"inputs", std::move(inputs)},
-                                    {"outputs", std::move(outputs)},
-                                    {"flops", flops},
-                                    {"calls", int64_t(body.step_count)},
-                                    {"arena_bytes", int64_t(body.arena_bytes)}});
+      bodies.push_back(
+          json::Object{{"inputs", std::move(inputs)},
+                       {"outputs", std::move(outputs)},
+                       {"flops", flops},
+                       {"calls", int64_t(body.step_count)},
+                       {"arena_bytes", int64_t(body.arena_bytes)}});
     }
     entries.push_back(
         json::Object{{"name", entry.name}, {"bodies", std::move(bodies)}});

@@ -58,14 +58,14 @@ int Library::load(const std::string &path, const std::string &shown) {
     return exitRejected;
   }
   bool hasFolder = path.find('/') != std::string::npos;
-  handle = dlopen(((hasFolder ? "" : "./") + path).c_str(),
-                  RTLD_NOW | RTLD_LOCAL);
+  handle =
+      dlopen(((hasFolder ? "" : "./") + path).c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!handle) {
     std::cerr << "nncc: cannot load " << shown << ": " << dlerror() << '\n';
     return exitIo;
   }
-  auto *get = reinterpret_cast<const nncc_model *(*)()>(
-      dlsym(handle, symbol.c_str()));
+  auto *get =
+      reinterpret_cast<const nncc_model *(*)()>(dlsym(handle, symbol.c_str()));
   model = get();
   if (model->abi_version == NNCC_ABI_VERSION)
     return exitDone;
@@ -84,8 +84,8 @@ int Library::openObject(const std::string &object) {
     return exitIo;
   }
   std::string path = folder + "/model.so";
-  int code = linkShared(object, path) ? load(path, "the linked model")
-                                      : int(exitIo);
+  int code =
+      linkShared(object, path) ? load(path, "the linked model") : int(exitIo);
   unlink(path.c_str());
   rmdir(folder.c_str());
   return code;
@@ -98,8 +98,9 @@ int Library::open(const std::string &path) {
   if (!readFile(path, bytes))
     return exitIo;
   bool isArchive = bytes.compare(0, 8, "!<arch>\n") == 0;
-  if (isArchive || bytes.compare(0, 4, "\x7f"
-                                       "ELF") == 0)
+  if (isArchive || bytes.compare(0, 4,
+                                 "\x7f"
+                                 "ELF") == 0)
     return openObject(bytes);
   std::cerr << "nncc: " << path << " is neither an object nor an archive\n";
   return exitRejected;

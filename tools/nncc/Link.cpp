@@ -29,8 +29,7 @@ bool archiveObject(const std::string &object, const std::string &name,
               << runtime.getError().message() << '\n';
     return false;
   }
-  auto archive =
-      llvm::object::Archive::create((*runtime)->getMemBufferRef());
+  auto archive = llvm::object::Archive::create((*runtime)->getMemBufferRef());
   if (!archive) {
     llvm::consumeError(archive.takeError());
     std::cerr << "nncc: " << runtimeArchive() << " is no archive\n";
@@ -47,9 +46,9 @@ bool archiveObject(const std::string &object, const std::string &name,
       llvm::consumeError(member.takeError());
   }
   llvm::consumeError(std::move(error));
-  auto result = llvm::writeArchiveToBuffer(
-      members, llvm::SymtabWritingMode::NormalSymtab,
-      llvm::object::Archive::K_GNU, true, false);
+  auto result =
+      llvm::writeArchiveToBuffer(members, llvm::SymtabWritingMode::NormalSymtab,
+                                 llvm::object::Archive::K_GNU, true, false);
   if (!result) {
     llvm::consumeError(result.takeError());
     return false;
@@ -71,13 +70,13 @@ bool linkShared(const std::string &object, const std::string &path) {
     return false;
   std::string errors;
   std::vector<llvm::StringRef> arguments = {
-      "ld", "-shared", "--gc-sections", "--build-id=none", "-o", base,
-      "--whole-archive", input};
+      "ld", "-shared", "--gc-sections",   "--build-id=none",
+      "-o", base,      "--whole-archive", input};
   if (object.compare(0, 8, "!<arch>\n") != 0) // archives carry it already
     arguments.push_back(runtime);
   arguments.insert(arguments.end(),
-                   {"--no-whole-archive", "-L/lib/x86_64-linux-gnu",
-                    "-L/lib64", "-l:libm.so.6", "-l:libc.so.6"});
+                   {"--no-whole-archive", "-L/lib/x86_64-linux-gnu", "-L/lib64",
+                    "-l:libm.so.6", "-l:libc.so.6"});
   int code = llvm::sys::ExecuteAndWait(*linker, arguments, std::nullopt, {}, 0,
                                        0, &errors);
   unlink(input.c_str());

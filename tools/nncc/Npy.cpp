@@ -27,7 +27,9 @@ bool parseNpy(const std::string &bytes, HostTensor &tensor,
   };
   if (bytes.size() < 12 || bytes.compare(0, 6, "\x93NUMPY", 6) != 0)
     return fail("not a .npy file");
-  auto byte = [&](size_t i) { return size_t(static_cast<unsigned char>(bytes[i])); };
+  auto byte = [&](size_t i) {
+    return size_t(static_cast<unsigned char>(bytes[i]));
+  };
   size_t start = byte(6) == 1 ? 10 : 12;
   size_t length = byte(8) | byte(9) << 8;
   if (start == 12)

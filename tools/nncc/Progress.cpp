@@ -10,8 +10,7 @@ Progress::Progress()
       start(std::chrono::steady_clock::now()) {}
 
 void Progress::show(const std::string &text) {
-  std::chrono::duration<double> time =
-      std::chrono::steady_clock::now() - start;
+  std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
   if (!isTerminal || time.count() < 0.2)
     return;
   fprintf(stderr, "\r\033[K[%.1f s] %s", time.count(), text.c_str());

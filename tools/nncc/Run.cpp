@@ -60,8 +60,8 @@ int RunVerb::run() {
     for (const HostTensor &tensor : session.outputs)
       list.push_back(toJson(tensor));
     std::string text;
-    llvm::raw_string_ostream(text) << llvm::json::Value(
-        llvm::json::Object{{"outputs", std::move(list)}});
+    llvm::raw_string_ostream(text)
+        << llvm::json::Value(llvm::json::Object{{"outputs", std::move(list)}});
     puts(text.c_str());
   }
   if (outputs.empty() && !asJson) {

@@ -13,7 +13,8 @@ extern "C" {
 namespace nncc {
 
 void SessionFlags::add(CLI::App &app) {
-  app.add_option("model", model, "model file, or a compiled .so, .o or .a")->required();
+  app.add_option("model", model, "model file, or a compiled .so, .o or .a")
+      ->required();
   app.add_option("--weights", weights, "safetensors file of the model's state");
   app.add_option("--inputs", inputs, "safetensors file of inputs");
   app.add_option("--input", input,
@@ -114,8 +115,7 @@ int Session::loadWeights(const SessionFlags &flags) {
   if (!status)
     status = nncc_weights_prepare(weights);
   if (status == NNCC_ERROR_WEIGHTS) {
-    std::cerr << "nncc: " << model->name << " has "
-              << model->weight_count
+    std::cerr << "nncc: " << model->name << " has " << model->weight_count
               << " tensors of state: give --weights FILE.safetensors\n";
     return exitUsage;
   }
@@ -264,8 +264,7 @@ int Session::createContext(uint32_t threads) {
   nncc_context_free(context);
   context = nullptr;
   nncc_options options = {threads, nullptr, nullptr};
-  return reportRuntime(
-      nncc_context_create(model, weights, &options, &context));
+  return reportRuntime(nncc_context_create(model, weights, &options, &context));
 }
 
 int Session::run() {
@@ -292,13 +291,14 @@ void *StepRunner::step(size_t i) {
   nncc_body one = *session.body;
   one.steps = &step;
   one.step_count = 1;
-  uintptr_t aligned = (reinterpret_cast<uintptr_t>(arena.data()) + 63) / 64 * 64;
-  nncc_memory memory = {
-      reinterpret_cast<char *>(aligned),
-      session.weights ? static_cast<char *>(session.weights->prepared)
-                      : nullptr,
-      inputs.data(), outputs.data(),
-      session.weights ? session.weights->tensors : nullptr};
+  uintptr_t aligned =
+      (reinterpret_cast<uintptr_t>(arena.data()) + 63) / 64 * 64;
+  nncc_memory memory = {reinterpret_cast<char *>(aligned),
+                        session.weights
+                            ? static_cast<char *>(session.weights->prepared)
+                            : nullptr,
+                        inputs.data(), outputs.data(),
+                        session.weights ? session.weights->tensors : nullptr};
   nncc_run_steps(&one, &memory, nullptr, nullptr);
   return nncc_buffer_address(&step.buffers[step.buffer_count - 1], &memory);
 }

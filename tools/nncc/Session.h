@@ -62,7 +62,6 @@ private:
   int loadWeights(const SessionFlags &flags);
   int fillInputs(const SessionFlags &flags);
   int fill(HostTensor &tensor, const TensorSpec &spec);
-
 };
 
 /// Runs a session's body step by step, on an arena of its own.

@@ -28,7 +28,8 @@ bool parseTensorSpec(const std::string &text, TensorSpec &spec,
                      std::string &error) {
   size_t equals = text.find('=');
   if (equals == text.npos || equals == 0 || equals + 1 == text.size()) {
-    error = "--input " + text + ": expected NAME=SPEC with the name of an input";
+    error =
+        "--input " + text + ": expected NAME=SPEC with the name of an input";
     return false;
   }
   spec.name = text.substr(0, equals);

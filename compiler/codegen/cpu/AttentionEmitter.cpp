@@ -3,9 +3,9 @@
 // One tile is one head and a group of query rows. Keys go in blocks that fit
 // the L2 cache, packed transposed into panels; a register tile of rows gets its
 // scores in scratch memory, softmax in place, then the product with V. Rows of
-// several blocks are rescaled from block to block (Milakov and Gimelshein, "Online normalizer calculation for
-// softmax", 2018). q and k may be any strided views; v's last dimension is
-// contiguous. Figures: docs/cpu.md.
+// several blocks are rescaled from block to block (Milakov and Gimelshein,
+// "Online normalizer calculation for softmax", 2018). q and k may be any
+// strided views; v's last dimension is contiguous. Figures: docs/cpu.md.
 //
 //===----------------------------------------------------------------------===//
 #include "codegen/cpu/KernelEmitters.h"
@@ -161,9 +161,9 @@ void Attention::emitGroup(const Coord &group) {
     });
     return;
   }
-  groupStart = e.materialize(
-      e.add(e.scale({firstTile}, smallTile()),
-            {minimum(firstTile, e.indexConstant(bigTiles()))}));
+  groupStart =
+      e.materialize(e.add(e.scale({firstTile}, smallTile()),
+                          {minimum(firstTile, e.indexConstant(bigTiles()))}));
   rowTiles([&](const Coord &row, int64_t count) {
     e.forEach(0, count, 1, [&](const Coord &r) {
       Coord at = inGroup(e.add(row, r));
@@ -204,9 +204,8 @@ void Attention::rowTiles(function_ref<void(const Coord &, int64_t)> body) {
   int64_t small = smallTile(), big = bigTiles();
   Value bound = e.indexConstant(big);
   if (big)
-    e.forEach(firstTile, minimum(lastTile, bound), 1, [&](const Coord &t) {
-      body(e.scale(t, small + 1), small + 1);
-    });
+    e.forEach(firstTile, minimum(lastTile, bound), 1,
+              [&](const Coord &t) { body(e.scale(t, small + 1), small + 1); });
   Value lo = arith::MaxSIOp::create(e.b, e.loc, firstTile, bound);
   e.forEach(lo, lastTile, 1, [&](const Coord &t) {
     body(e.addTo(e.scale(t, small), big), small);
@@ -219,8 +218,8 @@ void Attention::packKeys() {
   int64_t keyStride = k.strides[rank - 2], depthStride = k.strides[rank - 1];
   Coord start = e.add(base(k), e.scale(keyStart, keyStride));
   auto column = [&](const Coord &s, const Coord &d) {
-    Coord from = e.add(start, e.add(e.scale(s, keyStride),
-                                    e.scale(d, depthStride)));
+    Coord from =
+        e.add(start, e.add(e.scale(s, keyStride), e.scale(d, depthStride)));
     Coord to = e.add(e.add(e.scale(e.divide(s, panel), panel * depth),
                            e.remainder(s, panel)),
                      e.scale(d, panel));
@@ -267,9 +266,8 @@ void Attention::emitScores(const Coord &row, int64_t count, Value visible) {
   e.forEach(e.indexConstant(0), end, panel, tile, panel);
   if (whole == scoreLength)
     return;
-  Value reached =
-      arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::sgt, visible,
-                            e.indexConstant(whole));
+  Value reached = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::sgt,
+                                        visible, e.indexConstant(whole));
   e.ifThen(reached, [&] {
     emitScoreTile(row, count, Coord::constant(whole),
                   (scoreLength - whole) / lanes);
@@ -287,9 +285,8 @@ void Attention::emitScoreTile(const Coord &row, int64_t count, const Coord &s,
     columnStarts.push_back(e.addTo(e.scale(s, depth), j * lanes));
   SumDim sum{depth, q.strides[rank - 1], panel};
   SmallVector<Value> zeros(count * vectors, e.splat(element, 0));
-  SmallVector<Value> acc =
-      emitRegisterTile(e, e.buffers.lookup(q.base), packed, rowStarts,
-                       columnStarts, sum, zeros);
+  SmallVector<Value> acc = emitRegisterTile(
+      e, e.buffers.lookup(q.base), packed, rowStarts, columnStarts, sum, zeros);
   Value scale = e.splat(element, op.getScale().convertToDouble());
   for (int64_t i = 0; i < count; ++i)
     for (int64_t j = 0; j < vectors; ++j) {
@@ -347,12 +344,12 @@ void Attention::emitSoftmax(const Coord &row, int64_t count, Value visible) {
     Coord start = e.scale(r, scoreLength);
     Coord at = isBlocked() ? inGroup(e.add(row, r)) : Coord();
     CpuEmitter::WithWidth scope(e, lanes);
-    Value maximum = e.loop(
-        zero, end, lanes, e.splat(element, -infinity),
-        [&](const Coord &s, ValueRange m) {
-          Value x = e.load(scores, element, wide(e.add(start, s)));
-          return SmallVector<Value>{e.combine(Combiner::max, m[0], x)};
-        })[0];
+    Value maximum =
+        e.loop(zero, end, lanes, e.splat(element, -infinity),
+               [&](const Coord &s, ValueRange m) {
+                 Value x = e.load(scores, element, wide(e.add(start, s)));
+                 return SmallVector<Value>{e.combine(Combiner::max, m[0], x)};
+               })[0];
     Value top = e.combineLanes(Combiner::max, maximum), rescale;
     if (isBlocked()) {
       CpuEmitter::WithWidth one(e, 1);
@@ -428,10 +425,10 @@ void Attention::emitProductTile(const Coord &row, int64_t count, Value visible,
     scales.push_back(e.spread(loadScalar(factors, Coord::constant(i))));
   for (int64_t i = 0; i < count; ++i)
     for (int64_t j = 0; j < segment.vectors; ++j)
-      acc.push_back(isBlocked()
-                        ? e.mul(e.load(products, element, productAt(i, j)),
-                                scales[i])
-                        : e.splat(element, 0));
+      acc.push_back(
+          isBlocked()
+              ? e.mul(e.load(products, element, productAt(i, j)), scales[i])
+              : e.splat(element, 0));
   SumDim sum{columns, 1, keyStride, visible};
   acc = emitRegisterTile(e, scores, e.buffers.lookup(v.base), rowStarts,
                          columnStarts, sum, acc);
@@ -460,8 +457,8 @@ void Attention::emitScaled() {
         for (int64_t j = 0; j < segment.vectors; ++j) {
           Coord column = e.addTo(c, j * segment.width);
           column.lane = segment.width > 1 ? 1 : 0;
-          Value value = e.load(products, element,
-                               e.add(e.scale(inRows, width), column));
+          Value value =
+              e.load(products, element, e.add(e.scale(inRows, width), column));
           Coords at = batch;
           at.push_back(row);
           at.push_back(column);

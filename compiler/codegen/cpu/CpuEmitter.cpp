@@ -131,8 +131,7 @@ Value CpuEmitter::load(Value buffer, Type elementType, const Coord &position) {
 
 void CpuEmitter::store(Value buffer, const Coord &position, Value element) {
   if (getElementTypeOrSelf(element.getType()).isInteger(1))
-    element =
-        arith::ExtUIOp::create(b, loc, typeOf(b.getI8Type()), element);
+    element = arith::ExtUIOp::create(b, loc, typeOf(b.getI8Type()), element);
   if (width == 1) {
     memref::StoreOp::create(b, loc, element, buffer, materialize(position));
     return;
@@ -217,8 +216,8 @@ Value CpuEmitter::constantAt(DenseElementsAttr value, ArrayRef<Coord> coords) {
       bytes.push_back(bit);
     data = DenseElementsAttr::get(flat, ArrayRef<int8_t>(bytes));
   } else {
-    data = value.reshape(
-        RankedTensorType::get({value.getNumElements()}, value.getElementType()));
+    data = value.reshape(RankedTensorType::get({value.getNumElements()},
+                                               value.getElementType()));
     data = data.bitcast(stored);
   }
   auto type = MemRefType::get({value.getNumElements()}, stored);
@@ -231,12 +230,10 @@ Value CpuEmitter::constantAt(DenseElementsAttr value, ArrayRef<Coord> coords) {
     b.setInsertionPointToStart(module.getBody());
     auto count = llvm::range_size(module.getOps<memref::GlobalOp>());
     global = memref::GlobalOp::create(
-        b, loc, b.getStringAttr("c" + Twine(count)),
-        b.getStringAttr("private"), TypeAttr::get(type), data, b.getUnitAttr(),
-        IntegerAttr());
+        b, loc, b.getStringAttr("c" + Twine(count)), b.getStringAttr("private"),
+        TypeAttr::get(type), data, b.getUnitAttr(), IntegerAttr());
   }
-  Value buffer =
-      memref::GetGlobalOp::create(b, loc, type, global.getSymName());
+  Value buffer = memref::GetGlobalOp::create(b, loc, type, global.getSymName());
   return load(buffer, value.getElementType(),
               linear(coords, stridesOf(value.getType().getShape())));
 }
@@ -283,9 +280,9 @@ Value CpuEmitter::choose(const Coord &along,
   // Halving keeps the depth of the branches logarithmic.
   size_t half = parts.size() / 2;
   Type type = typeOf(tensorType(parts[0].second).getElementType());
-  Value isFirst = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt,
-                                        materialize(along),
-                                        index(parts[half].first));
+  Value isFirst =
+      arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt,
+                            materialize(along), index(parts[half].first));
   OpBuilder::InsertionGuard guard(b);
   auto op = scf::IfOp::create(b, loc, type, isFirst, true);
   for (bool first : {true, false}) {
@@ -337,8 +334,8 @@ SmallVector<Value> CpuEmitter::loop(Value lo, Value hi, int64_t step,
   if (!initial.empty())
     scf::YieldOp::create(b, loc, next);
   scopes.pop_back();
-  return llvm::to_vector(llvm::map_range(
-      op.getResults(), [](OpResult r) { return Value(r); }));
+  return llvm::to_vector(
+      llvm::map_range(op.getResults(), [](OpResult r) { return Value(r); }));
 }
 
 SmallVector<Value> CpuEmitter::loop(int64_t lo, int64_t hi, int64_t step,
@@ -361,10 +358,13 @@ void CpuEmitter::forEach(int64_t lo, int64_t hi, int64_t step,
 void CpuEmitter::forEach(Value lo, Value hi, int64_t step,
                          function_ref<void(const Coord &)> body,
                          int64_t align) {
-  loop(lo, hi, step, {}, [&](const Coord &iv, ValueRange) {
-    body(iv);
-    return SmallVector<Value>();
-  }, align);
+  loop(
+      lo, hi, step, {},
+      [&](const Coord &iv, ValueRange) {
+        body(iv);
+        return SmallVector<Value>();
+      },
+      align);
 }
 
 void CpuEmitter::ifThen(Value condition, function_ref<void()> body) {
@@ -436,9 +436,9 @@ Value CpuEmitter::reduce(Combiner combiner, Type elementType,
 
 /// Vectors along the innermost extent, in four independent chains so that the
 /// latency of the combining instruction does not limit.
-Value CpuEmitter::reduceAlongLanes(
-    Combiner combiner, Type elementType, ArrayRef<int64_t> extents,
-    function_ref<Value(ArrayRef<Coord>)> body) {
+Value CpuEmitter::reduceAlongLanes(Combiner combiner, Type elementType,
+                                   ArrayRef<int64_t> extents,
+                                   function_ref<Value(ArrayRef<Coord>)> body) {
   int64_t length = extents.back(), vl = target.lanes;
   int64_t chains = std::min<int64_t>(4, length / vl);
   int64_t block = chains * vl, blocked = length / block * block;

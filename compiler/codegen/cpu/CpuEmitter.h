@@ -62,8 +62,7 @@ public:
   void store(mlir::Value buffer, const Coord &position, mlir::Value element);
   /// A square of vectors, transposed in registers: lane j of result i is lane i
   /// of rows[j]. As many rows as lanes, a power of two.
-  llvm::SmallVector<mlir::Value>
-  transpose(llvm::SmallVector<mlir::Value> rows);
+  llvm::SmallVector<mlir::Value> transpose(llvm::SmallVector<mlir::Value> rows);
   /// Elements [i][lane] of a buffer for i in [0, width): memory is contiguous
   /// along i and strided along lanes. Loads along i and transposes; all
   /// width * width elements must exist.
@@ -90,8 +89,7 @@ public:
   void forEach(int64_t lo, int64_t hi, int64_t step,
                llvm::function_ref<void(const Coord &)> body);
   void forEach(mlir::Value lo, mlir::Value hi, int64_t step,
-               llvm::function_ref<void(const Coord &)> body,
-               int64_t align = 1);
+               llvm::function_ref<void(const Coord &)> body, int64_t align = 1);
   void ifThen(mlir::Value condition, llvm::function_ref<void()> body);
 
   mlir::Value indexConstant(int64_t value) { return index(value); }
@@ -120,10 +118,10 @@ private:
   void remember(Key key, mlir::Value value) {
     scopes.back().emplace(std::move(key), value);
   }
-  mlir::Value reduceAlongLanes(
-      Combiner combiner, mlir::Type elementType,
-      llvm::ArrayRef<int64_t> extents,
-      llvm::function_ref<mlir::Value(llvm::ArrayRef<Coord>)> body);
+  mlir::Value
+  reduceAlongLanes(Combiner combiner, mlir::Type elementType,
+                   llvm::ArrayRef<int64_t> extents,
+                   llvm::function_ref<mlir::Value(llvm::ArrayRef<Coord>)> body);
   mlir::Value expFinite(mlir::Value x);
   mlir::Value polynomial(mlir::Value x, llvm::ArrayRef<double> coefficients);
 };

@@ -127,18 +127,17 @@ int64_t Gemm::emit() {
       return;
     }
     // The last block has its own shape.
-    Value isLast =
-        arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::eq,
-                              e.materialize(block), e.indexConstant(blocks - 1));
-    Value isOther =
-        arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ne,
-                              e.materialize(block), e.indexConstant(blocks - 1));
-    e.ifThen(isOther, [&] {
-      emitBlock(firstPanel, perBlock, firstTile, lastTile);
-    });
+    Value isLast = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::eq,
+                                         e.materialize(block),
+                                         e.indexConstant(blocks - 1));
+    Value isOther = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ne,
+                                          e.materialize(block),
+                                          e.indexConstant(blocks - 1));
+    e.ifThen(isOther,
+             [&] { emitBlock(firstPanel, perBlock, firstTile, lastTile); });
     e.ifThen(isLast, [&] {
-      emitBlock(Coord::constant((blocks - 1) * perBlock), lastCount,
-                firstTile, lastTile);
+      emitBlock(Coord::constant((blocks - 1) * perBlock), lastCount, firstTile,
+                lastTile);
     });
   });
   return units;
@@ -184,7 +183,8 @@ void Gemm::emitPanels(const Coord &row, int64_t rowCount, const Coord &first,
 }
 
 /// Coordinates of a flattened position within a group.
-static Coords split(CpuEmitter &e, const Coord &position, const DimGroup &group) {
+static Coords split(CpuEmitter &e, const Coord &position,
+                    const DimGroup &group) {
   auto coords = e.reshape({position}, {group.count()}, group.sizes);
   assert(succeeded(coords) && "positions have no lanes");
   return *coords;
@@ -193,10 +193,10 @@ static Coords split(CpuEmitter &e, const Coord &position, const DimGroup &group)
 void Gemm::emitTile(const Coord &row, int64_t rowCount, const Coord &panel,
                     int64_t panelCount, const Segment &segment) {
   CpuEmitter::WithWidth scope(e, segment.width);
-  Coord lhsBase = e.addTo(
-      e.linear(split(e, batch, lhsBatch), lhsBatch.strides), lhs.offset);
-  Coord rhsBase = e.addTo(
-      e.linear(split(e, batch, rhsBatch), rhsBatch.strides), rhs.offset);
+  Coord lhsBase = e.addTo(e.linear(split(e, batch, lhsBatch), lhsBatch.strides),
+                          lhs.offset);
+  Coord rhsBase = e.addTo(e.linear(split(e, batch, rhsBatch), rhsBatch.strides),
+                          rhs.offset);
   SmallVector<Coords> rowCoords, panelCoords;
   Coords rowStarts, columnStarts;
   for (int64_t r = 0; r < rowCount; ++r) {
@@ -209,17 +209,14 @@ void Gemm::emitTile(const Coord &row, int64_t rowCount, const Coord &panel,
   for (int64_t p = 0; p < panelCount; ++p) {
     Coord position = e.addTo(panel, p);
     panelCoords.push_back(split(e, position, panels));
-    Coord start =
-        e.add(rhsBase, e.linear(panelCoords.back(), panels.strides));
+    Coord start = e.add(rhsBase, e.linear(panelCoords.back(), panels.strides));
     for (int64_t v = 0; v < segment.vectors; ++v)
-      columnStarts.push_back(
-          e.addTo(start, segment.start + v * segment.width));
+      columnStarts.push_back(e.addTo(start, segment.start + v * segment.width));
   }
-  SmallVector<Value> zeros(rowCount * columnStarts.size(),
-                           e.splat(element, 0));
-  SmallVector<Value> acc =
-      emitRegisterTile(e, e.buffers.lookup(lhs.base), e.buffers.lookup(rhs.base),
-                       rowStarts, columnStarts, sums, zeros);
+  SmallVector<Value> zeros(rowCount * columnStarts.size(), e.splat(element, 0));
+  SmallVector<Value> acc = emitRegisterTile(
+      e, e.buffers.lookup(lhs.base), e.buffers.lookup(rhs.base), rowStarts,
+      columnStarts, sums, zeros);
   emitEpilogue(acc, row, rowCoords, panelCoords, segment);
 }
 
@@ -233,8 +230,7 @@ bool Gemm::isHeavy() {
 
 Value Gemm::scratchFor(int64_t elements) {
   auto type = MemRefType::get({elements}, element);
-  return memref::AllocaOp::create(e.b, e.loc, type,
-                                  e.b.getI64IntegerAttr(64));
+  return memref::AllocaOp::create(e.b, e.loc, type, e.b.getI64IntegerAttr(64));
 }
 
 /// Cheap epilogues run on the registers. Heavy ones (exp and the like) would

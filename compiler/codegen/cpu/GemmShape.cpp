@@ -50,7 +50,8 @@ FailureOr<GemmShape> GemmShape::of(func::FuncOp kernel,
                                    const TargetInfo &target) {
   GemmShape shape;
   kernel.walk([&](ContractOp op) { shape.op = op; });
-  auto lhs = stridedView(shape.op.getLhs()), rhs = stridedView(shape.op.getRhs());
+  auto lhs = stridedView(shape.op.getLhs()),
+       rhs = stridedView(shape.op.getRhs());
   if (failed(lhs) || failed(rhs) ||
       !isa<FloatType>(shape.op.getType().getElementType()))
     return failure();

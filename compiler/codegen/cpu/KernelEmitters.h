@@ -52,12 +52,10 @@ void alongLanes(CpuEmitter &e, int64_t length,
 /// acc[r][v] += sum_k lhs[rowStarts[r] + k] * rhs[columnStarts[v] + k], as
 /// vectors of the current width along rhs; accumulators row-major. Dimensions
 /// outermost first.
-llvm::SmallVector<mlir::Value>
-emitRegisterTile(CpuEmitter &e, mlir::Value lhs, mlir::Value rhs,
-                 llvm::ArrayRef<Coord> rowStarts,
-                 llvm::ArrayRef<Coord> columnStarts,
-                 llvm::ArrayRef<SumDim> dims,
-                 llvm::SmallVector<mlir::Value> accumulators);
+llvm::SmallVector<mlir::Value> emitRegisterTile(
+    CpuEmitter &e, mlir::Value lhs, mlir::Value rhs,
+    llvm::ArrayRef<Coord> rowStarts, llvm::ArrayRef<Coord> columnStarts,
+    llvm::ArrayRef<SumDim> dims, llvm::SmallVector<mlir::Value> accumulators);
 
 /// begin * count / tiles: the first unit of tile `begin` when `count` units
 /// are split evenly.

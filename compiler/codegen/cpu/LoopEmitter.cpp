@@ -30,9 +30,10 @@ namespace {
 class LoopNest {
 public:
   explicit LoopNest(KernelCode &code) : code(code), e(code.e) {
-    auto ret = cast<func::ReturnOp>(
-        code.kernel.getBody().front().getTerminator());
-    for (auto [value, buffer] : llvm::zip_equal(ret.getOperands(), code.outputs))
+    auto ret =
+        cast<func::ReturnOp>(code.kernel.getBody().front().getTerminator());
+    for (auto [value, buffer] :
+         llvm::zip_equal(ret.getOperands(), code.outputs))
       outputs.push_back({value, buffer, {}});
     // A result that only pads another value is stored into its interior.
     for (Output &output : outputs)
@@ -198,8 +199,7 @@ private:
         });
       };
       int64_t whole = columns / across * across;
-      e.forEach(0, whole, across,
-                [&](const Coord &c) { pixels(c, across); });
+      e.forEach(0, whole, across, [&](const Coord &c) { pixels(c, across); });
       if (columns > whole)
         pixels(Coord::constant(whole), columns - whole);
     };
@@ -274,8 +274,8 @@ private:
         first.back().lane = 1;
         Coord position = e.addTo(e.linear(first, crossing.view.strides),
                                  crossing.view.offset);
-        SmallVector<Value> rows = e.loadTransposed(
-            e.buffers.lookup(crossing.view.base), position);
+        SmallVector<Value> rows =
+            e.loadTransposed(e.buffers.lookup(crossing.view.base), position);
         SmallVector<Coords> block;
         for (auto [i, row] : llvm::enumerate(rows)) {
           Coords point = first;

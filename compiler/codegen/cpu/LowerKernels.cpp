@@ -40,9 +40,8 @@ static int64_t emitKernel(KernelCode &code) {
   return emitLoops(code);
 }
 
-FailureOr<OwningOpRef<ModuleOp>> lowerKernels(ModuleOp module,
-                                              const TargetInfo &target,
-                                              StringRef wrongKernel) {
+FailureOr<OwningOpRef<ModuleOp>>
+lowerKernels(ModuleOp module, const TargetInfo &target, StringRef wrongKernel) {
   OwningOpRef<ModuleOp> result = ModuleOp::create(module.getLoc());
   OpBuilder b(module.getContext());
   for (auto kernel : module.getOps<func::FuncOp>()) {
@@ -59,9 +58,8 @@ FailureOr<OwningOpRef<ModuleOp>> lowerKernels(ModuleOp module,
       return kernel.emitError("a kernel with ") << buffers << " buffers";
     types.append(2, b.getIndexType());
     b.setInsertionPointToEnd(result->getBody());
-    auto function =
-        func::FuncOp::create(b, kernel.getLoc(), kernel.getName(),
-                             b.getFunctionType(types, {}));
+    auto function = func::FuncOp::create(b, kernel.getLoc(), kernel.getName(),
+                                         b.getFunctionType(types, {}));
     for (size_t i = 0; i < buffers; ++i)
       function.setArgAttr(i, "llvm.noalias", b.getUnitAttr());
     Block *entry = function.addEntryBlock();
@@ -78,10 +76,11 @@ FailureOr<OwningOpRef<ModuleOp>> lowerKernels(ModuleOp module,
                     entry->getArgument(buffers + 1)};
     int64_t tiles = emitKernel(code);
     if (kernel.getName() == wrongKernel)
-      emitter.store(outputs.front(), Coord::constant(0),
-                    emitter.splat(cast<MemRefType>(outputs.front().getType())
-                                      .getElementType(),
-                                  1e6));
+      emitter.store(
+          outputs.front(), Coord::constant(0),
+          emitter.splat(
+              cast<MemRefType>(outputs.front().getType()).getElementType(),
+              1e6));
     func::ReturnOp::create(b, kernel.getLoc());
     kernel->setAttr(tilesAttr, b.getI64IntegerAttr(tiles));
   }

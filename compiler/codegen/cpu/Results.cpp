@@ -57,8 +57,7 @@ static LogicalResult followViews(KernelCode &code, Value root, Coords &at,
 
 void emitResult(KernelCode &code, Value root, Value element, Coords at) {
   CpuEmitter &e = code.e;
-  Value result =
-      code.kernel.getBody().front().getTerminator()->getOperand(0);
+  Value result = code.kernel.getBody().front().getTerminator()->getOperand(0);
   SmallVector<Value> bindings{root};
   e.bound[root] = element;
   Coords place = at;
@@ -81,8 +80,8 @@ void emitResult(KernelCode &code, Value root, Value element, Coords at) {
       c.offset += i * c.lane;
       c.lane = 0;
     }
-    emitResult(code, root,
-               vector::ExtractOp::create(e.b, e.loc, element, i), lane);
+    emitResult(code, root, vector::ExtractOp::create(e.b, e.loc, element, i),
+               lane);
   }
 }
 
@@ -140,9 +139,8 @@ void emitHalos(KernelCode &code) {
     auto pad = value.getDefiningOp<PadOp>();
     if (!pad)
       continue;
-    Value isFirst =
-        arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::eq, code.begin,
-                              e.indexConstant(0));
+    Value isFirst = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::eq,
+                                          code.begin, e.indexConstant(0));
     e.ifThen(isFirst, [&, buffer = buffer] { fillHalo(e, pad, buffer); });
   }
 }

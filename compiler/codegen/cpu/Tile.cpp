@@ -58,11 +58,11 @@ Numbers chooseProduct(const GemmShape &shape, const TargetInfo &target) {
   block = ceilDiv(panelCount, ceilDiv(panelCount, block)); // even blocks
   block = ceilDiv(block, panels) * panels;
   int64_t blocks = ceilDiv(panelCount, block);
-  int64_t splits = std::clamp<int64_t>(
-      wanted / (batches * blocks), 1,
-      std::max<int64_t>(1, ceilDiv(rowCount, rows) / 2));
-  return {{"rows", rows}, {"panels", panels}, {"block", block},
-          {"splits", splits}};
+  int64_t splits =
+      std::clamp<int64_t>(wanted / (batches * blocks), 1,
+                          std::max<int64_t>(1, ceilDiv(rowCount, rows) / 2));
+  return {
+      {"rows", rows}, {"panels", panels}, {"block", block}, {"splits", splits}};
 }
 
 /// rows: of a register tile. keys: of a block. groups: of rows, per head.
@@ -77,8 +77,8 @@ Numbers chooseAttention(AttentionOp op, const TargetInfo &target) {
       std::max(panel, target.l2Bytes / 2 / keyBytes / panel * panel);
   bool whole = columns <= std::min(wholeRowKeys, 2 * fitting);
   int64_t keys = whole ? columns : std::min(fitting, wholeRowKeys / 2);
-  int64_t rows = std::clamp<int64_t>(
-      mostTileRows(target, panel / target.lanes), 1, rowCount);
+  int64_t rows = std::clamp<int64_t>(mostTileRows(target, panel / target.lanes),
+                                     1, rowCount);
   int64_t tiles = ceilDiv(rowCount, rows);
   int64_t groups = std::clamp<int64_t>(
       ceilDiv(attentionTiles, std::max<int64_t>(1, batches)), 1, tiles);
@@ -98,8 +98,8 @@ Numbers chooseLoops(func::FuncOp kernel) {
   for (Value result : kernel.getBody().front().getTerminator()->getOperands())
     consider(result);
   kernel.walk([&](ReduceOp op) { consider(op.getOperand()); });
-  return {{"tiles", std::clamp<int64_t>(elements / tileElements, 1,
-                                        maxLoopTiles)}};
+  return {
+      {"tiles", std::clamp<int64_t>(elements / tileElements, 1, maxLoopTiles)}};
 }
 
 Numbers choose(func::FuncOp kernel, const TargetInfo &target) {

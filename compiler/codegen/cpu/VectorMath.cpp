@@ -30,8 +30,7 @@ Value CpuEmitter::polynomial(Value x, ArrayRef<double> coefficients) {
 static Value powerOfTwo(CpuEmitter &e, Value n) {
   Type i32 = e.b.getI32Type();
   Value biased = e.add(n, e.splat(i32, 127));
-  Value bits =
-      arith::ShLIOp::create(e.b, e.loc, biased, e.splat(i32, 23));
+  Value bits = arith::ShLIOp::create(e.b, e.loc, biased, e.splat(i32, 23));
   return arith::BitcastOp::create(e.b, e.loc, e.typeOf(e.b.getF32Type()), bits);
 }
 
@@ -72,8 +71,8 @@ Value CpuEmitter::log(Value x) {
   Value scaled = select(tiny, mul(x, splat(f32, 8388608)), x);
   Value bits = arith::BitcastOp::create(b, loc, typeOf(i32), scaled);
   Value shift = arith::ShRUIOp::create(b, loc, bits, splat(i32, 23));
-  Value exponent = sub(shift, select(tiny, splat(i32, 126 + 23),
-                                     splat(i32, 126)));
+  Value exponent =
+      sub(shift, select(tiny, splat(i32, 126 + 23), splat(i32, 126)));
   Value mantissaBits =
       bitOr(bitAnd(bits, splat(i32, 0x7fffff)), splat(i32, 0x3f000000));
   Value m = arith::BitcastOp::create(b, loc, typeOf(f32), mantissaBits);
@@ -84,10 +83,9 @@ Value CpuEmitter::log(Value x) {
   e = select(small, sub(e, splat(f32, 1)), e);
   Value t = sub(select(small, add(m, m), m), splat(f32, 1));
   Value t2 = mul(t, t);
-  Value p = polynomial(
-      t, {7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1,
-          1.4249322787e-1, -1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1,
-          3.3333331174e-1});
+  Value p = polynomial(t, {7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1,
+                           -1.2420140846e-1, 1.4249322787e-1, -1.6668057665e-1,
+                           2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1});
   Value y = mul(mul(t, t2), p);
   y = fma(e, splat(f32, -2.12194440e-4), y);
   y = fma(t2, splat(f32, -0.5), y);
@@ -95,8 +93,8 @@ Value CpuEmitter::log(Value x) {
   double infinity = std::numeric_limits<double>::infinity();
   Value zero = splat(f32, 0), inf = splat(f32, infinity);
   result = select(compare(Predicate::eq, x, inf, false), inf, result);
-  result = select(compare(Predicate::eq, x, zero, false),
-                  splat(f32, -infinity), result);
+  result = select(compare(Predicate::eq, x, zero, false), splat(f32, -infinity),
+                  result);
   // Below zero, and NaN itself: not (x >= 0).
   Value valid = compare(Predicate::ge, x, zero, false);
   return select(valid, result,
@@ -108,18 +106,16 @@ Value CpuEmitter::tanh(Value x) {
     return math::TanhOp::create(b, loc, x);
   Type f32 = b.getF32Type();
   Value magnitude = abs(x), square = mul(x, x);
-  Value p =
-      polynomial(square, {-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2,
-                          1.33314422036e-1, -3.33332819422e-1});
+  Value p = polynomial(square,
+                       {-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2,
+                        1.33314422036e-1, -3.33332819422e-1});
   Value near = fma(mul(p, square), x, x);
   // tanh |x| = 1 - 2 / (exp(2|x|) + 1), which is 1 in f32 beyond 10.
   Value twice = add(magnitude, magnitude);
   Value grown = expFinite(min(twice, splat(f32, 20)));
-  Value far = sub(splat(f32, 1),
-                  div(splat(f32, 2), add(grown, splat(f32, 1))));
+  Value far = sub(splat(f32, 1), div(splat(f32, 2), add(grown, splat(f32, 1))));
   far = math::CopySignOp::create(b, loc, far, x);
-  Value isNear =
-      compare(Predicate::lt, magnitude, splat(f32, 0.625), false);
+  Value isNear = compare(Predicate::lt, magnitude, splat(f32, 0.625), false);
   return select(isNear, near, far);
 }
 

@@ -9,11 +9,11 @@ namespace nncc {
 LogicalResult CallOp::verifySymbolUses(SymbolTableCollection &symbols) {
   auto callee =
       symbols.lookupNearestSymbolFrom<func::FuncOp>(*this, getCalleeAttr());
-  if (!callee || callee.getFunctionType() !=
-                     FunctionType::get(getContext(), getOperandTypes(),
-                                       getResultTypes()))
-    return emitOpError("@") << getCallee()
-                            << " is no kernel of this type"; // C1
+  if (!callee ||
+      callee.getFunctionType() !=
+          FunctionType::get(getContext(), getOperandTypes(), getResultTypes()))
+    return emitOpError("@")
+           << getCallee() << " is no kernel of this type"; // C1
   return success();
 }
 

@@ -12,11 +12,11 @@ LogicalResult ConvolutionOp::inferReturnTypes(MLIRContext *,
   auto x = tensorType(adaptor.getInput()), w = tensorType(adaptor.getKernel());
   size_t spatial = x.getRank() - 2;
   if (x.getRank() < 3 || w.getRank() != x.getRank() ||
-      llvm::any_of(ArrayRef<ArrayRef<int64_t>>{
-                       adaptor.getStrides(), adaptor.getLow(),
-                       adaptor.getHigh(), adaptor.getInputDilations(),
-                       adaptor.getDilations()},
-                   [&](ArrayRef<int64_t> a) { return a.size() != spatial; }))
+      llvm::any_of(
+          ArrayRef<ArrayRef<int64_t>>{
+              adaptor.getStrides(), adaptor.getLow(), adaptor.getHigh(),
+              adaptor.getInputDilations(), adaptor.getDilations()},
+          [&](ArrayRef<int64_t> a) { return a.size() != spatial; }))
     return emitOptionalError(loc, "input and kernel need equal ranks of at "
                                   "least 3, and attributes one entry per "
                                   "spatial dimension"); // C1
@@ -68,8 +68,8 @@ void ConvolutionOp::evaluate(ArrayRef<RefTensor> inputs,
         wAt += tap[i] * wStrides[i + 2];
       }
       for (int64_t c = 0; c < perGroup; ++c)
-        sum += x.floats[xAt + c * xStrides[1]] *
-               w.floats[wAt + c * wStrides[1]];
+        sum +=
+            x.floats[xAt + c * xStrides[1]] * w.floats[wAt + c * wStrides[1]];
     });
     results[0].floats[position++] = sum;
   });

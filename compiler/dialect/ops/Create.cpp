@@ -19,8 +19,8 @@ void ConstantOp::evaluate(ArrayRef<RefTensor>,
 Value ConstantOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
   auto value = cast<DenseElementsAttr>(getValue());
   if (value.isSplat()) {
-    auto one = value.resizeSplat(
-        RankedTensorType::get({}, value.getElementType()));
+    auto one =
+        value.resizeSplat(RankedTensorType::get({}, value.getElementType()));
     return e.splat(value.getElementType(), RefTensor(one).get(0));
   }
   return e.constantAt(value, at);

@@ -64,9 +64,9 @@ void CompareOp::evaluate(ArrayRef<RefTensor> inputs,
                          MutableArrayRef<RefTensor> results) {
   const RefTensor &x = inputs[0], &y = inputs[1];
   for (int64_t i = 0, n = x.size(); i < n; ++i)
-    results[0].ints[i] =
-        x.isFloat() ? holds(getPredicate(), x.floats[i], y.floats[i])
-                    : holds(getPredicate(), x.ints[i], y.ints[i]);
+    results[0].ints[i] = x.isFloat()
+                             ? holds(getPredicate(), x.floats[i], y.floats[i])
+                             : holds(getPredicate(), x.ints[i], y.ints[i]);
 }
 
 Value CompareOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {

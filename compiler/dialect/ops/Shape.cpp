@@ -19,9 +19,9 @@ static Attribute foldSplat(Attribute operand, Type type) {
 
 /// Fills `result` by asking, for each of its indices, which element of
 /// `source` belongs there.
-static void
-fillFrom(const RefTensor &source, RefTensor &result,
-         function_ref<void(ArrayRef<int64_t>, SmallVectorImpl<int64_t> &)> map) {
+static void fillFrom(
+    const RefTensor &source, RefTensor &result,
+    function_ref<void(ArrayRef<int64_t>, SmallVectorImpl<int64_t> &)> map) {
   SmallVector<int64_t> strides = source.strides(), from;
   int64_t position = 0;
   forEachIndex(result.shape(), [&](ArrayRef<int64_t> index) {
@@ -74,8 +74,8 @@ FailureOr<Coords> ReshapeOp::mapForward(ElementEmitter &e, ArrayRef<Coord> at) {
 
 /// Merges or splits dimensions where strides allow it.
 FailureOr<StridedView> ReshapeOp::viewOf(const StridedView &x) {
-  StridedView result{x.base, x.offset, llvm::to_vector(shapeOf(getResult())),
-                     {}};
+  StridedView result{
+      x.base, x.offset, llvm::to_vector(shapeOf(getResult())), {}};
   ArrayRef<int64_t> to = result.shape;
   size_t i = 0, j = 0;
   while (i < x.shape.size() || j < to.size()) {
@@ -163,7 +163,8 @@ Value TransposeOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
   return e.at(getOperand(), coords);
 }
 
-FailureOr<Coords> TransposeOp::mapForward(ElementEmitter &, ArrayRef<Coord> at) {
+FailureOr<Coords> TransposeOp::mapForward(ElementEmitter &,
+                                          ArrayRef<Coord> at) {
   Coords coords;
   for (int64_t d : getPerm())
     coords.push_back(at[d]);
@@ -171,8 +172,8 @@ FailureOr<Coords> TransposeOp::mapForward(ElementEmitter &, ArrayRef<Coord> at) 
 }
 
 FailureOr<StridedView> TransposeOp::viewOf(const StridedView &x) {
-  StridedView result{x.base, x.offset, llvm::to_vector(shapeOf(getResult())),
-                     {}};
+  StridedView result{
+      x.base, x.offset, llvm::to_vector(shapeOf(getResult())), {}};
   for (int64_t d : getPerm())
     result.strides.push_back(x.strides[d]);
   return result;
@@ -192,8 +193,8 @@ LogicalResult BroadcastOp::verify() {
   for (auto [i, d] : llvm::enumerate(getDims()))
     if (from.getDimSize(i) != to.getDimSize(d))
       return emitOpError("operand dimension ")
-             << i << " has size " << from.getDimSize(i)
-             << ", result dimension " << d << " has " << to.getDimSize(d);
+             << i << " has size " << from.getDimSize(i) << ", result dimension "
+             << d << " has " << to.getDimSize(d);
   return success(); // C2
 }
 
@@ -390,8 +391,7 @@ Value PadOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
 FailureOr<Coords> PadOp::mapForward(ElementEmitter &e, ArrayRef<Coord> at) {
   Coords coords;
   for (auto [d, i] : llvm::enumerate(at))
-    coords.push_back(
-        e.addTo(e.scale(i, 1 + getInterior()[d]), getLow()[d]));
+    coords.push_back(e.addTo(e.scale(i, 1 + getInterior()[d]), getLow()[d]));
   return coords;
 }
 

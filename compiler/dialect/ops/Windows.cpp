@@ -126,8 +126,9 @@ void ConcatOp::evaluate(ArrayRef<RefTensor> inputs,
   for (const RefTensor &input : inputs) {
     int64_t position = 0;
     forEachIndex(input.shape(), [&](ArrayRef<int64_t> index) {
-      results[0].copyFrom(input, position++, positionOf(index, strides) +
-                                                 start * strides[getDim()]);
+      results[0].copyFrom(input, position++,
+                          positionOf(index, strides) +
+                              start * strides[getDim()]);
     });
     start += input.shape()[getDim()];
   }
@@ -138,8 +139,8 @@ Value ConcatOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
   if (along.lane != 0) {
     // Lanes of one operand stay together if all starts are aligned to them.
     int64_t reach = along.lane * e.width, start = 0;
-    bool aligned = along.lane > 0 && along.align % reach == 0 &&
-                   along.offset % reach == 0;
+    bool aligned =
+        along.lane > 0 && along.align % reach == 0 && along.offset % reach == 0;
     for (Value operand : getOperands()) {
       aligned &= start % reach == 0;
       start += shapeOf(operand)[getDim()];

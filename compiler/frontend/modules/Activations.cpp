@@ -11,7 +11,9 @@ namespace nncc {
 using K = ArgKind;
 
 static const ArgDef input{"input", K::tensor};
-static ArgDef inplace() { return ArgDef("inplace", K::boolean).optional("false"); }
+static ArgDef inplace() {
+  return ArgDef("inplace", K::boolean).optional("false");
+}
 
 /// nn.X(inplace=False) and F.x(input, inplace=False) of one formula.
 template <Result (*emit)(Call &)>
@@ -19,8 +21,8 @@ static void simple(Registry &r, const char *module,
                    std::vector<std::string> functions, const char *doc,
                    TypeRule types = TypeRule::any) {
   r.add({{module}, doc, {inplace()}, {input}, nullptr, nullptr, emit, types});
-  r.add({functions, doc, {}, {input, inplace()}, nullptr, nullptr, emit,
-         types});
+  r.add(
+      {functions, doc, {}, {input, inplace()}, nullptr, nullptr, emit, types});
 }
 
 static Result emitRelu(Call &c) { return max(c.tensor("input"), 0.0); }
@@ -62,8 +64,7 @@ static Result emitLogSoftmax(Call &c) {
   int64_t dim = c.dim("dim", x.rank());
   if (c.failed)
     return {};
-  Expr shifted = x - reduceMax(x, {dim}, true);
-  return shifted - log(sum(exp(shifted), {dim}, true));
+  return logSoftmax(x, dim);
 }
 
 /// Dropout is the identity in eval mode.
@@ -81,45 +82,115 @@ void registerActivations(Registry &r) {
   simple<emitRelu6>(r, "nn.ReLU6", {"F.relu6"}, "min(max(x, 0), 6)");
   simple<emitSilu>(r, "nn.SiLU", {"F.silu"}, "x sigmoid(x)",
                    TypeRule::floating);
-  r.add({{"nn.Tanh"}, "tanh(x)", {}, {input}, nullptr, nullptr, emitTanh,
+  r.add({{"nn.Tanh"},
+         "tanh(x)",
+         {},
+         {input},
+         nullptr,
+         nullptr,
+         emitTanh,
          TypeRule::promoting});
-  r.add({{"F.tanh", "torch.tanh", "Tensor.tanh"}, "tanh(x)", {}, {input},
-         nullptr, nullptr, emitTanh, TypeRule::promoting});
-  r.add({{"nn.Sigmoid"}, "1 / (1 + exp(-x))", {}, {input}, nullptr, nullptr,
-         emitSigmoid, TypeRule::promoting});
+  r.add({{"F.tanh", "torch.tanh", "Tensor.tanh"},
+         "tanh(x)",
+         {},
+         {input},
+         nullptr,
+         nullptr,
+         emitTanh,
+         TypeRule::promoting});
+  r.add({{"nn.Sigmoid"},
+         "1 / (1 + exp(-x))",
+         {},
+         {input},
+         nullptr,
+         nullptr,
+         emitSigmoid,
+         TypeRule::promoting});
   r.add({{"F.sigmoid", "torch.sigmoid", "Tensor.sigmoid"},
-         "1 / (1 + exp(-x))", {}, {input}, nullptr, nullptr, emitSigmoid,
+         "1 / (1 + exp(-x))",
+         {},
+         {input},
+         nullptr,
+         nullptr,
+         emitSigmoid,
          TypeRule::promoting});
-  r.add({{"nn.Identity"}, "returns its input", {}, {input}, nullptr, nullptr,
+  r.add({{"nn.Identity"},
+         "returns its input",
+         {},
+         {input},
+         nullptr,
+         nullptr,
          emitIdentity});
 
-  auto approximate =
-      ArgDef("approximate", K::word).optional("\"none\"").oneOf({"none", "tanh"});
-  r.add({{"nn.GELU"}, "x times the normal distribution function of x",
-         {approximate}, {input}, nullptr, nullptr, emitGelu,
+  auto approximate = ArgDef("approximate", K::word)
+                         .optional("\"none\"")
+                         .oneOf({"none", "tanh"});
+  r.add({{"nn.GELU"},
+         "x times the normal distribution function of x",
+         {approximate},
+         {input},
+         nullptr,
+         nullptr,
+         emitGelu,
          TypeRule::floating});
-  r.add({{"F.gelu"}, "x times the normal distribution function of x", {},
-         {input, approximate}, nullptr, nullptr, emitGelu,
+  r.add({{"F.gelu"},
+         "x times the normal distribution function of x",
+         {},
+         {input, approximate},
+         nullptr,
+         nullptr,
+         emitGelu,
          TypeRule::floating});
 
   auto dim = ArgDef("dim", K::integer).optional();
-  r.add({{"nn.Softmax"}, "exp(x) normalised along dim", {dim}, {input},
-         nullptr, nullptr, emitSoftmax, TypeRule::floating});
+  r.add({{"nn.Softmax"},
+         "exp(x) normalised along dim",
+         {dim},
+         {input},
+         nullptr,
+         nullptr,
+         emitSoftmax,
+         TypeRule::floating});
   r.add({{"F.softmax", "torch.softmax", "Tensor.softmax"},
-         "exp(x) normalised along dim", {}, {input, dim}, nullptr, nullptr,
-         emitSoftmax, TypeRule::floating});
-  r.add({{"nn.LogSoftmax"}, "log of softmax along dim", {dim}, {input},
-         nullptr, nullptr, emitLogSoftmax, TypeRule::floating});
+         "exp(x) normalised along dim",
+         {},
+         {input, dim},
+         nullptr,
+         nullptr,
+         emitSoftmax,
+         TypeRule::floating});
+  r.add({{"nn.LogSoftmax"},
+         "log of softmax along dim",
+         {dim},
+         {input},
+         nullptr,
+         nullptr,
+         emitLogSoftmax,
+         TypeRule::floating});
   r.add({{"F.log_softmax", "torch.log_softmax", "Tensor.log_softmax"},
-         "log of softmax along dim", {}, {input, dim}, nullptr, nullptr,
-         emitLogSoftmax, TypeRule::floating});
+         "log of softmax along dim",
+         {},
+         {input, dim},
+         nullptr,
+         nullptr,
+         emitLogSoftmax,
+         TypeRule::floating});
 
   auto p = ArgDef("p", K::number).optional("0.5").min(0);
-  r.add({{"nn.Dropout"}, "identity in eval mode", {p, inplace()}, {input},
-         nullptr, nullptr, emitDropout});
-  r.add({{"F.dropout"}, "identity in eval mode", {},
+  r.add({{"nn.Dropout"},
+         "identity in eval mode",
+         {p, inplace()},
+         {input},
+         nullptr,
+         nullptr,
+         emitDropout});
+  r.add({{"F.dropout"},
+         "identity in eval mode",
+         {},
          {input, p, ArgDef("training", K::mode).optional("true"), inplace()},
-         nullptr, nullptr, emitDropout});
+         nullptr,
+         nullptr,
+         emitDropout});
 }
 
 } // namespace nncc

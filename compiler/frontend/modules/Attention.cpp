@@ -31,26 +31,31 @@ static Result emitAttention(Call &c) {
     if (mask.element().isInteger(1)) {
       auto &b = q.context();
       Expr zero = scalar(b, q.element(), 0);
-      Expr hidden = scalar(b, q.element(),
-                           -std::numeric_limits<double>::infinity());
+      Expr hidden =
+          scalar(b, q.element(), -std::numeric_limits<double>::infinity());
       mask = select(mask, zero, hidden);
     }
     mask = broadcastTo(convert(mask, q.element()), scores);
   }
-  double scale = c.has("scale") ? c.number("scale")
-                                : 1 / std::sqrt(double(q.dim(-1)));
+  double scale =
+      c.has("scale") ? c.number("scale") : 1 / std::sqrt(double(q.dim(-1)));
   return attention(q, k, v, mask, scale, c.flag("is_causal"));
 }
 
 void registerAttention(Registry &r) {
   r.add({{"F.scaled_dot_product_attention"},
-         "softmax(query key^T * scale + mask) value", {},
+         "softmax(query key^T * scale + mask) value",
+         {},
          {ArgDef("query", K::tensor), ArgDef("key", K::tensor),
-          ArgDef("value", K::tensor), ArgDef("attn_mask", K::tensor).optional().ofOtherType(),
+          ArgDef("value", K::tensor),
+          ArgDef("attn_mask", K::tensor).optional().ofOtherType(),
           ArgDef("dropout_p", K::number).optional("0.0").min(0),
           ArgDef("is_causal", K::boolean).optional("false"),
           ArgDef("scale", K::number).optional()},
-         nullptr, nullptr, emitAttention, TypeRule::floating});
+         nullptr,
+         nullptr,
+         emitAttention,
+         TypeRule::floating});
 }
 
 } // namespace nncc

@@ -18,7 +18,8 @@ static void convolutionCheck(Call &c) {
     if (c.integer(channels) % groups)
       c.error("groups", llvm::Twine("groups must divide ") + channels +
                             ", got groups = " + llvm::Twine(groups) + ", " +
-                            channels + " = " + llvm::Twine(c.integer(channels)));
+                            channels + " = " +
+                            llvm::Twine(c.integer(channels)));
 }
 
 static void convolutionState(Call &c, std::vector<StateDef> &state) {
@@ -28,8 +29,7 @@ static void convolutionState(Call &c, std::vector<StateDef> &state) {
   StateDef weight{"weight", {out, in / groups}};
   if (transposed)
     weight.shape = {in, out / groups};
-  llvm::append_range(weight.shape,
-                     c.integers("kernel_size", c.spatialRank()));
+  llvm::append_range(weight.shape, c.integers("kernel_size", c.spatialRank()));
   state.push_back(weight);
   if (c.flag("bias"))
     state.push_back({"bias", {out}});
@@ -106,9 +106,8 @@ static Result emitConvTranspose(Call &c) {
   for (int64_t i = 0; i < rank; ++i) {
     int64_t reach = s.dilations[i] * (w.dim(2 + i) - 1);
     if (padding[i] > reach)
-      return c.error("padding", "padding may be at most " +
-                                    llvm::Twine(reach) + ", got " +
-                                    llvm::Twine(padding[i]));
+      return c.error("padding", "padding may be at most " + llvm::Twine(reach) +
+                                    ", got " + llvm::Twine(padding[i]));
     if (extra[i] >= std::max(s.inputDilations[i], s.dilations[i]))
       return c.error("output_padding",
                      "output_padding must be smaller than stride or dilation");
@@ -145,24 +144,39 @@ void registerConvolutions(Registry &r) {
   auto zeros =
       ArgDef("padding_mode", K::word).optional("\"zeros\"").oneOf({"zeros"});
   conv.insert(conv.end(), {bias, zeros});
-  transposed.insert(transposed.end(),
-                    {bias, zeros,
-                     ArgDef("output_padding", K::integers).optional("0").min(0)});
+  transposed.insert(
+      transposed.end(),
+      {bias, zeros,
+       ArgDef("output_padding", K::integers).optional("0").min(0)});
   ArgDef input("input", K::tensor);
   r.add({{"nn.Conv1d", "nn.Conv2d", "nn.Conv3d"},
-         "cross-correlation with learned kernels", conv, {input},
-         convolutionState, convolutionCheck, emitConvolution,
+         "cross-correlation with learned kernels",
+         conv,
+         {input},
+         convolutionState,
+         convolutionCheck,
+         emitConvolution,
          TypeRule::floating});
   r.add({{"nn.ConvTranspose1d", "nn.ConvTranspose2d", "nn.ConvTranspose3d"},
-         "transposed convolution", transposed, {input}, convolutionState,
-         convolutionCheck, emitConvTranspose, TypeRule::floating});
+         "transposed convolution",
+         transposed,
+         {input},
+         convolutionState,
+         convolutionCheck,
+         emitConvTranspose,
+         TypeRule::floating});
   std::vector<ArgDef> function = {input, ArgDef("weight", K::tensor),
                                   ArgDef("bias", K::tensor).optional()};
   for (const ArgDef &arg : shapeArgs())
     function.push_back(arg);
   r.add({{"F.conv1d", "F.conv2d", "F.conv3d"},
-         "cross-correlation with given kernels", {}, function, nullptr, nullptr,
-         emitConvolution, TypeRule::floating});
+         "cross-correlation with given kernels",
+         {},
+         function,
+         nullptr,
+         nullptr,
+         emitConvolution,
+         TypeRule::floating});
 }
 
 } // namespace nncc

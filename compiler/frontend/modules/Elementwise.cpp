@@ -86,8 +86,8 @@ static Result emitWhere(Call &c) {
   Expr condition = c.tensor("condition"), x, y;
   if (!operands(c, x, y))
     return {};
-  auto shape = broadcastShape(*broadcastShape(x.shape(), y.shape()),
-                              condition.shape());
+  auto shape =
+      broadcastShape(*broadcastShape(x.shape(), y.shape()), condition.shape());
   if (!condition.element().isInteger(1) || !shape)
     return c.error("condition", "condition must be bool and broadcast, got " +
                                     dtypeName(condition.element()) + " " +

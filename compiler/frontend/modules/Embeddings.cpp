@@ -13,8 +13,7 @@ static void embeddingState(Call &c, std::vector<StateDef> &state) {
 
 static bool isIndex(Call &c, Expr x) {
   if (x.isFloat() || x.element().isInteger(1)) {
-    c.error("input", "indices must be integers, got " +
-                         dtypeName(x.element()));
+    c.error("input", "indices must be integers, got " + dtypeName(x.element()));
     return false;
   }
   return true;
@@ -37,7 +36,8 @@ static Result emitEmbeddingBag(Call &c) {
     return {};
   if (ids.rank() != 2 || c.hasTensor("offsets"))
     return c.error("input", "only a 2-D input without offsets is supported, "
-                            "got " + shapeText(ids.shape()));
+                            "got " +
+                                shapeText(ids.shape()));
   Expr rows = gather(table, ids, 0); // (B, L, D)
   llvm::StringRef mode = c.word("mode");
   if (mode == "sum")
@@ -52,18 +52,32 @@ void registerEmbeddings(Registry &r) {
                                ArgDef("embedding_dim", K::integer).min(1)};
   std::vector<ArgDef> plain = table, bag = table;
   plain.push_back(ArgDef("padding_idx", K::integer).optional());
-  bag.push_back(ArgDef("mode", K::word).optional("\"mean\"")
+  bag.push_back(ArgDef("mode", K::word)
+                    .optional("\"mean\"")
                     .oneOf({"sum", "mean", "max"}));
   ArgDef input("input", K::tensor);
-  r.add({{"nn.Embedding"}, "rows of a table", plain, {input}, embeddingState,
-         nullptr, emitEmbedding});
-  r.add({{"F.embedding"}, "rows of a table", {},
+  r.add({{"nn.Embedding"},
+         "rows of a table",
+         plain,
+         {input},
+         embeddingState,
+         nullptr,
+         emitEmbedding});
+  r.add({{"F.embedding"},
+         "rows of a table",
+         {},
          {input, ArgDef("weight", K::tensor),
           ArgDef("padding_idx", K::integer).optional()},
-         nullptr, nullptr, emitEmbedding});
-  r.add({{"nn.EmbeddingBag"}, "sums, means or maxima of rows of a table", bag,
-         {input, ArgDef("offsets", K::tensor).optional()}, embeddingState,
-         nullptr, emitEmbeddingBag});
+         nullptr,
+         nullptr,
+         emitEmbedding});
+  r.add({{"nn.EmbeddingBag"},
+         "sums, means or maxima of rows of a table",
+         bag,
+         {input, ArgDef("offsets", K::tensor).optional()},
+         embeddingState,
+         nullptr,
+         emitEmbeddingBag});
 }
 
 } // namespace nncc

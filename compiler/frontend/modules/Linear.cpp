@@ -16,8 +16,8 @@ static void linearState(Call &c, std::vector<StateDef> &state) {
 static Result emitLinear(Call &c) {
   Expr x = c.tensor("input"), w = c.tensor("weight");
   if (w.rank() != 2)
-    return c.error("weight", "weight needs 2 dimensions, got " +
-                                 shapeText(w.shape()));
+    return c.error("weight",
+                   "weight needs 2 dimensions, got " + shapeText(w.shape()));
   if (x.rank() < 1 || x.dim(-1) != w.dim(1))
     return c.error("", "expected an input whose last dimension is " +
                            llvm::Twine(w.dim(1)) + ", got " +
@@ -79,24 +79,42 @@ static Result emitMatmul(Call &c) {
 }
 
 void registerLinear(Registry &r) {
-  r.add({{"nn.Linear"}, "y = x W^T + b",
+  r.add({{"nn.Linear"},
+         "y = x W^T + b",
          {ArgDef("in_features", K::integer).min(0),
           ArgDef("out_features", K::integer).min(0),
           ArgDef("bias", K::boolean).optional("true")},
-         {ArgDef("input", K::tensor)}, linearState, nullptr, emitLinear,
+         {ArgDef("input", K::tensor)},
+         linearState,
+         nullptr,
+         emitLinear,
          TypeRule::floating});
-  r.add({{"F.linear"}, "y = x W^T + b", {},
+  r.add({{"F.linear"},
+         "y = x W^T + b",
+         {},
          {ArgDef("input", K::tensor), ArgDef("weight", K::tensor),
           ArgDef("bias", K::tensor).optional()},
-         nullptr, nullptr, emitLinear, TypeRule::floating});
-  r.add({{"torch.bmm", "Tensor.bmm"}, "batched matrix product", {},
-         {ArgDef("input", K::tensor), ArgDef("mat2", K::tensor)}, nullptr,
-         nullptr, emitBmm, TypeRule::same});
+         nullptr,
+         nullptr,
+         emitLinear,
+         TypeRule::floating});
+  r.add({{"torch.bmm", "Tensor.bmm"},
+         "batched matrix product",
+         {},
+         {ArgDef("input", K::tensor), ArgDef("mat2", K::tensor)},
+         nullptr,
+         nullptr,
+         emitBmm,
+         TypeRule::same});
   r.add({{"torch.matmul", "Tensor.matmul", "Tensor.__matmul__", "torch.mm",
           "Tensor.mm"},
-         "matrix product with broadcast batches", {},
-         {ArgDef("input", K::tensor), ArgDef("other", K::tensor)}, nullptr,
-         nullptr, emitMatmul, TypeRule::same});
+         "matrix product with broadcast batches",
+         {},
+         {ArgDef("input", K::tensor), ArgDef("other", K::tensor)},
+         nullptr,
+         nullptr,
+         emitMatmul,
+         TypeRule::same});
 }
 
 } // namespace nncc

@@ -112,33 +112,52 @@ void registerNorms(Registry &r) {
   r.add({{"nn.BatchNorm1d", "nn.BatchNorm2d", "nn.BatchNorm3d"},
          "normalises each channel",
          {ArgDef("num_features", K::integer).min(1),
-          ArgDef("eps", K::number).optional("1e-05").min(0),
-          momentum, ArgDef("affine", K::boolean).optional("true"),
+          ArgDef("eps", K::number).optional("1e-05").min(0), momentum,
+          ArgDef("affine", K::boolean).optional("true"),
           ArgDef("track_running_stats", K::boolean).optional("true"),
           ArgDef("bias", K::boolean).optional("true")},
-         {input}, batchNormState, nullptr, emitBatchNorm, TypeRule::floating});
+         {input},
+         batchNormState,
+         nullptr,
+         emitBatchNorm,
+         TypeRule::floating});
   auto optional = [](const char *name) {
     return ArgDef(name, K::tensor).optional();
   };
-  r.add({{"F.batch_norm"}, "normalises each channel", {},
+  r.add({{"F.batch_norm"},
+         "normalises each channel",
+         {},
          {input, optional("running_mean"), optional("running_var"),
           optional("weight"), optional("bias"),
           ArgDef("training", K::mode).optional("false"),
           ArgDef("momentum", K::number).optional("0.1"),
           ArgDef("eps", K::number).optional("1e-05").min(0)},
-         nullptr, nullptr, emitBatchNormFunction, TypeRule::floating});
-  r.add({{"nn.LayerNorm"}, "normalises over the last dimensions",
+         nullptr,
+         nullptr,
+         emitBatchNormFunction,
+         TypeRule::floating});
+  r.add({{"nn.LayerNorm"},
+         "normalises over the last dimensions",
          {ArgDef("normalized_shape", K::integers).min(1),
           ArgDef("eps", K::number).optional("1e-05").min(0),
           ArgDef("elementwise_affine", K::boolean).optional("true"),
           ArgDef("bias", K::boolean).optional("true")},
-         {input}, layerNormState, nullptr, emitLayerNorm, TypeRule::floating});
-  r.add({{"F.layer_norm"}, "normalises over the last dimensions", {},
+         {input},
+         layerNormState,
+         nullptr,
+         emitLayerNorm,
+         TypeRule::floating});
+  r.add({{"F.layer_norm"},
+         "normalises over the last dimensions",
+         {},
          {input, ArgDef("normalized_shape", K::integers).min(1),
           ArgDef("weight", K::tensor).optional(),
           ArgDef("bias", K::tensor).optional(),
           ArgDef("eps", K::number).optional("1e-05").min(0)},
-         nullptr, nullptr, emitLayerNorm, TypeRule::floating});
+         nullptr,
+         nullptr,
+         emitLayerNorm,
+         TypeRule::floating});
 }
 
 } // namespace nncc

@@ -33,7 +33,8 @@ static bool makeWindows(Call &c, Expr &x, double value, Windows &w,
     int64_t d = x.rank() - rank + i;
     if (padding[i] * 2 > w.sizes[i]) {
       c.error("padding", "padding may be at most half of kernel_size, got "
-                         "padding = " + llvm::Twine(padding[i]) +
+                         "padding = " +
+                             llvm::Twine(padding[i]) +
                              ", kernel_size = " + llvm::Twine(w.sizes[i]));
       return false;
     }
@@ -63,8 +64,7 @@ static bool makeWindows(Call &c, Expr &x, double value, Windows &w,
 }
 
 static Expr pool(Combiner combiner, Expr x, const Windows &w) {
-  return reduce(combiner,
-                patches(x, w.dims, w.sizes, w.strides, w.dilations),
+  return reduce(combiner, patches(x, w.dims, w.sizes, w.strides, w.dilations),
                 w.reduced);
 }
 
@@ -158,29 +158,53 @@ void registerPooling(Registry &r) {
   auto divisor = ArgDef("divisor_override", K::integer).optional().min(1);
   r.add({{"nn.MaxPool1d", "nn.MaxPool2d", "nn.MaxPool3d"},
          "largest element of each window",
-         {kernel, stride, padding, dilation, indices, ceil}, {input}, nullptr,
-         nullptr, emitMaxPool});
+         {kernel, stride, padding, dilation, indices, ceil},
+         {input},
+         nullptr,
+         nullptr,
+         emitMaxPool});
   r.add({{"F.max_pool1d", "F.max_pool2d", "F.max_pool3d"},
-         "largest element of each window", {},
-         {input, kernel, stride, padding, dilation, ceil, indices}, nullptr,
-         nullptr, emitMaxPool});
+         "largest element of each window",
+         {},
+         {input, kernel, stride, padding, dilation, ceil, indices},
+         nullptr,
+         nullptr,
+         emitMaxPool});
   r.add({{"nn.AvgPool1d", "nn.AvgPool2d", "nn.AvgPool3d"},
          "mean of each window",
-         {kernel, stride, padding, ceil, include, divisor}, {input}, nullptr,
-         nullptr, emitAvgPool, TypeRule::floating});
+         {kernel, stride, padding, ceil, include, divisor},
+         {input},
+         nullptr,
+         nullptr,
+         emitAvgPool,
+         TypeRule::floating});
   r.add({{"F.avg_pool1d", "F.avg_pool2d", "F.avg_pool3d"},
-         "mean of each window", {},
-         {input, kernel, stride, padding, ceil, include, divisor}, nullptr,
-         nullptr, emitAvgPool, TypeRule::floating});
+         "mean of each window",
+         {},
+         {input, kernel, stride, padding, ceil, include, divisor},
+         nullptr,
+         nullptr,
+         emitAvgPool,
+         TypeRule::floating});
   auto output = ArgDef("output_size", K::integers).min(1);
-  r.add({{"nn.AdaptiveAvgPool1d", "nn.AdaptiveAvgPool2d",
-          "nn.AdaptiveAvgPool3d"},
-         "mean over windows that give the asked size", {output}, {input},
-         nullptr, nullptr, emitAdaptiveAvgPool, TypeRule::floating});
+  r.add(
+      {{"nn.AdaptiveAvgPool1d", "nn.AdaptiveAvgPool2d", "nn.AdaptiveAvgPool3d"},
+       "mean over windows that give the asked size",
+       {output},
+       {input},
+       nullptr,
+       nullptr,
+       emitAdaptiveAvgPool,
+       TypeRule::floating});
   r.add({{"F.adaptive_avg_pool1d", "F.adaptive_avg_pool2d",
           "F.adaptive_avg_pool3d"},
-         "mean over windows that give the asked size", {}, {input, output},
-         nullptr, nullptr, emitAdaptiveAvgPool, TypeRule::floating});
+         "mean over windows that give the asked size",
+         {},
+         {input, output},
+         nullptr,
+         nullptr,
+         emitAdaptiveAvgPool,
+         TypeRule::floating});
 }
 
 } // namespace nncc

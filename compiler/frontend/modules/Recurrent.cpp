@@ -90,8 +90,7 @@ struct Cell {
 static Expr runDirection(Call &c, Expr x, Expr alive, int64_t layer,
                          int64_t direction, Expr &h, Expr &cell) {
   std::string end = suffix(layer, direction);
-  Cell one{c, c.integer("hidden_size"), c.tensor("weight_hh" + end), {},
-           alive};
+  Cell one{c, c.integer("hidden_size"), c.tensor("weight_hh" + end), {}, alive};
   Expr gates = linear(x, c.tensor("weight_ih" + end));
   if (c.flag("bias")) {
     Expr bias = c.tensor("bias_ih" + end);
@@ -197,30 +196,45 @@ static Result emitRecurrent(Call &c) {
 }
 
 void registerRecurrent(Registry &r) {
-  std::vector<ArgDef> args = {ArgDef("input_size", K::integer).min(1),
-                              ArgDef("hidden_size", K::integer).min(1),
-                              ArgDef("num_layers", K::integer).optional("1")
-                                  .min(1),
-                              ArgDef("bias", K::boolean).optional("true"),
-                              ArgDef("batch_first", K::boolean)
-                                  .optional("false"),
-                              ArgDef("dropout", K::number).optional("0.0")
-                                  .min(0),
-                              ArgDef("bidirectional", K::boolean)
-                                  .optional("false")};
+  std::vector<ArgDef> args = {
+      ArgDef("input_size", K::integer).min(1),
+      ArgDef("hidden_size", K::integer).min(1),
+      ArgDef("num_layers", K::integer).optional("1").min(1),
+      ArgDef("bias", K::boolean).optional("true"),
+      ArgDef("batch_first", K::boolean).optional("false"),
+      ArgDef("dropout", K::number).optional("0.0").min(0),
+      ArgDef("bidirectional", K::boolean).optional("false")};
   std::vector<ArgDef> plain = args;
-  plain.push_back(ArgDef("nonlinearity", K::word).optional("\"tanh\"")
+  plain.push_back(ArgDef("nonlinearity", K::word)
+                      .optional("\"tanh\"")
                       .oneOf({"tanh", "relu"}));
   ArgDef input("input", K::tensor);
   auto lengths = ArgDef("lengths", K::tensor).optional().ofOtherType();
-  r.add({{"nn.LSTM"}, "long short-term memory", args,
-         {input, ArgDef("hx", K::tensors).optional(), lengths}, recurrentState, nullptr,
-         emitRecurrent, TypeRule::floating});
+  r.add({{"nn.LSTM"},
+         "long short-term memory",
+         args,
+         {input, ArgDef("hx", K::tensors).optional(), lengths},
+         recurrentState,
+         nullptr,
+         emitRecurrent,
+         TypeRule::floating});
   auto hx = ArgDef("hx", K::tensor).optional();
-  r.add({{"nn.GRU"}, "gated recurrent unit", args, {input, hx, lengths}, recurrentState,
-         nullptr, emitRecurrent, TypeRule::floating});
-  r.add({{"nn.RNN"}, "Elman network", plain, {input, hx, lengths}, recurrentState,
-         nullptr, emitRecurrent, TypeRule::floating});
+  r.add({{"nn.GRU"},
+         "gated recurrent unit",
+         args,
+         {input, hx, lengths},
+         recurrentState,
+         nullptr,
+         emitRecurrent,
+         TypeRule::floating});
+  r.add({{"nn.RNN"},
+         "Elman network",
+         plain,
+         {input, hx, lengths},
+         recurrentState,
+         nullptr,
+         emitRecurrent,
+         TypeRule::floating});
 }
 
 } // namespace nncc

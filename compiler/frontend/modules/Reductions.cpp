@@ -51,12 +51,28 @@ void registerReductions(Registry &r) {
   std::vector<ArgDef> args = {ArgDef("input", K::tensor),
                               ArgDef("dim", K::integers).optional(),
                               ArgDef("keepdim", K::boolean).optional("false")};
-  r.add({{"torch.sum", "Tensor.sum"}, "sum over dim", {}, args, nullptr,
-         nullptr, emitSum});
-  r.add({{"torch.mean", "Tensor.mean"}, "mean over dim", {}, args, nullptr,
-         nullptr, emitMean, TypeRule::floating});
-  r.add({{"torch.amax", "Tensor.amax"}, "maximum over dim", {}, args, nullptr,
-         nullptr, emitAmax});
+  r.add({{"torch.sum", "Tensor.sum"},
+         "sum over dim",
+         {},
+         args,
+         nullptr,
+         nullptr,
+         emitSum});
+  r.add({{"torch.mean", "Tensor.mean"},
+         "mean over dim",
+         {},
+         args,
+         nullptr,
+         nullptr,
+         emitMean,
+         TypeRule::floating});
+  r.add({{"torch.amax", "Tensor.amax"},
+         "maximum over dim",
+         {},
+         args,
+         nullptr,
+         nullptr,
+         emitAmax});
 }
 
 } // namespace nncc

@@ -55,8 +55,8 @@ static Result emitPermute(Call &c) {
   llvm::sort(sorted);
   std::iota(all.begin(), all.end(), 0);
   if (sorted != all)
-    return c.error("dims", "dims must name each of " +
-                               llvm::Twine(x.rank()) + " dimensions once");
+    return c.error("dims", "dims must name each of " + llvm::Twine(x.rank()) +
+                               " dimensions once");
   return transpose(x, dims);
 }
 
@@ -147,9 +147,8 @@ static Result emitStack(Call &c) {
     return {};
   for (Expr &x : xs) {
     if (x.shape() != xs[0].shape())
-      return c.error("tensors", "shapes " + shapeText(xs[0].shape()) +
-                                    " and " + shapeText(x.shape()) +
-                                    " differ");
+      return c.error("tensors", "shapes " + shapeText(xs[0].shape()) + " and " +
+                                    shapeText(x.shape()) + " differ");
     // xs[0] is compared with, so it changes last.
   }
   for (Expr &x : xs) {
@@ -187,8 +186,7 @@ static Result emitGetItem(Call &c) {
     consumed += !entry.isNull() && entry.string != "...";
   if (consumed > x.rank())
     return c.error("index", "index has " + llvm::Twine(consumed) +
-                                " entries, the tensor " +
-                                shapeText(x.shape()));
+                                " entries, the tensor " + shapeText(x.shape()));
   bool hasTensor = false;
   int64_t d = 0;
   auto drop = [&](bool insert) {
@@ -218,11 +216,10 @@ static Result emitGetItem(Call &c) {
       llvm::SmallVector<llvm::StringRef> parts;
       llvm::StringRef(entry.string).split(parts, ':');
       int64_t size = x.dim(d), start, stop, step = 1;
-      bool valid = parts.size() >= 2 && parts.size() <= 3 &&
-                   slicePart(parts[0], 0, start) &&
-                   slicePart(parts[1], size, stop) &&
-                   (parts.size() < 3 || slicePart(parts[2], 1, step)) &&
-                   step > 0;
+      bool valid =
+          parts.size() >= 2 && parts.size() <= 3 &&
+          slicePart(parts[0], 0, start) && slicePart(parts[1], size, stop) &&
+          (parts.size() < 3 || slicePart(parts[2], 1, step)) && step > 0;
       if (!valid)
         return c.error("index", "\"" + entry.string +
                                     "\" is no slice start:stop:step with a "
@@ -231,7 +228,8 @@ static Result emitGetItem(Call &c) {
         return std::clamp<int64_t>(i < 0 ? i + size : i, 0, size);
       };
       start = clamp(start);
-      int64_t count = (std::max(clamp(stop) - start, int64_t(0)) + step - 1) / step;
+      int64_t count =
+          (std::max(clamp(stop) - start, int64_t(0)) + step - 1) / step;
       x = slice(x, d, start, count, step);
       ++d;
     } else if (const Arg *tensor = c.indexTensor(entry)) {
@@ -241,8 +239,9 @@ static Result emitGetItem(Call &c) {
       hasTensor = true;
       Expr i = tensor->result.value;
       if (i.isFloat() || i.element().isInteger(1))
-        return c.error("index", "a tensor in an index must have integers, got " +
-                                    dtypeName(i.element()));
+        return c.error("index",
+                       "a tensor in an index must have integers, got " +
+                           dtypeName(i.element()));
       // Negative ones count from the end.
       Expr fromEnd = i + full(i.context(), i.element(), {}, double(x.dim(d)));
       Expr zero = full(i.context(), i.element(), i.shape(), 0);
@@ -282,10 +281,14 @@ void registerShapes(Registry &r) {
                       std::vector<ArgDef> args, Result (*emit)(Call &)) {
     r.add({std::move(names), doc, {}, std::move(args), nullptr, nullptr, emit});
   };
-  r.add({{"nn.Flatten"}, "merges dimensions start_dim to end_dim",
+  r.add({{"nn.Flatten"},
+         "merges dimensions start_dim to end_dim",
          {ArgDef("start_dim", K::integer).optional("1"),
           ArgDef("end_dim", K::integer).optional("-1")},
-         {input}, nullptr, nullptr, emitFlatten});
+         {input},
+         nullptr,
+         nullptr,
+         emitFlatten});
   function({"torch.flatten", "Tensor.flatten"},
            "merges dimensions start_dim to end_dim",
            {input, ArgDef("start_dim", K::integer).optional("0"),
@@ -314,8 +317,8 @@ void registerShapes(Registry &r) {
   function({"torch.stack"}, "joins along a new dim", {tensors, dim0},
            emitStack);
   function({"torch.index_select", "Tensor.index_select"},
-           "rows along dim at index",
-           {input, dim, ArgDef("index", K::tensor)}, emitIndexSelect);
+           "rows along dim at index", {input, dim, ArgDef("index", K::tensor)},
+           emitIndexSelect);
   function({"Tensor.__getitem__"}, "basic indexing",
            {input, ArgDef("index", K::index)}, emitGetItem);
   function({"torch.arange"}, "start, start + step, ...",
