@@ -53,7 +53,8 @@ public:
     if (!parseSchedules(schedules))
       return end(Status::rejected);
     OwningOpRef<ModuleOp> model =
-        importModel(text, options.dims, &context, diagnostics);
+        importModel(text, options.dims, options.entries, &context,
+                    diagnostics);
     llvm::raw_string_ostream os(result.messages);
     diagnostics.print(os);
     if (!model)

@@ -37,6 +37,8 @@ struct CompileOptions {
   std::map<std::string, std::vector<int64_t>> dims;
   /// Replaces the model's name, for symbols.
   std::string name;
+  /// Entry points to compile: "forward", "backward".
+  std::vector<std::string> entries = {"forward"};
   /// Schedules by hand or from a tuner: JSON, kernel key -> numbers.
   std::string scheduleFile, scheduleText;
   /// Told what begins, if set: "reading the model", "kernel passes", ...

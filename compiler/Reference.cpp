@@ -103,7 +103,7 @@ ReferenceResult interpretModel(const std::string &file, const std::string &text,
   MLIRContext context(MLIRContext::Threading::DISABLED);
   Diagnostics diagnostics(file, text);
   OwningOpRef<ModuleOp> model =
-      importModel(text, options.dims, &context, diagnostics);
+      importModel(text, options.dims, options.entries, &context, diagnostics);
   if (!model) {
     llvm::raw_string_ostream os(result.messages);
     diagnostics.print(os);

@@ -18,6 +18,7 @@ namespace nncc {
 
 void populateKernelPipeline(OpPassManager &pm, const TargetInfo &target,
                             const ScheduleTable &schedules) {
+  pm.addPass(createNnccAutodiff()); // before anything specialises ops
   pm.addPass(createNnccSimplify());
   NnccLayoutOptions layout;
   layout.panel = target.maxPanel();

@@ -60,6 +60,7 @@ template <typename OpTy> static Expr unary(Expr x) {
 }
 Expr neg(Expr x) { return unary<NegOp>(x); }
 Expr abs(Expr x) { return unary<AbsOp>(x); }
+Expr detach(Expr x) { return unary<DetachOp>(x); }
 Expr exp(Expr x) { return unary<ExpOp>(x); }
 Expr log(Expr x) { return unary<LogOp>(x); }
 Expr sqrt(Expr x) { return unary<SqrtOp>(x); }
@@ -124,12 +125,24 @@ Expr operator/(Expr x, double y) { return x / like(x, y); }
 Expr pow(Expr x, Expr y) { return binary<PowOp>(x, y); }
 Expr max(Expr x, Expr y) { return binary<MaxOp>(x, y); }
 Expr min(Expr x, Expr y) { return binary<MinOp>(x, y); }
-Expr max(Expr x, double y) { return max(x, like(x, y)); }
-Expr min(Expr x, double y) { return min(x, like(x, y)); }
+Expr max(Expr x, double y, Ties ties) {
+  return make<MaxOp>(x.context(), x.type(), x.value(), like(x, y).value(),
+                     ties);
+}
+Expr min(Expr x, double y, Ties ties) {
+  return make<MinOp>(x.context(), x.type(), x.value(), like(x, y).value(),
+                     ties);
+}
 
 Expr compare(Predicate predicate, Expr x, Expr y) {
   unify(x, y);
   return make<CompareOp>(x.context(), predicate, x.value(), y.value());
+}
+
+Expr sign(Expr x) {
+  Expr zero = like(x, 0);
+  Expr negative = select(compare(Predicate::lt, x, zero), like(x, -1), zero);
+  return select(compare(Predicate::gt, x, zero), like(x, 1), negative);
 }
 
 Expr select(Expr condition, Expr x, Expr y) {
@@ -248,14 +261,14 @@ Expr patches(Expr x, Ints dims, Ints sizes, Ints strides, Ints dilations) {
 // Reductions
 //===----------------------------------------------------------------------===//
 
-Expr reduce(Combiner combiner, Expr x, Ints dims, bool keepDims) {
+Expr reduce(Combiner combiner, Expr x, Ints dims, bool keepDims, bool first) {
   SmallVector<int64_t> shape(x.shape());
   for (int64_t d : dims)
     shape[d] = 1;
   Expr y = x;
   if (!dims.empty())
     y = make<ReduceOp>(x.context(), combiner, x.value(),
-                       ints(x.context(), dims));
+                       ints(x.context(), dims), first);
   return keepDims ? reshape(y, shape) : y;
 }
 
@@ -275,7 +288,8 @@ Expr reduceMax(Expr x, Ints dims, bool keepDims) {
 }
 
 Expr logSoftmax(Expr x, int64_t dim) {
-  Expr shifted = x - reduceMax(x, {dim}, true);
+  // The maximum only scales; its gradient would cancel.
+  Expr shifted = x - detach(reduceMax(x, {dim}, true));
   return shifted - log(sum(exp(shifted), {dim}, true));
 }
 

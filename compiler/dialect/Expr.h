@@ -18,6 +18,7 @@ namespace nncc {
 
 enum class Combiner : uint32_t;
 enum class Predicate : uint32_t;
+enum class Ties : uint32_t;
 
 struct ExprBuilder {
   mlir::OpBuilder b;
@@ -64,6 +65,10 @@ Expr iota(ExprBuilder &c, mlir::Type element, Ints shape, int64_t dim,
 // Elementwise.
 Expr neg(Expr x);
 Expr abs(Expr x);
+/// 1, -1 or, for 0 and NaN, 0.
+Expr sign(Expr x);
+/// x as a constant for reverse mode.
+Expr detach(Expr x);
 Expr exp(Expr x);
 Expr log(Expr x);
 Expr sqrt(Expr x);
@@ -80,8 +85,10 @@ Expr convert(Expr x, mlir::Type element);
 Expr pow(Expr x, Expr y);
 Expr max(Expr x, Expr y);
 Expr min(Expr x, Expr y);
-Expr max(Expr x, double y);
-Expr min(Expr x, double y);
+/// Where x equals the number, `ties` says whether x still has its gradient (lhs)
+/// or not (rhs).
+Expr max(Expr x, double y, Ties ties);
+Expr min(Expr x, double y, Ties ties);
 Expr compare(Predicate predicate, Expr x, Expr y);
 Expr select(Expr condition, Expr x, Expr y);
 Expr operator+(Expr x, Expr y);
@@ -109,7 +116,9 @@ Expr concat(llvm::ArrayRef<Expr> xs, int64_t dim);
 Expr patches(Expr x, Ints dims, Ints sizes, Ints strides, Ints dilations);
 
 // Reductions; `keepDims` leaves dimensions of size 1.
-Expr reduce(Combiner combiner, Expr x, Ints dims, bool keepDims = false);
+/// `first`: the gradient of max and min goes to the first of equal elements.
+Expr reduce(Combiner combiner, Expr x, Ints dims, bool keepDims = false,
+            bool first = false);
 Expr sum(Expr x, Ints dims, bool keepDims = false);
 Expr mean(Expr x, Ints dims, bool keepDims = false);
 Expr reduceMax(Expr x, Ints dims, bool keepDims = false);

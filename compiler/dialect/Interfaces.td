@@ -1,6 +1,5 @@
 // What every primitive can be asked. The op base class (Nncc.td) declares
 // these for all ops, so a primitive that lacks one does not link.
-// `Differentiable` (reverse mode) takes its place here with the training work.
 #ifndef NNCC_INTERFACES
 #define NNCC_INTERFACES
 include "mlir/IR/OpBase.td"
@@ -16,6 +15,18 @@ def EvaluableInterface : OpInterface<"Evaluable"> {
     "void", "evaluate",
     (ins "::llvm::ArrayRef<::nncc::RefTensor>":$inputs,
          "::llvm::MutableArrayRef<::nncc::RefTensor>":$results)>];
+}
+
+def DifferentiableInterface : OpInterface<"Differentiable"> {
+  let cppNamespace = "::nncc";
+  let description = [{
+    Reverse mode: given the gradient of the result, builds the gradients of the
+    operands in nncc ops. A gradient that is zero on purpose is said so by
+    `g.none()` or by not giving it, with the reason. Never called for an op
+    without operands.
+  }];
+  let methods = [InterfaceMethod<"Give the gradients of the operands.",
+    "void", "gradient", (ins "::nncc::Gradient &":$g)>];
 }
 
 def LowersToElementsInterface : OpInterface<"LowersToElements"> {

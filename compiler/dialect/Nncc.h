@@ -28,6 +28,10 @@ namespace mlir::OpTrait::nncc {
 template <typename Op> class Costly : public TraitBase<Op, Costly> {};
 } // namespace mlir::OpTrait::nncc
 
+namespace nncc {
+class Gradient;
+}
+
 #include "dialect/NnccDialect.h.inc"
 #include "dialect/NnccEnums.h.inc"
 #include "dialect/NnccInterfaces.h.inc"

@@ -27,10 +27,12 @@ def Nncc_IntTensor : StaticShapeTensorOf<[I64, I32, I16, I8, UI<8>]>;
 
 def Nncc_Costly : NativeOpTrait<"nncc::Costly">;
 
-/// Base of all primitives. `evaluate` must exist or nncc does not link.
+/// Base of all primitives. `evaluate` and `gradient` must exist or nncc does not
+/// link.
 class Nncc_Base<string mnemonic, list<Trait> traits = []>
     : Op<Nncc_Dialect, mnemonic,
-         !listconcat([Pure, DeclareOpInterfaceMethods<EvaluableInterface>],
+         !listconcat([Pure, DeclareOpInterfaceMethods<EvaluableInterface>,
+                      DeclareOpInterfaceMethods<DifferentiableInterface>],
                      traits)>;
 
 /// A primitive whose result can be computed element by element.
@@ -55,5 +57,6 @@ include "dialect/ops/Contract.td"
 include "dialect/ops/Convolution.td"
 include "dialect/ops/Index.td"
 include "dialect/ops/Attention.td"
+include "dialect/ops/Gradient.td"
 include "dialect/ops/Call.td"
 #endif // NNCC_DIALECT

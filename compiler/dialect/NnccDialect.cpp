@@ -3,6 +3,7 @@
 // The op methods stand with their families in ops/.
 //
 //===----------------------------------------------------------------------===//
+#include "dialect/Gradient.h"
 #include "dialect/Nncc.h"
 #include "mlir/IR/DialectImplementation.h"
 #include "mlir/IR/OpImplementation.h"

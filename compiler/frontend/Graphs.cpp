@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 #include "frontend/Arguments.h"
 #include "frontend/ImporterImpl.h"
+#include "llvm/Support/GlobPattern.h"
 
 using namespace mlir;
 
@@ -109,6 +110,8 @@ Result Importer::emit(Call &call, Span span) {
     return {};
   builder.loc = location(call.path, call.name, span);
   call.builder = &builder;
+  call.trains = trains;
+  call.updates = &updates;
   return settleTypes(call) ? call.def.emit(call) : Result();
 }
 
@@ -488,48 +491,143 @@ void Importer::checkLoss(const Json &root, const Json &training) {
   function.erase();
 }
 
-void Importer::importBody(const Json &root, unsigned index) {
-  Scope scope;
-  Signature signature;
-  if (!parseInputs(root.find("inputs"), signature))
-    return;
-  Location loc = UnknownLoc::get(context);
-  std::string name = index ? "forward." + std::to_string(index) : "forward";
-  auto function = beginFunction(name, signature, scope);
-  function->setAttr(entryAttr, builder.b.getStringAttr("forward"));
-  bool complete = runNodes(root, scope);
-  SmallVector<Value> results;
-  SmallVector<Type> resultTypes;
-  std::vector<std::string> resultNames;
+/// The model's outputs, by name.
+bool Importer::findOutputs(const Json &root, Scope &scope, Outputs &outputs) {
+  bool complete = true;
   auto output = [&](const Json &value, const std::string &as) {
     if (!value.isString()) {
       diagnostics.error(value.span, "an output is the name of a value, got " +
                                         value.describe());
+      complete = false;
       return;
     }
     Result result = lookup(value, scope);
-    if (!result)
-      return;
+    complete &= bool(result);
     if (result.isTuple) {
       diagnostics.error(value.span,
                         "output \"" + value.string + "\" is a tuple");
-      return;
+      complete = false;
+    } else if (result) {
+      outputs.add(as, result.value);
     }
-    results.push_back(result.value.value());
-    resultTypes.push_back(result.value.type());
-    resultNames.push_back(as);
   };
-  const Json &outputs = *root.find("outputs");
-  for (const Json &item : outputs.items)
+  const Json &list = *root.find("outputs");
+  for (const Json &item : list.items)
     output(item, item.string);
-  for (const JsonMember &member : outputs.members)
+  for (const JsonMember &member : list.members)
     output(member.value, member.key);
+  return complete;
+}
+
+/// The names of parameters that are trained: floating and not frozen.
+std::vector<std::string> Importer::trainedParameters(const Json &root) {
+  std::vector<llvm::GlobPattern> frozen;
+  if (const Json *training = root.find("training"))
+    if (const Json *list = training->find("frozen"))
+      for (const Json &item : list->items)
+        if (auto pattern = llvm::GlobPattern::create(item.string))
+          frozen.push_back(std::move(*pattern)); // checkTraining saw the others
+  std::vector<std::string> names;
+  for (const std::string &path : statePaths) {
+    const TensorSpec &spec = state[path];
+    bool isFrozen = llvm::any_of(frozen, [&](const llvm::GlobPattern &pattern) {
+      return pattern.match(path);
+    });
+    if (!ties.count(path) && !spec.isBuffer && !isFrozen &&
+        isa<FloatType>(spec.element))
+      names.push_back(path);
+  }
+  return names;
+}
+
+/// Behind the outputs of `backward`: grad.i of inputs, grad.p of parameters,
+/// and the new values of buffers. The outputs times their cotangents, summed,
+/// are what is differentiated.
+void Importer::addGradients(const Json &root, Scope &scope, Outputs &outputs) {
+  Expr total;
+  std::vector<std::pair<std::string, Expr>> of;
+  for (size_t i = 0, count = outputs.names.size(); i < count; ++i) {
+    Expr value = outputs.values[i];
+    if (!value.isFloat())
+      continue;
+    Expr seed = scope.values["grad." + outputs.names[i]].value;
+    llvm::SmallVector<int64_t> all;
+    for (int64_t d = 0; d < value.rank(); ++d)
+      all.push_back(d);
+    Expr part = sum(value * seed, all);
+    total = total ? total + part : part;
+  }
+  if (const Json *inputs = root.find("inputs"))
+    for (const JsonMember &member : inputs->members) {
+      if (member.key == "comment")
+        continue;
+      const Json *grad = member.value.find("grad");
+      Expr input = scope.values[member.key].value;
+      if (input.isFloat() && (!grad || grad->boolean))
+        of.push_back({member.key, input});
+    }
+  for (const std::string &path : trainedParameters(root))
+    of.push_back({path, stateValue(path).value});
+  SmallVector<Value> values;
+  SmallVector<Type> types;
+  for (auto &[name, value] : of) {
+    values.push_back(value.value());
+    types.push_back(value.type());
+  }
+  if (total) {
+    Expr one = full(builder, total.element(), {}, 1);
+    auto gradient = GradientOp::create(builder.b, builder.loc, types,
+                                       total.value(), one.value(), values);
+    for (auto [i, entry] : llvm::enumerate(of))
+      outputs.add("grad." + entry.first,
+                  Expr(builder, gradient.getResults()[i]));
+  }
+  for (auto &[path, value] : updates)
+    outputs.add(path, value);
+}
+
+void Importer::importBody(const Json &root, const std::string &entry,
+                          unsigned index) {
+  Scope scope;
+  Signature signature;
+  trains = entry != "forward";
+  updates.clear();
+  if (!parseInputs(root.find("inputs"), signature))
+    return;
+  std::string suffix = index ? "." + std::to_string(index) : "";
+  auto function = beginFunction(entry + suffix, signature, scope);
+  function->setAttr(entryAttr, builder.b.getStringAttr(entry));
+  Outputs outputs;
+  bool complete = runNodes(root, scope);
+  complete &= findOutputs(root, scope, outputs);
   if (!complete)
     return;
-  func::ReturnOp::create(builder.b, loc, results);
-  function.setFunctionType(FunctionType::get(context, signature.types, resultTypes));
-  for (auto [i, as] : llvm::enumerate(resultNames))
-    function.setResultAttr(i, valueNameAttr, builder.b.getStringAttr(as));
+  if (trains) {
+    // A cotangent per floating output; their types are known only now.
+    for (size_t i = 0; i < outputs.names.size(); ++i)
+      if (outputs.values[i].isFloat()) {
+        std::string name = "grad." + outputs.names[i];
+        unsigned number = function.getNumArguments();
+        (void)function.insertArgument(
+            number, outputs.values[i].type(),
+            builder.b.getDictionaryAttr(builder.b.getNamedAttr(
+                valueNameAttr, builder.b.getStringAttr(name))),
+            builder.loc);
+        scope.values[name] = Expr(builder, function.getArgument(number));
+      }
+    addGradients(root, scope, outputs);
+  }
+  SmallVector<Value> results;
+  SmallVector<Type> types;
+  for (const Expr &value : outputs.values) {
+    results.push_back(value.value());
+    types.push_back(value.type());
+  }
+  func::ReturnOp::create(builder.b, UnknownLoc::get(context), results);
+  function.setFunctionType(
+      FunctionType::get(context, function.getArgumentTypes(), types));
+  for (auto [i, name] : llvm::enumerate(outputs.names))
+    function.setResultAttr(i, valueNameAttr, builder.b.getStringAttr(name));
 }
 
 } // namespace nncc

@@ -61,8 +61,10 @@ OwningOpRef<ModuleOp> Importer::run(const Json &root) {
   unsigned index = 0;
   auto combine = [&](auto &self, DimSizes::iterator dim) -> void {
     if (dim == sizes.end()) {
-      if (index == 0 || !diagnostics.hasErrors())
-        importBody(root, index++);
+      for (const std::string &entry : entries)
+        if (!diagnostics.hasErrors())
+          importBody(root, entry, index);
+      ++index;
       return;
     }
     for (int64_t size : dim->second) {
@@ -104,12 +106,13 @@ OwningOpRef<ModuleOp> Importer::run(const Json &root) {
 }
 
 OwningOpRef<ModuleOp> importModel(StringRef text, const DimSizes &dims,
+                                  ArrayRef<std::string> entries,
                                   MLIRContext *context,
                                   Diagnostics &diagnostics) {
   std::optional<Json> root = parseJson(text, diagnostics);
   if (!root)
     return nullptr;
-  return Importer(dims, context, diagnostics).run(*root);
+  return Importer(dims, entries, context, diagnostics).run(*root);
 }
 
 } // namespace nncc

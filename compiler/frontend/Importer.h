@@ -12,13 +12,16 @@ namespace nncc {
 /// Sizes for symbolic dimensions, from --dim; they replace the model's own.
 using DimSizes = std::map<std::string, std::vector<int64_t>>;
 
+/// Entry points that a model can have.
+inline constexpr llvm::StringRef entryNames[] = {"forward", "backward"};
+
 /// Checks `text` (a model file) and builds a module with one function per
-/// entry and combination of sizes. All problems go to `diagnostics`; with
-/// errors the result is null.
-mlir::OwningOpRef<mlir::ModuleOp> importModel(llvm::StringRef text,
-                                              const DimSizes &dims,
-                                              mlir::MLIRContext *context,
-                                              Diagnostics &diagnostics);
+/// entry of `entries` and combination of sizes. All problems go to
+/// `diagnostics`; with errors the result is null.
+mlir::OwningOpRef<mlir::ModuleOp>
+importModel(llvm::StringRef text, const DimSizes &dims,
+            llvm::ArrayRef<std::string> entries, mlir::MLIRContext *context,
+            Diagnostics &diagnostics);
 
 } // namespace nncc
 #endif // NNCC_FRONTEND_IMPORTER_H

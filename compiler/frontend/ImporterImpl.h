@@ -19,6 +19,7 @@ namespace nncc {
 struct TensorSpec {
   llvm::SmallVector<int64_t> shape;
   mlir::Type element;
+  bool isBuffer = false; // of state: no parameter
 };
 
 /// A parametrized tensor of a module.
@@ -58,11 +59,22 @@ struct Signature {
   llvm::SmallVector<mlir::Type> types;
 };
 
+/// The results of a function.
+struct Outputs {
+  std::vector<std::string> names;
+  std::vector<Expr> values;
+  void add(std::string name, Expr value) {
+    names.push_back(std::move(name));
+    values.push_back(value);
+  }
+};
+
 class Importer {
 public:
-  Importer(const DimSizes &dims, mlir::MLIRContext *context,
-           Diagnostics &diagnostics)
-      : sizes(dims), context(context), diagnostics(diagnostics),
+  Importer(const DimSizes &dims, llvm::ArrayRef<std::string> entries,
+           mlir::MLIRContext *context, Diagnostics &diagnostics)
+      : sizes(dims), entries(entries), context(context),
+        diagnostics(diagnostics),
         builder{mlir::OpBuilder(context), mlir::UnknownLoc::get(context)} {
     context->loadDialect<NnccDialect, mlir::func::FuncDialect>();
   }
@@ -90,7 +102,10 @@ private:
   void collectDims(const Json &root);
 
   // Graphs.
-  void importBody(const Json &root, unsigned index);
+  void importBody(const Json &root, const std::string &entry, unsigned index);
+  bool findOutputs(const Json &root, Scope &scope, Outputs &outputs);
+  std::vector<std::string> trainedParameters(const Json &root);
+  void addGradients(const Json &root, Scope &scope, Outputs &outputs);
   bool parseInputs(const Json *list, Signature &signature);
   mlir::func::FuncOp beginFunction(llvm::StringRef name,
                                    const Signature &signature, Scope &scope);
@@ -117,6 +132,11 @@ private:
                           Span span);
 
   DimSizes sizes;
+  llvm::ArrayRef<std::string> entries;
+  /// The function being built is one that trains.
+  bool trains = false;
+  /// New values of buffers, by state path, in the order of their calls.
+  std::vector<std::pair<std::string, Expr>> updates;
   std::map<std::string, int64_t> current; // sizes of the body being built
   mlir::MLIRContext *context;
   Diagnostics &diagnostics;

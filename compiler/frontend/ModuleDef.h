@@ -158,6 +158,10 @@ public:
   /// Values in an index, by name.
   llvm::StringMap<Arg> indexTensors;
   ExprBuilder *builder = nullptr;
+  /// The entry being built is one that trains.
+  bool trains = false;
+  /// New values of buffers, by state path.
+  std::vector<std::pair<std::string, Expr>> *updates = nullptr;
   bool failed = false;
 
   /// True if the argument is given and not null.
@@ -179,6 +183,10 @@ public:
   int64_t dim(llvm::StringRef arg, int64_t rank);
   /// The tensor that {"value": name} in an index stands for, or null.
   const Arg *indexTensor(const Json &entry) const;
+  /// The buffer of a module gets this value when the entry has run.
+  void update(llvm::StringRef buffer, Expr value) {
+    updates->push_back({path + "." + buffer.str(), value});
+  }
   /// The state that a constructor argument {"shape", "dtype"} asks for.
   StateDef stateOf(llvm::StringRef arg) const;
   /// If `indices` is an input of the model: its elements must lie in [0, size)

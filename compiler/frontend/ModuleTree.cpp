@@ -106,8 +106,10 @@ void Importer::declareTensors(const Json &graph, StringRef key,
   }
   for (const JsonMember &member : list->members) {
     TensorSpec spec;
-    if (member.key != "comment" && parseTensor(member.value, spec))
+    if (member.key != "comment" && parseTensor(member.value, spec)) {
+      spec.isBuffer = key == "buffers";
       addState(prefix + member.key, spec, member.keySpan);
+    }
   }
 }
 
@@ -261,7 +263,8 @@ void Importer::declareHidden(Instance &instance, std::vector<StateDef> &list,
     HiddenTensor hidden{member.key, how, call.args, {}};
     for (const HiddenState &one : states) {
       std::string path = instance.path + "." + one.names.front();
-      addState(path, {one.shape, parseDType(entry->dtype, context)},
+      addState(path,
+               {one.shape, parseDType(entry->dtype, context), one.isBuffer},
                member.keySpan);
       hidden.states.push_back({one.key, path});
       for (const std::string &other : ArrayRef(one.names).drop_front())
@@ -291,7 +294,8 @@ void Importer::declareLeaf(Instance &instance) {
   instance.attributes = call.args;
   for (const StateDef &entry : list)
     addState(instance.path + "." + entry.name,
-             {entry.shape, parseDType(entry.dtype, context)}, instance.span);
+             {entry.shape, parseDType(entry.dtype, context), entry.isBuffer},
+             instance.span);
 }
 
 /// Every dim of "dims" and of --dim, with its sizes.

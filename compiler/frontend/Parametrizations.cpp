@@ -56,8 +56,8 @@ hiddenSpectralNorm(Call &c, const std::string &tensor, Ints shape) {
     rest *= d == dim ? 1 : shape[d];
   std::string path = "parametrizations." + tensor + ".";
   return {{"w", {path + "original", tensor + "_orig"}, llvm::to_vector(shape)},
-          {"u", {path + "0._u", tensor + "_u"}, {shape[dim]}},
-          {"v", {path + "0._v", tensor + "_v"}, {rest}}};
+          {"u", {path + "0._u", tensor + "_u"}, {shape[dim]}, true},
+          {"v", {path + "0._v", tensor + "_v"}, {rest}, true}};
 }
 
 /// W / (u^T W v), W as a matrix with `dim` first.
@@ -77,7 +77,7 @@ static Result emitSpectralNorm(Call &c) {
 static std::vector<HiddenState> hiddenMask(Call &, const std::string &tensor,
                                            Ints shape) {
   return {{"w", {tensor + "_orig"}, llvm::to_vector(shape)},
-          {"mask", {tensor + "_mask"}, llvm::to_vector(shape)}};
+          {"mask", {tensor + "_mask"}, llvm::to_vector(shape), true}};
 }
 
 static Result emitMask(Call &c) { return c.state["w"] * c.state["mask"]; }

@@ -18,6 +18,7 @@ struct HiddenState {
   /// older one of nn.utils, if there are two.
   std::vector<std::string> names;
   llvm::SmallVector<int64_t> shape;
+  bool isBuffer = false;
 };
 
 struct Parametrization {

@@ -3,6 +3,18 @@
 #define NNCC_PASSES
 include "mlir/Pass/PassBase.td"
 
+def NnccAutodiff : Pass<"nncc-autodiff", "::mlir::ModuleOp"> {
+  let summary = "replaces nncc.gradient by reverse mode";
+  let description = [{
+    Walks the ops between the values asked for and the differentiated one
+    backwards and lets each give its operands' gradients (`Differentiable`).
+    Ops that no asked-for value depends on are left out. Removes `nncc.detach`.
+  }];
+  let statistics = [
+    Statistic<"gradients", "gradients", "gradient ops replaced">,
+    Statistic<"steps", "steps", "ops differentiated">];
+}
+
 def NnccSimplify : Pass<"nncc-simplify", "::mlir::ModuleOp"> {
   let summary = "canonical forms, constant folding, batch norm into weights";
   let description = [{

@@ -6,7 +6,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   std::string text(reinterpret_cast<const char *>(data), size);
   mlir::MLIRContext context(mlir::MLIRContext::Threading::DISABLED);
   nncc::Diagnostics diagnostics("fuzz.json", text);
-  nncc::importModel(text, {}, &context, diagnostics);
+  nncc::importModel(text, {}, {"forward", "backward"}, &context, diagnostics);
   std::string printed;
   llvm::raw_string_ostream os(printed);
   diagnostics.print(os);

@@ -15,6 +15,11 @@ void CommonFlags::add(CLI::App &app) {
   app.add_option("--name", options.name,
                  "name in symbols (default: the "
                  "model's)");
+  app.add_option("--entries", options.entries,
+                 "entry points to compile: forward, backward")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"forward", "backward"}))
+      ->default_str("forward");
   app.add_option("--schedules", options.scheduleFile,
                  "JSON file: kernel key -> schedule (see inspect --json)");
   app.add_option("--O", options.level, "LLVM optimisation, -O0 to -O3")

@@ -4,6 +4,7 @@
 // Lowered as a whole by codegen/cpu/AttentionEmitter.cpp.
 //
 //===----------------------------------------------------------------------===//
+#include "dialect/Gradient.h"
 #include "dialect/Nncc.h"
 #include <limits>
 
@@ -71,6 +72,38 @@ void AttentionOp::evaluate(ArrayRef<RefTensor> inputs,
       results[0].floats[i * width + c] = y / sum;
     }
   }
+}
+
+/// P = softmax(scale q k^T + mask); dv = P^T do, dS = P (do v^T - rowsum(P do
+/// v^T)), dq = scale dS k, dk = scale dS^T q, dmask = dS. Keeps the scores in
+/// memory.
+void AttentionOp::gradient(Gradient &g) {
+  Expr q = g.operand(0), k = g.operand(1), v = g.operand(2), dO = g.of;
+  int64_t n = q.rank() - 2;
+  SmallVector<int64_t> batch = llvm::to_vector(llvm::seq<int64_t>(0, n));
+  auto product = [&](Expr x, Expr y, int64_t xSum, int64_t ySum) {
+    return contract(x, y, batch, batch, {n + xSum}, {n + ySum});
+  };
+  double scale = getScale().convertToDouble();
+  Expr scores = product(q, k, 1, 1) * scale;
+  if (getMask())
+    scores = scores + g.operand(3);
+  if (getCausal()) {
+    Type i64 = g.c.b.getI64Type();
+    Expr row = iota(g.c, i64, scores.shape(), n);
+    Expr column = iota(g.c, i64, scores.shape(), n + 1);
+    Expr hidden = full(g.c, scores.element(), scores.shape(),
+                       -std::numeric_limits<double>::infinity());
+    scores = select(compare(Predicate::le, column, row), scores, hidden);
+  }
+  Expr p = exp(logSoftmax(scores, n + 1));
+  Expr dP = product(dO, v, 1, 1);
+  Expr dS = p * (dP - sum(p * dP, {n + 1}, true));
+  g.give(2, product(p, dO, 0, 0));
+  g.give(0, product(dS, k, 1, 0) * scale);
+  g.give(1, product(dS, q, 0, 0) * scale);
+  if (getMask())
+    g.give(3, dS);
 }
 
 } // namespace nncc

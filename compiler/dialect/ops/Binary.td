@@ -1,8 +1,10 @@
 // Two operands of equal type; comparison and selection. Broadcasting is never
-// implicit: `nncc.broadcast` says it.
+// implicit: `nncc.broadcast` says it. A table as in Unary.td, with a gradient of
+// each operand in terms of x, y, z = f(x, y) and dz.
 
 class Nncc_Binary<string mnemonic, string floatFormula, string intFormula,
-                  string function, list<Trait> traits = []>
+                  string dx, string dy, string function,
+                  list<Trait> traits = []>
     : Nncc_Op<mnemonic, !listconcat([SameOperandsAndResultType, Elementwise],
                                     traits)> {
   let summary = "elementwise " # floatFormula;
@@ -21,24 +23,77 @@ class Nncc_Binary<string mnemonic, string floatFormula, string intFormula,
       ::mlir::Value x = e.at(getLhs(), at);
       return e.}] # function # [{(x, e.at(getRhs(), at));
     }
+    void $cppClass::gradient(::nncc::Gradient &g) {
+      using namespace ::nncc;
+      [[maybe_unused]] Expr x = g.operand(0), y = g.operand(1);
+      [[maybe_unused]] Expr z = g.result, dz = g.of;
+      }] # !if(!empty(dx), "g.none()",
+               "if (g.wants(0)) g.give(0, " # dx # ");\n  " #
+               "if (g.wants(1)) g.give(1, " # dy # ")") # [{;
+    }
   }];
 }
 
-def Nncc_AddOp : Nncc_Binary<"add", "x + y", "x + y", "add", [Commutative]>;
-def Nncc_SubOp : Nncc_Binary<"sub", "x - y", "x - y", "sub">;
-def Nncc_MulOp : Nncc_Binary<"mul", "x * y", "x * y", "mul", [Commutative]>;
-def Nncc_DivOp : Nncc_Binary<"div", "x / y", "y == 0 ? 0 : x / y", "div">;
-def Nncc_MaxOp : Nncc_Binary<"max", "x > y || std::isnan(x) ? x : y",
-                             "x > y ? x : y", "max", [Commutative]>;
-def Nncc_MinOp : Nncc_Binary<"min", "x < y || std::isnan(x) ? x : y",
-                             "x < y ? x : y", "min", [Commutative]>;
-def Nncc_PowOp : Nncc_Binary<"pow", "std::pow(x, y)",
-                             "::nncc::integerPower(x, y)", "pow",
-                             [Nncc_Costly]>;
-def Nncc_AndOp : Nncc_Binary<"and", "x != 0 && y != 0", "x & y", "bitAnd",
+def Nncc_AddOp : Nncc_Binary<"add", "x + y", "x + y", "dz", "dz", "add",
                              [Commutative]>;
-def Nncc_OrOp : Nncc_Binary<"or", "x != 0 || y != 0", "x | y", "bitOr",
+def Nncc_SubOp : Nncc_Binary<"sub", "x - y", "x - y", "dz", "neg(dz)", "sub">;
+def Nncc_MulOp : Nncc_Binary<"mul", "x * y", "x * y", "dz * y", "dz * x", "mul",
+                             [Commutative]>;
+def Nncc_DivOp : Nncc_Binary<"div", "x / y", "y == 0 ? 0 : x / y", "dz / y",
+                             "neg(dz * (z / y))", "div">;
+// d/dx: 0 where y is 0; d/dy: 0 where x is 0 and y is not negative, as in torch.
+def Nncc_PowOp : Nncc_Binary<"pow", "std::pow(x, y)",
+                             "::nncc::integerPower(x, y)",
+                             "dz * powerByBase(x, y)",
+                             "dz * powerByExponent(x, y, z)", "pow",
+                             [Nncc_Costly]>;
+def Nncc_AndOp : Nncc_Binary<"and", "x != 0 && y != 0", "x & y", "", "",
+                             "bitAnd", [Commutative]>;
+def Nncc_OrOp : Nncc_Binary<"or", "x != 0 || y != 0", "x | y", "", "", "bitOr",
                             [Commutative]>;
+
+def Nncc_Ties : I32EnumAttr<"Ties", "who gets the gradient of equal operands", [
+    I32EnumAttrCase<"even", 0>, I32EnumAttrCase<"lhs", 1>,
+    I32EnumAttrCase<"rhs", 2>]> {
+  let cppNamespace = "::nncc";
+}
+
+class Nncc_Extremum<string mnemonic, string relation>
+    : Nncc_Op<mnemonic, [SameOperandsAndResultType, Elementwise]> {
+  let summary = "elementwise " # mnemonic # "; NaN wins";
+  let description = [{
+    `ties` says which operand gets the gradient where both are equal: each a
+    half, or one of them.
+  }];
+  let arguments = (ins Nncc_Tensor:$lhs, Nncc_Tensor:$rhs,
+                       DefaultValuedAttr<Nncc_Ties, "::nncc::Ties::even">:$ties);
+  let results = (outs Nncc_Tensor:$result);
+  let assemblyFormat = "$lhs `,` $rhs attr-dict `:` type($result)";
+  let builders = [OpBuilder<(ins "::mlir::Value":$lhs, "::mlir::Value":$rhs), [{
+    build($_builder, $_state, lhs.getType(), lhs, rhs, Ties::even);
+  }]>];
+  let extraClassDefinition = [{
+    void $cppClass::evaluate(::llvm::ArrayRef<::nncc::RefTensor> inputs,
+        ::llvm::MutableArrayRef<::nncc::RefTensor> results) {
+      ::nncc::zipElements(inputs[0], inputs[1], results[0],
+          [](double x, double y) -> double {
+            return x }] # relation # [{ y || std::isnan(x) ? x : y; },
+          [](int64_t x, int64_t y) -> int64_t {
+            return x }] # relation # [{ y ? x : y; });
+    }
+    ::mlir::Value $cppClass::emitElement(::nncc::ElementEmitter &e,
+        ::llvm::ArrayRef<::nncc::Coord> at) {
+      ::mlir::Value x = e.at(getLhs(), at);
+      return e.}] # mnemonic # [{(x, e.at(getRhs(), at));
+    }
+    void $cppClass::gradient(::nncc::Gradient &g) {
+      ::nncc::giveExtremum(g, getTies());
+    }
+  }];
+}
+
+def Nncc_MaxOp : Nncc_Extremum<"max", ">">;
+def Nncc_MinOp : Nncc_Extremum<"min", "<">;
 
 def Nncc_Predicate : I32EnumAttr<"Predicate", "comparison", [
     I32EnumAttrCase<"eq", 0>, I32EnumAttrCase<"ne", 1>,

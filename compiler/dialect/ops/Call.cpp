@@ -1,5 +1,6 @@
 //===- Call.cpp - calls of kernels ----------------------------------------===//
 #include "dialect/Interpreter.h"
+#include "dialect/Gradient.h"
 #include "dialect/Nncc.h"
 
 using namespace mlir;
@@ -24,6 +25,11 @@ void CallOp::evaluate(ArrayRef<RefTensor> inputs,
   std::vector<RefTensor> values = interpret(callee, inputs, {});
   for (auto [result, value] : llvm::zip_equal(results, values))
     result = std::move(value);
+}
+
+// Kernels are formed after gradients.
+void CallOp::gradient(Gradient &) {
+  llvm_unreachable("autodiff runs before form-kernels");
 }
 
 } // namespace nncc

@@ -4,6 +4,7 @@
 // emitter takes those that have strides (codegen/cpu/GemmEmitter.cpp).
 //
 //===----------------------------------------------------------------------===//
+#include "dialect/Gradient.h"
 #include "dialect/Nncc.h"
 
 using namespace mlir;
@@ -135,6 +136,58 @@ Value ContractOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
                     Value product = e.at(getLhs(), x);
                     return e.mul(product, e.at(getRhs(), y));
                   });
+}
+
+/// Dimensions of `tensor` as they stand in `order`: batch, then others.
+static Expr putBack(Expr product, ArrayRef<int64_t> order) {
+  SmallVector<int64_t> perm(order.size());
+  for (auto [i, d] : llvm::enumerate(order))
+    perm[d] = int64_t(i);
+  return transpose(product, perm);
+}
+
+/// dx[b, m, k] = sum_n dy[b, m, n] w[b, n, k] and
+/// dw[b, n, k] = sum_m dy[b, m, n] x[b, m, k].
+void ContractOp::gradient(Gradient &g) {
+  Expr x = g.operand(0), w = g.operand(1), dy = g.of;
+  int64_t batches = getLhsBatch().size(), rows = lhsFree().size();
+  int64_t columns = rhsFree().size();
+  auto range = [](int64_t from, int64_t to) {
+    return llvm::to_vector(llvm::seq<int64_t>(from, to));
+  };
+  SmallVector<int64_t> batch = range(0, batches);
+  SmallVector<int64_t> rowDims = range(batches, batches + rows);
+  SmallVector<int64_t> columnDims =
+      range(batches + rows, batches + rows + columns);
+  /// The other operand's contracted dimensions, in its order of dimensions, as
+  /// dimensions of the one that is differentiated.
+  auto paired = [](ArrayRef<int64_t> mine, ArrayRef<int64_t> others) {
+    SmallVector<std::pair<int64_t, int64_t>> pairs;
+    for (auto [m, o] : llvm::zip_equal(mine, others))
+      pairs.push_back({o, m});
+    llvm::sort(pairs);
+    SmallVector<int64_t> dims;
+    for (auto [o, m] : pairs)
+      dims.push_back(m);
+    return dims;
+  };
+  auto give = [&](unsigned i, Expr other, ArrayRef<int64_t> otherBatch,
+                  ArrayRef<int64_t> otherFree, ArrayRef<int64_t> sumDims,
+                  ArrayRef<int64_t> myBatch, ArrayRef<int64_t> myFree,
+                  ArrayRef<int64_t> mySums, ArrayRef<int64_t> otherSums) {
+    if (!g.wants(i))
+      return;
+    Expr product =
+        contract(dy, other, batch, otherBatch, sumDims, otherFree);
+    SmallVector<int64_t> order(myBatch);
+    llvm::append_range(order, myFree);
+    llvm::append_range(order, paired(mySums, otherSums));
+    g.give(i, putBack(product, order));
+  };
+  give(0, w, getRhsBatch(), rhsFree(), columnDims, getLhsBatch(), lhsFree(),
+       getLhsContract(), getRhsContract());
+  give(1, x, getLhsBatch(), lhsFree(), rowDims, getRhsBatch(), rhsFree(),
+       getRhsContract(), getLhsContract());
 }
 
 } // namespace nncc

@@ -1,4 +1,5 @@
 //===- Convolution.cpp - the general convolution --------------------------===//
+#include "dialect/Gradient.h"
 #include "dialect/Nncc.h"
 
 using namespace mlir;
@@ -73,6 +74,118 @@ void ConvolutionOp::evaluate(ArrayRef<RefTensor> inputs,
     });
     results[0].floats[position++] = sum;
   });
+}
+
+namespace {
+
+/// Zeros between and around elements along the spatial dimensions (2 and on);
+/// negative amounts cut off.
+Expr frame(Expr x, ArrayRef<int64_t> low, ArrayRef<int64_t> high,
+           ArrayRef<int64_t> dilation) {
+  SmallVector<int64_t> lo{0, 0}, hi{0, 0}, interior{0, 0};
+  for (size_t i = 0; i < low.size(); ++i) {
+    lo.push_back(std::max<int64_t>(low[i], 0));
+    hi.push_back(std::max<int64_t>(high[i], 0));
+    interior.push_back(dilation[i] - 1);
+  }
+  x = pad(x, lo, hi, 0, interior);
+  for (size_t i = 0; i < low.size(); ++i) {
+    int64_t d = int64_t(i) + 2, front = std::max<int64_t>(-low[i], 0);
+    int64_t back = std::max<int64_t>(-high[i], 0);
+    x = slice(x, d, front, x.dim(d) - front - back);
+  }
+  return x;
+}
+
+} // namespace
+
+/// dx is a convolution of dy, spread by the strides, with the kernel turned
+/// around and its channels exchanged; dw a product of dy with the patches that
+/// the kernel saw, or for depthwise ones a sum.
+void ConvolutionOp::gradient(Gradient &g) {
+  Expr x = g.operand(0), w = g.operand(1), dy = g.of;
+  int64_t s = x.rank() - 2, groups = getGroups();
+  int64_t outputs = w.dim(0), inputs = w.dim(1);
+  auto range = [](int64_t from, int64_t to) {
+    return llvm::to_vector(llvm::seq<int64_t>(from, to));
+  };
+  if (g.wants(0)) {
+    SmallVector<int64_t> low, high;
+    for (int64_t i = 0; i < s; ++i) {
+      int64_t reach = (w.dim(2 + i) - 1) * getDilations()[i];
+      int64_t spread = (dy.dim(2 + i) - 1) * getStrides()[i] + 1;
+      int64_t wanted = (x.dim(2 + i) - 1) * getInputDilations()[i] + 1;
+      low.push_back(reach - getLow()[i]);
+      high.push_back(wanted + reach - spread - low.back());
+    }
+    // (g, O, C, *K) -> (g, C, O, *K)
+    SmallVector<int64_t> split{groups, outputs / groups, inputs};
+    llvm::append_range(split, w.shape().drop_front(2));
+    SmallVector<int64_t> exchange{0, 2, 1};
+    llvm::append_range(exchange, range(3, 3 + s));
+    SmallVector<int64_t> merged{groups * inputs, outputs / groups};
+    llvm::append_range(merged, w.shape().drop_front(2));
+    Expr turned = reverse(w, range(2, 2 + s));
+    turned = reshape(transpose(reshape(turned, split), exchange), merged);
+    ConvolutionShape shape;
+    shape.strides.assign(getInputDilations().begin(),
+                         getInputDilations().end());
+    shape.dilations.assign(getDilations().begin(), getDilations().end());
+    shape.groups = groups;
+    Expr spread = dy;
+    bool cuts = llvm::any_of(low, [](int64_t v) { return v < 0; }) ||
+                llvm::any_of(high, [](int64_t v) { return v < 0; });
+    if (cuts) {
+      spread = frame(dy, low, high, getStrides());
+      shape.low.assign(s, 0);
+      shape.high.assign(s, 0);
+      shape.inputDilations.assign(s, 1);
+    } else {
+      shape.low = low;
+      shape.high = high;
+      shape.inputDilations.assign(getStrides().begin(), getStrides().end());
+    }
+    g.give(0, convolution(spread, turned, shape));
+  }
+  if (!g.wants(1))
+    return;
+  // (N, *P, *K, C), channels innermost as the layout pass has them.
+  SmallVector<int64_t> channelsLast{0};
+  llvm::append_range(channelsLast, range(2, 2 + s));
+  channelsLast.push_back(1);
+  Expr framed = frame(x, getLow(), getHigh(), getInputDilations());
+  Expr seen = patches(transpose(framed, channelsLast), range(1, 1 + s),
+                      w.shape().drop_front(2), getStrides(), getDilations());
+  Expr dyLast = transpose(dy, channelsLast);
+  SmallVector<int64_t> points = range(0, 1 + s);
+  SmallVector<int64_t> toKernel; // (.., *K) behind the channels
+  if (groups == x.dim(1) && outputs == groups) {
+    SmallVector<int64_t> places(dyLast.shape());
+    places.insert(places.end() - 1, s, 1);
+    Expr sums =
+        sum(seen * broadcastTo(reshape(dyLast, places), seen.shape()), points);
+    toKernel.push_back(s); // (*K, C) -> (C, 1, *K)
+    llvm::append_range(toKernel, range(0, s));
+    g.give(1, reshape(transpose(sums, toKernel), w.shape()));
+    return;
+  }
+  SmallVector<int64_t> seenShape(seen.shape()), dyShape(dyLast.shape());
+  seenShape.back() = inputs;
+  seenShape.insert(seenShape.end() - 1, groups);
+  dyShape.back() = outputs / groups;
+  dyShape.insert(dyShape.end() - 1, groups);
+  if (groups == 1) {
+    Expr product = contract(seen, dyLast, {}, {}, points, points);
+    toKernel.assign({s + 1, s}); // (*K, C, O) -> (O, C, *K)
+    llvm::append_range(toKernel, range(0, s));
+    g.give(1, transpose(product, toKernel));
+    return;
+  }
+  Expr product = contract(reshape(seen, seenShape), reshape(dyLast, dyShape),
+                          {1 + 2 * s}, {1 + s}, points, points);
+  toKernel.assign({0, s + 2, s + 1}); // (g, *K, C, O) -> (g, O, C, *K)
+  llvm::append_range(toKernel, range(1, 1 + s));
+  g.give(1, reshape(transpose(product, toKernel), w.shape()));
 }
 
 } // namespace nncc

@@ -1,4 +1,5 @@
 //===- Create.cpp - constants, counting, state ----------------------------===//
+#include "dialect/Gradient.h"
 #include "dialect/Nncc.h"
 
 using namespace mlir;
@@ -61,5 +62,10 @@ void WeightOp::evaluate(ArrayRef<RefTensor>, MutableArrayRef<RefTensor>) {
 Value WeightOp::emitElement(ElementEmitter &, ArrayRef<Coord>) {
   llvm_unreachable("weights are kernel operands");
 }
+
+// Without operands there is nothing to give.
+void ConstantOp::gradient(Gradient &g) { g.none(); }
+void IotaOp::gradient(Gradient &g) { g.none(); }
+void WeightOp::gradient(Gradient &g) { g.none(); }
 
 } // namespace nncc

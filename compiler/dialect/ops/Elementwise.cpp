@@ -3,6 +3,7 @@
 // What the tables in Unary.td and Binary.td do not generate.
 //
 //===----------------------------------------------------------------------===//
+#include "dialect/Gradient.h"
 #include "dialect/Nncc.h"
 
 using namespace mlir;
@@ -90,6 +91,65 @@ Value SelectOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
   Value condition = e.at(getCondition(), at);
   Value x = e.at(getOnTrue(), at);
   return e.select(condition, x, e.at(getOnFalse(), at));
+}
+
+void ConvertOp::gradient(Gradient &g) {
+  // Integers are not differentiable.
+  if (g.operand(0).isFloat() && g.result.isFloat())
+    g.give(0, convert(g.of, g.operand(0).element()));
+}
+
+void CompareOp::gradient(Gradient &g) { g.none(); }
+
+void SelectOp::gradient(Gradient &g) {
+  Expr zero = full(g.c, g.of.element(), g.of.shape(), 0);
+  g.give(1, select(g.operand(0), g.of, zero));
+  g.give(2, select(g.operand(0), zero, g.of));
+}
+
+//===----------------------------------------------------------------------===//
+// detach
+//===----------------------------------------------------------------------===//
+
+void DetachOp::evaluate(ArrayRef<RefTensor> inputs,
+                        MutableArrayRef<RefTensor> results) {
+  results[0] = inputs[0];
+}
+
+Value DetachOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
+  return e.at(getOperand(), at);
+}
+
+void DetachOp::gradient(Gradient &g) { g.none(); }
+
+//===----------------------------------------------------------------------===//
+// Gradients that tables name
+//===----------------------------------------------------------------------===//
+
+void giveExtremum(Gradient &g, Ties ties) {
+  Expr x = g.operand(0), y = g.operand(1), z = g.result, dz = g.of;
+  Expr zero = full(g.c, dz.element(), dz.shape(), 0);
+  auto part = [&](Expr mine, bool winsTies, Expr other) {
+    Expr hit = compare(Predicate::eq, mine, z);
+    Expr all = select(hit, dz, zero);
+    if (ties == Ties::even)
+      return select(compare(Predicate::eq, mine, other), all * 0.5, all);
+    return winsTies ? all
+                    : select(compare(Predicate::eq, mine, other), zero, all);
+  };
+  g.give(0, part(x, ties == Ties::lhs, y));
+  g.give(1, part(y, ties == Ties::rhs, x));
+}
+
+Expr powerByBase(Expr x, Expr y) {
+  Expr zero = full(x.context(), x.element(), x.shape(), 0);
+  return select(compare(Predicate::eq, y, zero), zero, y * pow(x, y - 1.0));
+}
+
+Expr powerByExponent(Expr x, Expr y, Expr z) {
+  Expr zero = full(x.context(), x.element(), x.shape(), 0);
+  Expr slope = select(compare(Predicate::eq, x, zero), zero, z * log(x));
+  return select(compare(Predicate::lt, y, zero), z * log(x), slope);
 }
 
 } // namespace nncc

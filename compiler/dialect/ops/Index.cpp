@@ -1,4 +1,5 @@
 //===- Index.cpp - reading at computed places -----------------------------===//
+#include "dialect/Gradient.h"
 #include "dialect/Nncc.h"
 
 using namespace mlir;
@@ -49,6 +50,25 @@ Value GatherOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
   coords.push_back(row);
   llvm::append_range(coords, at.drop_front(dim + rank));
   return e.at(getOperand(), coords);
+}
+
+/// Rows of the table get the sum of the gradients of their copies: a product
+/// with the indices as unit vectors, until there is a scatter.
+void GatherOp::gradient(Gradient &g) {
+  Expr table = g.operand(0), indices = g.operand(1), dy = g.of;
+  int64_t dim = getDim(), count = 1, before = 1, after = 1;
+  for (int64_t size : indices.shape())
+    count *= size;
+  for (int64_t d = 0; d < table.rank(); ++d)
+    (d < dim ? before : after) *= d == dim ? 1 : table.dim(d);
+  int64_t rows = table.dim(dim);
+  Expr numbers = iota(g.c, indices.element(), {rows, count}, 0);
+  Expr hits = convert(compare(Predicate::eq, numbers,
+                              reshape(indices, {1, count})),
+                      table.element());
+  Expr flat = reshape(dy, {before, count, after});
+  Expr sums = contract(hits, flat, {}, {}, {1}, {1}); // (rows, before, after)
+  g.give(0, reshape(transpose(sums, {1, 0, 2}), table.shape()));
 }
 
 } // namespace nncc

@@ -1,4 +1,5 @@
 //===- Reduce.cpp - reductions --------------------------------------------===//
+#include "dialect/Gradient.h"
 #include "dialect/Nncc.h"
 
 using namespace mlir;
@@ -73,6 +74,69 @@ Value ReduceOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
                       coords[d] = iv[i];
                     return e.at(getOperand(), coords);
                   });
+}
+
+/// The number of each element along the reduced dimensions, in order.
+static Expr positionAlong(Expr x, ArrayRef<int64_t> dims) {
+  ExprBuilder &c = x.context();
+  Type i64 = c.b.getI64Type();
+  Expr position;
+  int64_t step = 1;
+  for (int64_t d : llvm::reverse(dims)) {
+    Expr part = iota(c, i64, x.shape(), d, 0, step);
+    position = position ? position + part : part;
+    step *= x.dim(d);
+  }
+  return position;
+}
+
+/// x dims back from the reduced tensor.
+static Expr spreadBack(Expr y, Expr x, ArrayRef<int64_t> dims) {
+  SmallVector<int64_t> shape(x.shape());
+  for (int64_t d : dims)
+    shape[d] = 1;
+  return broadcastTo(reshape(y, shape), x.shape());
+}
+
+void ReduceOp::gradient(Gradient &g) {
+  Expr x = g.operand(0), zero = full(g.c, x.element(), x.shape(), 0);
+  ArrayRef<int64_t> dims = getDims();
+  Expr dy = spreadBack(g.of, x, dims), y = spreadBack(g.result, x, dims);
+  switch (getCombiner()) {
+  case Combiner::sum:
+    g.give(0, dy);
+    return;
+  case Combiner::prod: {
+    // y / x, but a single zero gets the product of the others.
+    Expr one = full(g.c, x.element(), x.shape(), 1);
+    Expr isZero = compare(Predicate::eq, x, zero);
+    Expr zeros = spreadBack(sum(select(isZero, one, zero), dims), x, dims);
+    Expr others = spreadBack(
+        reduce(Combiner::prod, select(isZero, one, x), dims), x, dims);
+    Expr alone = select(compare(Predicate::eq, zeros, one), others, zero);
+    g.give(0, dy * select(isZero, alone, y / select(isZero, one, x)));
+    return;
+  }
+  case Combiner::max:
+  case Combiner::min: {
+    Expr hit = compare(Predicate::eq, x, y);
+    if (!getFirst()) {
+      Expr hits = convert(hit, x.element());
+      g.give(0, dy * hits / spreadBack(sum(hits, dims), x, dims));
+      return;
+    }
+    Expr position = positionAlong(x, dims);
+    int64_t count = 1;
+    for (int64_t d : dims)
+      count *= x.dim(d);
+    Expr behind = full(g.c, position.element(), x.shape(), double(count));
+    Expr first = reduce(Combiner::min, select(hit, position, behind), dims);
+    Expr isFirst =
+        compare(Predicate::eq, position, spreadBack(first, x, dims));
+    g.give(0, select(isFirst, dy, zero));
+    return;
+  }
+  }
 }
 
 } // namespace nncc

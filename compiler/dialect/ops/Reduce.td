@@ -13,10 +13,12 @@ def Nncc_ReduceOp : Nncc_Op<"reduce", Nncc_Infer> {
     ```mlir
     %s = nncc.reduce sum %x [1] : tensor<4x8xf32> to tensor<4xf32>
     ```
+    The gradient of `max` and `min` goes to the first of equal elements, if
+    `first`, else each gets its share.
     C1: `dims` strictly increasing and inside the operand.
   }];
   let arguments = (ins Nncc_Combiner:$combiner, Nncc_Tensor:$operand,
-                       DenseI64ArrayAttr:$dims);
+                       DenseI64ArrayAttr:$dims, UnitAttr:$first);
   let results = (outs Nncc_Tensor:$result);
   let assemblyFormat = [{$combiner $operand $dims attr-dict `:` type($operand)
                          `to` type($result)}];

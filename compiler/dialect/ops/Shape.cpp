@@ -5,6 +5,7 @@
 // stand in Windows.cpp.
 //
 //===----------------------------------------------------------------------===//
+#include "dialect/Gradient.h"
 #include "dialect/Nncc.h"
 
 using namespace mlir;
@@ -436,6 +437,55 @@ FailureOr<StridedView> ReverseOp::viewOf(const StridedView &x) {
     result.strides[d] = -x.strides[d];
   }
   return result;
+}
+
+//===----------------------------------------------------------------------===//
+// Gradients: each view's is a view back
+//===----------------------------------------------------------------------===//
+
+void ReshapeOp::gradient(Gradient &g) {
+  g.give(0, reshape(g.of, g.operand(0).shape()));
+}
+
+void TransposeOp::gradient(Gradient &g) {
+  SmallVector<int64_t> inverse(getPerm().size());
+  for (auto [i, d] : llvm::enumerate(getPerm()))
+    inverse[d] = int64_t(i);
+  g.give(0, transpose(g.of, inverse));
+}
+
+/// The one place where broadcasting is undone.
+void BroadcastOp::gradient(Gradient &g) {
+  g.give(0, sum(g.of, otherDims(getDims(), g.of.rank())));
+}
+
+void SliceOp::gradient(Gradient &g) {
+  SmallVector<int64_t> low(getStarts()), high, interior;
+  for (auto [d, size] : llvm::enumerate(g.operand(0).shape())) {
+    int64_t count = getSizes()[d], step = getSteps()[d];
+    int64_t reach = count ? (count - 1) * step + 1 : 0;
+    high.push_back(size - getStarts()[d] - reach);
+    interior.push_back(step - 1);
+  }
+  g.give(0, pad(g.of, low, high, 0, interior));
+}
+
+void PadOp::gradient(Gradient &g) {
+  Expr dx = g.of;
+  for (auto [d, size] : llvm::enumerate(g.operand(0).shape()))
+    dx = slice(dx, int64_t(d), getLow()[d], size, getInterior()[d] + 1);
+  g.give(0, dx);
+}
+
+void ReverseOp::gradient(Gradient &g) { g.give(0, reverse(g.of, getDims())); }
+
+void ConcatOp::gradient(Gradient &g) {
+  int64_t dim = getDim(), start = 0;
+  for (unsigned i = 0; i < getNumOperands(); ++i) {
+    int64_t size = g.operand(i).dim(dim);
+    g.give(i, slice(g.of, dim, start, size));
+    start += size;
+  }
 }
 
 } // namespace nncc

@@ -1,4 +1,5 @@
 //===- Windows.cpp - patches and concat -----------------------------------===//
+#include "dialect/Gradient.h"
 #include "dialect/Nncc.h"
 
 using namespace mlir;
@@ -157,6 +158,31 @@ Value ConcatOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
     start += shapeOf(operand)[getDim()];
   }
   return e.choose(first, parts, getDim(), at);
+}
+
+/// Each place in the window gives the elements that it saw, spread out to where
+/// they stood; overlaps add up.
+void PatchesOp::gradient(Gradient &g) {
+  Expr x = g.operand(0), dx;
+  int64_t windows = getDims().size(), first = getDims().back() + 1;
+  forEachIndex(getSizes(), [&](ArrayRef<int64_t> place) {
+    Expr part = g.of;
+    for (int64_t i = 0; i < windows; ++i)
+      part = slice(part, first + i, place[i], 1);
+    SmallVector<int64_t> shape(part.shape()), low(x.rank(), 0),
+        high(x.rank(), 0), interior(x.rank(), 0);
+    shape.erase(shape.begin() + first, shape.begin() + first + windows);
+    part = reshape(part, shape);
+    for (int64_t i = 0; i < windows; ++i) {
+      int64_t d = getDims()[i], count = shape[d];
+      low[d] = place[i] * getDilations()[i];
+      interior[d] = getStrides()[i] - 1;
+      high[d] = x.dim(d) - low[d] - ((count - 1) * getStrides()[i] + 1);
+    }
+    part = pad(part, low, high, 0, interior);
+    dx = dx ? dx + part : part;
+  });
+  g.give(0, dx);
 }
 
 } // namespace nncc

@@ -3,6 +3,7 @@
 // Formulas: torch.nn documentation, non-linear activations.
 //
 //===----------------------------------------------------------------------===//
+#include "dialect/Nncc.h"
 #include "frontend/ModuleDef.h"
 #include <cmath>
 
@@ -25,9 +26,9 @@ static void simple(Registry &r, const char *module,
       {functions, doc, {}, {input, inplace()}, nullptr, nullptr, emit, types});
 }
 
-static Result emitRelu(Call &c) { return max(c.tensor("input"), 0.0); }
+static Result emitRelu(Call &c) { return max(c.tensor("input"), 0.0, Ties::rhs); }
 static Result emitRelu6(Call &c) {
-  return min(max(c.tensor("input"), 0.0), 6.0);
+  return min(max(c.tensor("input"), 0.0, Ties::rhs), 6.0, Ties::rhs);
 }
 static Result emitSilu(Call &c) {
   Expr x = c.tensor("input");
@@ -53,7 +54,7 @@ static Result emitSoftmax(Call &c) {
   int64_t dim = c.dim("dim", x.rank());
   if (c.failed)
     return {};
-  Expr e = exp(x - reduceMax(x, {dim}, true));
+  Expr e = exp(x - detach(reduceMax(x, {dim}, true)));
   return e / sum(e, {dim}, true);
 }
 
@@ -73,6 +74,8 @@ static Result emitDropout(Call &c) {
     return c.error("training", "training = true draws random numbers in every "
                                "entry, which is not supported yet; give "
                                "\"mode\"");
+  if (c.trains && c.number("p") > 0)
+    return c.error("p", "dropout in entries that train is not supported yet");
   return c.tensor("input");
 }
 

@@ -76,9 +76,9 @@ template <Expr (*function)(Expr)> static Result emitSame(Call &c) {
 static Result emitClamp(Call &c) {
   Expr x = c.tensor("input");
   if (c.has("min"))
-    x = max(x, c.number("min"));
+    x = max(x, c.number("min"), Ties::lhs);
   if (c.has("max"))
-    x = min(x, c.number("max"));
+    x = min(x, c.number("max"), Ties::lhs);
   return x;
 }
 

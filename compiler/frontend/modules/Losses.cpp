@@ -240,7 +240,7 @@ static Result emitBce(Call &c) {
   if (!sameShape(c, x, y))
     return {};
   Expr one = full(x.context(), x.element(), x.shape(), 1);
-  Expr loss = neg(y * max(log(x), -100.0) + (one - y) * max(log(one - x), -100.0));
+  Expr loss = neg(y * max(log(x), -100.0, Ties::lhs) + (one - y) * max(log(one - x), -100.0, Ties::lhs));
   return weighted(c, loss);
 }
 
@@ -250,7 +250,7 @@ static Result emitBceWithLogits(Call &c) {
   if (!sameShape(c, x, y))
     return {};
   Expr one = full(x.context(), x.element(), x.shape(), 1);
-  Expr softplus = log(exp(neg(abs(x))) + 1.0) + max(neg(x), 0.0);
+  Expr softplus = log(exp(neg(abs(x))) + 1.0) + max(neg(x), 0.0, Ties::rhs);
   if (c.hasTensor("pos_weight")) {
     Expr p = c.tensor("pos_weight");
     auto shape = broadcastShape(p.shape(), x.shape());

@@ -44,6 +44,33 @@ static Result normalizeChannels(Call &c, bool ofBatch) {
   return x * alongDim(scale, x.shape(), 1) + alongDim(shift, x.shape(), 1);
 }
 
+/// running = (1 - momentum) running + momentum of the batch, whose variance is
+/// the unbiased one here; without momentum the mean of all batches.
+static void updateStatistics(Call &c, Expr x) {
+  llvm::SmallVector<int64_t> dims{0};
+  int64_t count = x.dim(0);
+  for (int64_t d = 2; d < x.rank(); ++d) {
+    dims.push_back(d);
+    count *= x.dim(d);
+  }
+  x = detach(x);
+  Expr centre = mean(x, dims);
+  Expr centred = x - alongDim(centre, x.shape(), 1);
+  Expr variance = sum(centred * centred, dims) / double(count - 1);
+  Expr batches = c.tensor("num_batches_tracked") + 1.0;
+  Expr factor = c.has("momentum")
+                    ? scalar(x.context(), x.element(), c.number("momentum"))
+                    : full(x.context(), x.element(), {}, 1) /
+                          convert(batches, x.element());
+  auto blend = [&](const char *name, Expr now) {
+    Expr old = c.tensor(name);
+    c.update(name, old + (now - old) * factor);
+  };
+  blend("running_mean", centre);
+  blend("running_var", variance);
+  c.update("num_batches_tracked", batches);
+}
+
 static Result emitBatchNorm(Call &c) {
   Expr x = c.tensor("input");
   int64_t rank = c.spatialRank(), features = c.integer("num_features");
@@ -52,7 +79,10 @@ static Result emitBatchNorm(Call &c) {
     return c.error("", "expected an input of " + llvm::Twine(rank + 2) +
                            " dimensions with " + llvm::Twine(features) +
                            " channels, got " + shapeText(x.shape()));
-  return normalizeChannels(c, !c.hasTensor("running_mean"));
+  bool ofBatch = c.trains || !c.hasTensor("running_mean");
+  if (c.trains && c.hasTensor("running_mean"))
+    updateStatistics(c, x);
+  return normalizeChannels(c, ofBatch);
 }
 
 /// F.batch_norm: every tensor is given by the call.

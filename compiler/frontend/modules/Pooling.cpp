@@ -65,7 +65,8 @@ static bool makeWindows(Call &c, Expr &x, double value, Windows &w,
 
 static Expr pool(Combiner combiner, Expr x, const Windows &w) {
   return reduce(combiner, patches(x, w.dims, w.sizes, w.strides, w.dilations),
-                w.reduced);
+                w.reduced,
+                false, true);
 }
 
 static Result emitMaxPool(Call &c) {

@@ -159,6 +159,8 @@ static Result emitStack(Call &c) {
   return concat(unified(xs), d);
 }
 
+static Result emitDetach(Call &c) { return detach(c.tensor("input")); }
+
 static Result emitIndexSelect(Call &c) {
   Expr x = c.tensor("input"), index = c.tensor("index");
   int64_t d = c.dim("dim", x.rank());
@@ -326,7 +328,9 @@ void registerShapes(Registry &r) {
             ArgDef("step", K::integer).optional(),
             ArgDef("dtype", K::dtype).optional()},
            emitArange);
-  function({"Tensor.contiguous", "Tensor.clone", "Tensor.detach"},
+  function({"Tensor.detach"}, "its input, without a gradient", {input},
+           emitDetach);
+  function({"Tensor.contiguous", "Tensor.clone"},
            "returns its input", {input}, emitSame);
 }
 
