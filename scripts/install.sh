@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-packages=(cmake ninja-build g++ python3 python3-venv ccache lld-22 clang-22
+packages=(git cmake ninja-build g++ python3 python3-venv ccache lld-22 clang-22
   libmlir-22-dev mlir-22-tools llvm-22-dev llvm-22-tools
   nlohmann-json3-dev libcli11-dev libgtest-dev)
 missing=()

@@ -20,7 +20,7 @@ def test_examples_from_an_installation(tmp_path):
     prefix = tmp_path / "prefix"
     sh("cmake", "--install", os.path.join(ROOT, "build"), "--prefix",
        str(prefix), cwd=tmp_path)
-    sh("cmake", "-S", os.path.join(ROOT, "examples"), "-B", "out",
+    sh("cmake", "-G", "Ninja", "-S", os.path.join(ROOT, "examples"), "-B", "out",
        f"-DCMAKE_PREFIX_PATH={prefix}", cwd=tmp_path)
     sh("cmake", "--build", "out", cwd=tmp_path)
     c = sh("out/classify_c", cwd=tmp_path)

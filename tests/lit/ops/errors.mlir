@@ -254,3 +254,21 @@ func.func @convolution_c4(%x: tensor<1x2x5xf32>, %w: tensor<3x2x3xf64>) {
   %0 = nncc.convolution %x, %w {strides = array<i64: 1>, low = array<i64: 0>, high = array<i64: 0>, inputDilations = array<i64: 1>, dilations = array<i64: 1>, groups = 1 : i64} : (tensor<1x2x5xf32>, tensor<3x2x3xf64>) -> tensor<1x3x3xf32>
   return
 }
+
+// -----
+
+func.func @gradient_c1(%x: tensor<4xf32>, %s: tensor<4xf32>) {
+  // expected-error @+1 {{needs one result per value, of its type}}
+  %0 = nncc.gradient %x * %s by %x : tensor<4xf32> by tensor<4xf32> to tensor<3xf32>
+  return
+}
+
+// -----
+
+func.func @gradient_c2(%x: tensor<4xf32>, %s: tensor<4xf32>) {
+  return
+^unreachable:
+  // expected-error @+1 {{operands must stand in its block}}
+  %0 = nncc.gradient %x * %s by %x : tensor<4xf32> by tensor<4xf32> to tensor<4xf32>
+  return
+}

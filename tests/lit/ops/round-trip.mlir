@@ -54,3 +54,16 @@ func.func @products(%x: tensor<4x8xf32>, %w: tensor<16x8xf32>, %i: tensor<1x2x5x
   %1 = nncc.convolution %i, %k {strides = array<i64: 1, 1>, low = array<i64: 0, 0>, high = array<i64: 0, 0>, inputDilations = array<i64: 1, 1>, dilations = array<i64: 1, 1>, groups = 1 : i64} : (tensor<1x2x5x5xf32>, tensor<3x2x3x3xf32>) -> tensor<1x3x3x3xf32>
   return %0, %1 : tensor<4x16xf32>, tensor<1x3x3x3xf32>
 }
+
+// CHECK-LABEL: @gradient
+func.func @gradient(%x: tensor<4xf32>, %s: tensor<4xf32>) -> tensor<4xf32> {
+  // CHECK: nncc.detach %{{.*}} : tensor<4xf32>
+  %d = nncc.detach %x : tensor<4xf32>
+  // CHECK: nncc.max %{{.*}}, %{{.*}} {ties = 2 : i32} : tensor<4xf32>
+  %m = nncc.max %d, %x {ties = 2 : i32} : tensor<4xf32>
+  // CHECK: nncc.reduce max %{{.*}} [0] {first} : tensor<4xf32> to tensor<f32>
+  %r = nncc.reduce max %m [0] {first} : tensor<4xf32> to tensor<f32>
+  // CHECK: nncc.gradient %{{.*}} * %{{.*}} by %{{.*}} : tensor<4xf32> by tensor<4xf32> to tensor<4xf32>
+  %g = nncc.gradient %m * %s by %x : tensor<4xf32> by tensor<4xf32> to tensor<4xf32>
+  return %g : tensor<4xf32>
+}

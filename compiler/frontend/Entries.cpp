@@ -1,0 +1,222 @@
+//===- Entries.cpp - entry points of a model ------------------------------===//
+//
+// The importer's functions: inputs, the model's nodes, outputs, and what an
+// entry that trains adds.
+//
+//===----------------------------------------------------------------------===//
+#include "frontend/ImporterImpl.h"
+#include "llvm/Support/GlobPattern.h"
+
+using namespace mlir;
+
+namespace nncc {
+
+/// The types and names of an object of inputs.
+bool Importer::parseInputs(const Json *list, Signature &signature) {
+  if (!list)
+    return true;
+  if (!list->isObject()) {
+    diagnostics.error(list->span,
+                      "inputs must be an object, got " + list->describe());
+    return false;
+  }
+  for (const JsonMember &member : list->members) {
+    TensorSpec spec;
+    if (member.key == "comment")
+      continue;
+    if (!parseTensor(member.value, spec) ||
+        !checkName(member.key, member.keySpan))
+      return false;
+    if (llvm::is_contained(signature.names, member.key)) {
+      diagnostics.error(member.keySpan, "input \"" + member.key +
+                                            "\" is an input of the model "
+                                            "already");
+      return false;
+    }
+    signature.names.push_back(member.key);
+    signature.types.push_back(RankedTensorType::get(spec.shape, spec.element));
+  }
+  return true;
+}
+
+/// Begins a function with these arguments; its values go to `scope`.
+func::FuncOp Importer::beginFunction(StringRef name, const Signature &signature,
+                                     Scope &scope) {
+  weights.clear();
+  builder.b.setInsertionPointToEnd(module->getBody());
+  auto function = func::FuncOp::create(
+      builder.b, UnknownLoc::get(context), name,
+      FunctionType::get(context, signature.types, {}));
+  Block *entry = function.addEntryBlock();
+  builder.b.setInsertionPointToStart(entry);
+  for (auto [i, input] : llvm::enumerate(signature.names)) {
+    function.setArgAttr(i, valueNameAttr, builder.b.getStringAttr(input));
+    scope.values[input] = Expr(builder, entry->getArgument(i));
+  }
+  return function;
+}
+
+/// The training section's nodes behind the model's, to a scalar. Checked here;
+/// entries that train will be built from it.
+void Importer::checkLoss(const Json &root, const Json &training) {
+  Scope scope;
+  Signature signature;
+  if (!parseInputs(root.find("inputs"), signature) ||
+      !parseInputs(training.find("inputs"), signature))
+    return;
+  auto function = beginFunction("loss", signature, scope);
+  const Json *name = training.find("loss");
+  if (runNodes(root, scope) && runNodes(training, scope))
+    if (Result loss = lookup(*name, scope)) {
+      if (loss.isTuple || loss.value.rank() != 0 || !loss.value.isFloat())
+        diagnostics.error(
+            name->span,
+            "the loss must be a floating scalar, but \"" + name->string +
+                "\" is " +
+                (loss.isTuple ? std::string("a tuple")
+                              : dtypeName(loss.value.element()) + " " +
+                                    shapeText(loss.value.shape())));
+    }
+  function.erase();
+}
+
+/// The model's outputs, by name.
+bool Importer::findOutputs(const Json &root, Scope &scope, Outputs &outputs) {
+  bool complete = true;
+  auto output = [&](const Json &value, const std::string &as) {
+    if (!value.isString()) {
+      diagnostics.error(value.span, "an output is the name of a value, got " +
+                                        value.describe());
+      complete = false;
+      return;
+    }
+    Result result = lookup(value, scope);
+    complete &= bool(result);
+    if (result.isTuple) {
+      diagnostics.error(value.span,
+                        "output \"" + value.string + "\" is a tuple");
+      complete = false;
+    } else if (result) {
+      outputs.add(as, result.value);
+    }
+  };
+  const Json &list = *root.find("outputs");
+  for (const Json &item : list.items)
+    output(item, item.string);
+  for (const JsonMember &member : list.members)
+    output(member.value, member.key);
+  return complete;
+}
+
+/// The names of parameters that are trained: floating and not frozen.
+std::vector<std::string> Importer::trainedParameters(const Json &root) {
+  std::vector<llvm::GlobPattern> frozen;
+  if (const Json *training = root.find("training"))
+    if (const Json *list = training->find("frozen"))
+      for (const Json &item : list->items)
+        if (auto pattern = llvm::GlobPattern::create(item.string))
+          frozen.push_back(std::move(*pattern)); // checkTraining saw the others
+  std::vector<std::string> names;
+  for (const std::string &path : statePaths) {
+    const TensorSpec &spec = state[path];
+    bool isFrozen = llvm::any_of(frozen, [&](const llvm::GlobPattern &pattern) {
+      return pattern.match(path);
+    });
+    if (!ties.count(path) && !spec.isBuffer && !isFrozen &&
+        isa<FloatType>(spec.element))
+      names.push_back(path);
+  }
+  return names;
+}
+
+/// Behind the outputs of `backward`: grad.i of inputs, grad.p of parameters,
+/// and the new values of buffers. The outputs times their cotangents, summed,
+/// are what is differentiated.
+void Importer::addGradients(const Json &root, Scope &scope, Outputs &outputs) {
+  Expr total;
+  std::vector<std::pair<std::string, Expr>> of;
+  for (size_t i = 0, count = outputs.names.size(); i < count; ++i) {
+    Expr value = outputs.values[i];
+    if (!value.isFloat())
+      continue;
+    Expr seed = scope.values["grad." + outputs.names[i]].value;
+    llvm::SmallVector<int64_t> all;
+    for (int64_t d = 0; d < value.rank(); ++d)
+      all.push_back(d);
+    Expr part = sum(value * seed, all);
+    total = total ? total + part : part;
+  }
+  if (const Json *inputs = root.find("inputs"))
+    for (const JsonMember &member : inputs->members) {
+      if (member.key == "comment")
+        continue;
+      const Json *grad = member.value.find("grad");
+      Expr input = scope.values[member.key].value;
+      if (input.isFloat() && (!grad || grad->boolean))
+        of.push_back({member.key, input});
+    }
+  for (const std::string &path : trainedParameters(root))
+    of.push_back({path, stateValue(path).value});
+  SmallVector<Value> values;
+  SmallVector<Type> types;
+  for (auto &[name, value] : of) {
+    values.push_back(value.value());
+    types.push_back(value.type());
+  }
+  if (total) {
+    Expr one = full(builder, total.element(), {}, 1);
+    auto gradient = GradientOp::create(builder.b, builder.loc, types,
+                                       total.value(), one.value(), values);
+    for (auto [i, entry] : llvm::enumerate(of))
+      outputs.add("grad." + entry.first,
+                  Expr(builder, gradient.getResults()[i]));
+  }
+  for (auto &[path, value] : updates)
+    outputs.add(path, value);
+}
+
+void Importer::importBody(const Json &root, const std::string &entry,
+                          unsigned index) {
+  Scope scope;
+  Signature signature;
+  trains = entry != "forward";
+  updates.clear();
+  if (!parseInputs(root.find("inputs"), signature))
+    return;
+  std::string suffix = index ? "." + std::to_string(index) : "";
+  auto function = beginFunction(entry + suffix, signature, scope);
+  function->setAttr(entryAttr, builder.b.getStringAttr(entry));
+  Outputs outputs;
+  bool complete = runNodes(root, scope);
+  complete &= findOutputs(root, scope, outputs);
+  if (!complete)
+    return;
+  if (trains) {
+    // A cotangent per floating output; their types are known only now.
+    for (size_t i = 0; i < outputs.names.size(); ++i)
+      if (outputs.values[i].isFloat()) {
+        std::string name = "grad." + outputs.names[i];
+        unsigned number = function.getNumArguments();
+        (void)function.insertArgument(
+            number, outputs.values[i].type(),
+            builder.b.getDictionaryAttr(builder.b.getNamedAttr(
+                valueNameAttr, builder.b.getStringAttr(name))),
+            builder.loc);
+        scope.values[name] = Expr(builder, function.getArgument(number));
+      }
+    addGradients(root, scope, outputs);
+  }
+  SmallVector<Value> results;
+  SmallVector<Type> types;
+  for (const Expr &value : outputs.values) {
+    results.push_back(value.value());
+    types.push_back(value.type());
+  }
+  func::ReturnOp::create(builder.b, UnknownLoc::get(context), results);
+  function.setFunctionType(
+      FunctionType::get(context, function.getArgumentTypes(), types));
+  for (auto [i, name] : llvm::enumerate(outputs.names))
+    function.setResultAttr(i, valueNameAttr, builder.b.getStringAttr(name));
+}
+
+} // namespace nncc

@@ -1,0 +1,64 @@
+// RUN: nncc-opt --nncc-autodiff --canonicalize --cse %s | FileCheck %s
+// RUN: nncc-opt --nncc-autodiff --nncc-autodiff --canonicalize --cse %s | FileCheck %s
+
+// The gradient of sum(x * w) by x is w, times the seed.
+// CHECK-LABEL: @product
+// CHECK-SAME: (%[[X:.*]]: tensor<4xf32>, %[[W:.*]]: tensor<4xf32>, %[[SEED:.*]]: tensor<f32>)
+func.func @product(%x: tensor<4xf32>, %w: tensor<4xf32>, %seed: tensor<f32>) -> tensor<4xf32> {
+  %p = nncc.mul %x, %w : tensor<4xf32>
+  %s = nncc.reduce sum %p [0] : tensor<4xf32> to tensor<f32>
+  // CHECK: %[[DP:.*]] = nncc.broadcast %[[SEED]]
+  // CHECK: %[[DX:.*]] = nncc.mul %[[DP]], %[[W]]
+  // CHECK: return %[[DX]]
+  %g = nncc.gradient %s * %seed by %x : tensor<f32> by tensor<4xf32> to tensor<4xf32>
+  return %g : tensor<4xf32>
+}
+
+// A broadcast is undone by a sum.
+// CHECK-LABEL: @broadcast
+func.func @broadcast(%b: tensor<4xf32>, %seed: tensor<2x4xf32>) -> tensor<4xf32> {
+  %y = nncc.broadcast %b [1] : tensor<4xf32> to tensor<2x4xf32>
+  // CHECK: nncc.reduce sum %arg1 [0]
+  %g = nncc.gradient %y * %seed by %b : tensor<2x4xf32> by tensor<4xf32> to tensor<4xf32>
+  return %g : tensor<4xf32>
+}
+
+// Two uses add up.
+// CHECK-LABEL: @two_uses
+func.func @two_uses(%x: tensor<4xf32>, %seed: tensor<4xf32>) -> tensor<4xf32> {
+  // CHECK: nncc.add
+  %y = nncc.add %x, %x : tensor<4xf32>
+  %g = nncc.gradient %y * %seed by %x : tensor<4xf32> by tensor<4xf32> to tensor<4xf32>
+  return %g : tensor<4xf32>
+}
+
+// What nothing reaches is zeros; what is detached is not reached.
+// CHECK-LABEL: @detached
+func.func @detached(%x: tensor<4xf32>, %seed: tensor<4xf32>) -> tensor<4xf32> {
+  // CHECK-NOT: nncc.detach
+  // CHECK: %[[ZERO:.*]] = nncc.constant dense<0.000000e+00>
+  // CHECK: return %[[ZERO]]
+  %d = nncc.detach %x : tensor<4xf32>
+  %y = nncc.exp %d : tensor<4xf32>
+  %g = nncc.gradient %y * %seed by %x : tensor<4xf32> by tensor<4xf32> to tensor<4xf32>
+  return %g : tensor<4xf32>
+}
+
+// Only what was asked for is built: no product for %w.
+// CHECK-LABEL: @only_one
+func.func @only_one(%x: tensor<4x8xf32>, %w: tensor<8x2xf32>, %seed: tensor<4x2xf32>) -> tensor<4x8xf32> {
+  // CHECK: nncc.contract %arg2, %arg1
+  // CHECK-NOT: nncc.contract
+  %y = nncc.contract %x, %w batch [] x [] sum [1] x [0] : (tensor<4x8xf32>, tensor<8x2xf32>) -> tensor<4x2xf32>
+  %g = nncc.gradient %y * %seed by %x : tensor<4x2xf32> by tensor<4x8xf32> to tensor<4x8xf32>
+  return %g : tensor<4x8xf32>
+}
+
+// IR without gradients stays as it is.
+// CHECK-LABEL: @plain
+// CHECK-NEXT: %[[Y:.*]] = nncc.exp %arg0
+// CHECK-NEXT: return %[[Y]]
+func.func @plain(%x: tensor<4xf32>) -> tensor<4xf32> {
+  %y = nncc.exp %x : tensor<4xf32>
+  return %y : tensor<4xf32>
+}
