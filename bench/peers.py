@@ -56,7 +56,7 @@ def start_nncc(module, inputs, threads, facts):
     compiled = nncc.CompiledModel(library, type(module).__name__.lower(),
                                   folder + "/weights.safetensors", threads)
     facts["load_s"] = time.perf_counter() - begin
-    facts["arena_bytes"] = compiled._entry.bodies[0].arena_bytes
+    facts["arena_bytes"] = compiled._entries["forward"].bodies[0].arena_bytes
     return lambda: compiled(*inputs)
 
 

@@ -108,14 +108,15 @@ class CompiledModel:
         self._check(self._library.nncc_context_create(
             self._model, self._weights, ctypes.byref(options),
             ctypes.byref(self._context)))
-        self._entry = self._model.contents.entries[0]
+        model = self._model.contents
+        self._entries = {model.entries[i].name.decode(): model.entries[i]
+                         for i in range(model.entry_count)}
 
     def _check(self, status):
         if status:
             raise RuntimeError(self._library.nncc_last_error().decode())
 
-    def _body(self, arrays):
-        entry = self._entry
+    def _body(self, entry, arrays):
         if len(arrays) != entry.input_count:
             raise TypeError(f"takes {entry.input_count} inputs, got "
                             f"{len(arrays)}")
@@ -130,29 +131,35 @@ class CompiledModel:
         raise ValueError(f"no compiled size fits inputs of shapes "
                          f"{[a.shape for a in arrays]}; compiled: {known}")
 
-    def __call__(self, *inputs):
+    def run(self, name, *inputs):
+        """Runs an entry; gives its outputs by name."""
+        if name not in self._entries:
+            raise ValueError(f"no entry {name!r} was compiled, only "
+                             f"{', '.join(self._entries)}")
+        entry = self._entries[name]
         is_torch = any(type(x).__module__.startswith("torch") for x in inputs)
         arrays = [_array(x) for x in inputs]
-        number, body = self._body(arrays)
+        number, body = self._body(entry, arrays)
         for i, array in enumerate(arrays):
             expected = np.dtype(_NUMPY[body.inputs[i].dtype])
             if array.dtype != expected:
                 raise TypeError(f"input {body.inputs[i].name.decode()} must "
                                 f"be {expected}, got {array.dtype}")
-        count = self._entry.output_count
-        outputs = [np.empty(_shape(body.outputs[i]),
-                            _NUMPY[body.outputs[i].dtype])
-                   for i in range(count)]
-        pointers = ctypes.c_void_p * max(len(arrays), 1)
-        results = ctypes.c_void_p * max(count, 1)
+        results = [body.outputs[i] for i in range(entry.output_count)]
+        outputs = [np.empty(_shape(t), _NUMPY[t.dtype]) for t in results]
         self._check(self._library.nncc_run_body(
-            self._context, self._entry.name, number,
-            pointers(*[a.ctypes.data for a in arrays]),
-            results(*[o.ctypes.data for o in outputs])))
+            self._context, entry.name, number,
+            (ctypes.c_void_p * max(len(arrays), 1))(
+                *[a.ctypes.data for a in arrays]),
+            (ctypes.c_void_p * max(len(outputs), 1))(
+                *[o.ctypes.data for o in outputs])))
         if is_torch:
-            outputs = [_tensor(o, body.outputs[i].dtype)
-                       for i, o in enumerate(outputs)]
-        return outputs[0] if count == 1 else tuple(outputs)
+            outputs = [_tensor(o, t.dtype) for o, t in zip(outputs, results)]
+        return {t.name.decode(): o for t, o in zip(results, outputs)}
+
+    def __call__(self, *inputs):
+        outputs = tuple(self.run("forward", *inputs).values())
+        return outputs[0] if len(outputs) == 1 else outputs
 
     def __del__(self):
         if getattr(self, "_context", None):
@@ -161,10 +168,12 @@ class CompiledModel:
             self._library.nncc_weights_free(self._weights)
 
 
-def compile(directory, threads=1, cpu="native", dims=None):
+def compile(directory, threads=1, cpu="native", dims=None,
+            entries=("forward",)):
     """Compiles directory/model.json and loads directory/weights.safetensors.
 
-    `dims` gives sizes of symbolic dims: {"N": [1, 8]}.
+    `dims` gives sizes of symbolic dims: {"N": [1, 8]}; `entries` are the entry
+    points to compile: "forward", "backward".
     """
     model = os.path.join(directory, "model.json")
     with open(model) as file:
@@ -173,7 +182,7 @@ def compile(directory, threads=1, cpu="native", dims=None):
     try:
         library = os.path.join(folder, "model.so")
         command = [find_nncc(), "compile", model, "-o", library,
-                   f"-mcpu={cpu}"]
+                   f"-mcpu={cpu}", "--entries=" + ",".join(entries)]
         for dim, sizes in (dims or {}).items():
             command.append(f"--dim={dim}=" + ",".join(map(str, sizes)))
         done = subprocess.run(command, capture_output=True, text=True)

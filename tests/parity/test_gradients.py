@@ -1,0 +1,169 @@
+"""The compiled `backward` entry against PyTorch's autograd in train mode: per
+input and parameter, error against f64 at most twice PyTorch's own."""
+import copy
+import json
+
+import nncc
+import pytest
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+import test_losses
+import test_modules
+import test_parametrized
+
+
+def run_autograd(module, inputs, cotangents, to):
+    module = copy.deepcopy(module).to(to).train()
+    xs = [x.detach().clone().to(to).requires_grad_()
+          if x.is_floating_point() else x for x in inputs]
+    outputs = module(*xs)
+    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    torch.autograd.backward(
+        [o for o in outputs if o.requires_grad],
+        [c.to(to) for o, c in zip(outputs, cotangents) if o.requires_grad])
+    gradients = {f"input {i}": x.grad for i, x in enumerate(xs)
+                 if x.is_floating_point()}
+    gradients.update((n, p.grad) for n, p in module.named_parameters())
+    gradients.update((n, b) for n, b in module.named_buffers()
+                     if "running" in n or "tracked" in n)
+    return gradients
+
+
+@pytest.fixture
+def gradients(tmp_path):
+    def check(module, inputs, threads=(1,)):
+        torch.manual_seed(1)
+        with torch.no_grad():
+            outputs = copy.deepcopy(module).train()(*inputs)
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        cotangents = [torch.randn_like(o) for o in outputs
+                      if o.is_floating_point()]
+        nncc.export(module, inputs, tmp_path)
+        results = []
+        for count in threads:
+            model = nncc.compile(tmp_path, threads=count,
+                                 entries=("forward", "backward"))
+            results.append(model.run("backward", *inputs, *cotangents))
+        for other in results[1:]:
+            for name, value in results[0].items():
+                assert torch.equal(value, other[name]), name
+        ours = results[0]
+        names = list(json.loads((tmp_path / "model.json").read_text())
+                     ["inputs"])
+        theirs = run_autograd(module, inputs, cotangents, torch.float32)
+        exact = run_autograd(module, inputs, cotangents, torch.float64)
+        for name, right in exact.items():
+            key = name
+            if name.startswith("input "):
+                key = "grad." + names[int(name[6:])]
+            elif "grad." + name in ours:
+                key = "grad." + name
+            if right is None:
+                right = their = torch.zeros_like(ours[key])
+            else:
+                their = theirs[name]
+            # NaN where PyTorch has it (kl_div by a target of 0), then numbers.
+            assert torch.equal(ours[key].isnan(), right.isnan()), name
+            mine, their, right = (t.double().nan_to_num() for t in
+                                  (ours[key], their, right))
+            scale = right.abs().max().clamp_min(1e-30)
+            # What is zero in exact arithmetic is noise in both.
+            if scale < 1e-12:
+                scale = torch.ones(())
+            error = float((mine - right).abs().max() / scale)
+            other = float((their - right).abs().max() / scale)
+            assert error <= max(2 * other, 1e-5), (name, error, other)
+    return check
+
+
+SKIPPED = {"dropout"}  # trains with random numbers
+
+
+@pytest.mark.parametrize("name", [n for n in test_modules.MODULES
+                                  if n not in SKIPPED])
+def test_module(gradients, name):
+    torch.manual_seed(0)
+    module, shape = test_modules.MODULES[name]
+    gradients(test_modules.Wrap(module), (torch.randn(*shape),))
+
+
+# Integers have no gradient; some cases only repeat others.
+@pytest.mark.parametrize("name", [
+    n for n in test_modules.FUNCTIONS
+    if n not in ("attention_deep", "attention_blocks")])
+def test_function(gradients, name):
+    torch.manual_seed(0)
+    function, shape = test_modules.FUNCTIONS[name]
+    gradients(test_modules.Wrap(function), (torch.randn(*shape),))
+
+
+# PyTorch differentiates a clamped denominator here, not the formula.
+@pytest.mark.parametrize("name", [n for n in test_losses.CASES
+                                  if n != "bce_certain"])
+def test_loss(gradients, name):
+    torch.manual_seed(0)
+    body, shape, target = test_losses.CASES[name]
+    x = torch.randn(*shape)
+    if name == "bce_weight":
+        x = x.sigmoid()
+    gradients(test_losses.Loss(body), (x, target))
+
+
+@pytest.mark.parametrize("name", ["weight_norm_new", "weight_norm_dim"])
+def test_parametrized_module(gradients, name):
+    torch.manual_seed(0)
+    layer, shape = test_parametrized.LAYERS[name]
+    gradients(test_parametrized.Wrap(layer()), (torch.randn(*shape),))
+
+
+@pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
+def test_recurrent(gradients, kind):
+    torch.manual_seed(0)
+    layer = kind(9, 20, num_layers=2, bidirectional=True)
+    gradients(test_modules._Sequence(layer), (torch.randn(5, 3, 9),), (1, 2))
+
+
+class Ties(nn.Module):
+    """Equal operands and elements, and values on the bounds."""
+
+    def forward(self, x):
+        y = torch.relu(x) + F.relu6(x) + x.clamp(0, 6) + x.abs()
+        y = y + torch.maximum(x, x.floor()) + torch.minimum(x, x.floor())
+        return y, x.amax(1), F.max_pool2d(x[None], 2)
+
+
+def test_ties(gradients):
+    gradients(Ties(), (torch.tensor([[0.0, 6, 1, 1], [-1, -1, 6, 0],
+                                     [2, 2, 2, 2], [0, 0, 0, 0]]),))
+
+
+class Power(nn.Module):
+    def forward(self, x, y):
+        return torch.pow(x, y)
+
+
+def test_power(gradients):
+    x = torch.tensor([0.0, 0.0, 2.0, 3.0, 0.5])
+    y = torch.tensor([0.0, 2.0, 0.0, 2.5, -1.0])
+    gradients(Power(), (x, y))
+
+
+class Lenet(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, 6, 5, padding=2)
+        self.conv2 = nn.Conv2d(6, 16, 5)
+        self.fc1, self.fc2 = nn.Linear(400, 120), nn.Linear(120, 10)
+        self.pool = nn.MaxPool2d(2)
+
+    def forward(self, x):
+        x = self.pool(torch.relu(self.conv1(x)))
+        x = self.pool(torch.relu(self.conv2(x)))
+        return self.fc2(torch.relu(self.fc1(torch.flatten(x, 1))))
+
+
+def test_lenet(gradients):
+    torch.manual_seed(0)
+    gradients(Lenet(), (torch.randn(4, 1, 28, 28),), (1, 2, 3))
