@@ -5,6 +5,7 @@
 #include "dialect/Interpreter.h"
 #include "dialect/Nncc.h"
 #include "frontend/Importer.h"
+#include "passes/Passes.h"
 #include "passes/Utils.h"
 #include "mlir/Pass/Pass.h"
 #include "mlir/Pass/PassInstrumentation.h"
@@ -32,14 +33,67 @@ std::vector<double> toValues(const RefTensor &tensor) {
 
 class Reference {
 public:
-  Reference(unsigned body, const TensorValues &inputs,
+  Reference(const ReferenceOptions &what, const TensorValues &inputs,
             const TensorValues &weights)
-      : body(body), inputs(inputs), weights(weights) {}
+      : what(what), inputs(inputs), weights(weights) {}
 
   ReferenceResult result;
 
   /// Runs the body and appends its outputs as a stage.
   void run(ModuleOp module, StringRef name) {
+    result.calls.clear();
+    auto observe = [&](Operation *op, ArrayRef<RefTensor> values) {
+      if (auto call = dyn_cast<CallOp>(op))
+        result.calls.push_back({call.getCallee().str(), originOf(call.getLoc()),
+                                dtypeOf(values[0].type.getElementType()),
+                                toValues(values[0])});
+    };
+    ReferenceStage stage{name.str(), {}};
+    for (const RefTensor &output : evaluate(module, inputs, weights, observe))
+      stage.outputs.push_back(toValues(output));
+    result.stages.push_back(std::move(stage));
+  }
+
+  /// Central differences of what the entry differentiates, for some elements of
+  /// everything it gives a gradient of.
+  void sampleGradients(ModuleOp module) {
+    func::FuncOp entry = entryOf(module);
+    std::vector<RefTensor> outputs = evaluate(module, inputs, weights);
+    for (unsigned o = 0; o < entry.getNumResults(); ++o) {
+      StringRef name = resultName(entry, o);
+      if (!name.consume_front("grad."))
+        continue;
+      std::vector<double> gradient = toValues(outputs[o]);
+      for (unsigned k = 0; k < what.samples && k < gradient.size(); ++k) {
+        // Spread over the tensor, the same ones each time.
+        size_t element = gradient.size() * (2 * k + 1) / (2 * what.samples);
+        element = std::min(element, gradient.size() - 1);
+        double step = 1e-6, ends[2];
+        for (int side = 0; side < 2; ++side) {
+          TensorValues x = inputs, w = weights;
+          auto &values = x.count(name.str()) ? x[name.str()] : w[name.str()];
+          values[element] += side ? step : -step;
+          ends[side] = objective(entry, x, evaluate(module, x, w));
+        }
+        result.gradients.push_back({name.str(), element, gradient[element],
+                                    (ends[1] - ends[0]) / (2 * step)});
+      }
+    }
+  }
+
+private:
+  func::FuncOp entryOf(ModuleOp module) {
+    std::string suffix = what.body ? "." + std::to_string(what.body) : "";
+    return module.lookupSymbol<func::FuncOp>(what.entry + suffix);
+  }
+
+  static StringRef resultName(func::FuncOp entry, unsigned i) {
+    return entry.getResultAttrOfType<StringAttr>(i, valueNameAttr).getValue();
+  }
+
+  std::vector<RefTensor> evaluate(ModuleOp module, const TensorValues &inputs,
+                                  const TensorValues &weights,
+                                  Observer observe = {}) {
     std::vector<RefTensor> prepared;
     auto lookup = [&](StringRef path, bool isPrepared, RankedTensorType type) {
       if (isPrepared)
@@ -48,8 +102,7 @@ public:
     };
     if (auto prepare = module.lookupSymbol<func::FuncOp>("prepare"))
       prepared = interpret(prepare, {}, lookup);
-    std::string symbol = body ? "forward." + std::to_string(body) : "forward";
-    auto entry = module.lookupSymbol<func::FuncOp>(symbol);
+    func::FuncOp entry = entryOf(module);
     std::vector<RefTensor> arguments;
     for (unsigned i = 0; i < entry.getNumArguments(); ++i) {
       auto input = entry.getArgAttrOfType<StringAttr>(i, valueNameAttr);
@@ -57,23 +110,25 @@ public:
           fromValues(cast<RankedTensorType>(entry.getArgumentTypes()[i]),
                      inputs.at(input.str())));
     }
-    result.calls.clear();
-    auto observe = [&](Operation *op, ArrayRef<RefTensor> values) {
-      auto call = dyn_cast<CallOp>(op);
-      if (!call)
-        return;
-      result.calls.push_back({call.getCallee().str(), originOf(call.getLoc()),
-                              dtypeOf(values[0].type.getElementType()),
-                              toValues(values[0])});
-    };
-    ReferenceStage stage{name.str(), {}};
-    for (const RefTensor &output : interpret(entry, arguments, lookup, observe))
-      stage.outputs.push_back(toValues(output));
-    result.stages.push_back(std::move(stage));
+    return interpret(entry, arguments, lookup, observe);
   }
 
-private:
-  unsigned body;
+  /// The loss, or the outputs times their cotangents.
+  static double objective(func::FuncOp entry, const TensorValues &inputs,
+                          const std::vector<RefTensor> &outputs) {
+    double total = 0;
+    for (unsigned o = 0; o < entry.getNumResults(); ++o) {
+      auto cotangent = inputs.find("grad." + resultName(entry, o).str());
+      if (resultName(entry, o) == "loss" && cotangent == inputs.end())
+        return outputs[o].get(0);
+      if (cotangent != inputs.end())
+        for (size_t i = 0; i < cotangent->second.size(); ++i)
+          total += cotangent->second[i] * outputs[o].get(int64_t(i));
+    }
+    return total;
+  }
+
+  const ReferenceOptions &what;
   const TensorValues &inputs, &weights;
 };
 
@@ -90,10 +145,11 @@ struct AfterPass : PassInstrumentation {
 } // namespace
 
 ReferenceResult interpretModel(const std::string &file, const std::string &text,
-                               const CompileOptions &options, unsigned body,
+                               const CompileOptions &options,
                                const TensorValues &inputs,
-                               const TensorValues &weights, bool everyPass) {
-  Reference reference(body, inputs, weights);
+                               const TensorValues &weights,
+                               const ReferenceOptions &what) {
+  Reference reference(what, inputs, weights);
   ReferenceResult &result = reference.result;
   TargetInfo target;
   if (!lookupTarget(options.cpu, target, result.messages)) {
@@ -110,8 +166,17 @@ ReferenceResult interpretModel(const std::string &file, const std::string &text,
     result.status = Status::rejected;
     return result;
   }
+  // Only reverse mode gives gradient ops a meaning.
+  PassManager autodiff(&context);
+  autodiff.addPass(createNnccAutodiff());
+  if (failed(autodiff.run(*model))) {
+    result.status = Status::internal;
+    return result;
+  }
   reference.run(*model, "import");
-  if (!everyPass)
+  if (what.samples)
+    reference.sampleGradients(*model);
+  if (!what.everyPass)
     return result;
   PassManager passes(&context);
   populateKernelPipeline(passes, target, {});

@@ -27,20 +27,38 @@ struct ReferenceCall {
   std::vector<double> result;
 };
 
+/// One element of one gradient, in f64.
+struct GradientSample {
+  std::string name; // of what is differentiated by
+  size_t element;
+  double byAutodiff, byDifferences;
+};
+
 struct ReferenceResult {
   Status status = Status::done;
   std::string messages;
   std::vector<ReferenceStage> stages;
   /// In the order of the entry's steps.
   std::vector<ReferenceCall> calls;
+  /// Per gradient of the entry, some elements by central differences.
+  std::vector<GradientSample> gradients;
 };
 
-/// Interprets body number `body` of forward. With `everyPass`, also after each
-/// pass of the kernel pipeline, and records all kernel calls.
+struct ReferenceOptions {
+  std::string entry = "forward";
+  unsigned body = 0;
+  /// Also after each pass of the kernel pipeline, with all kernel calls.
+  bool everyPass = false;
+  /// Elements of each gradient to take by differences.
+  unsigned samples = 0;
+};
+
+/// Interprets an entry (reverse mode done).
 ReferenceResult interpretModel(const std::string &file, const std::string &text,
-                               const CompileOptions &options, unsigned body,
+                               const CompileOptions &options,
                                const TensorValues &inputs,
-                               const TensorValues &weights, bool everyPass);
+                               const TensorValues &weights,
+                               const ReferenceOptions &what);
 
 } // namespace nncc
 #endif // NNCC_REFERENCE_H

@@ -56,8 +56,25 @@ func::FuncOp Importer::beginFunction(StringRef name, const Signature &signature,
   return function;
 }
 
-/// The training section's nodes behind the model's, to a scalar. Checked here;
-/// entries that train will be built from it.
+/// The scalar that the training section's nodes, behind the model's, come to.
+Expr Importer::findLoss(const Json &training, Scope &scope) {
+  const Json &name = *training.find("loss");
+  Result loss = lookup(name, scope);
+  if (!loss)
+    return {};
+  if (!loss.isTuple && loss.value.rank() == 0 && loss.value.isFloat())
+    return loss.value;
+  diagnostics.error(
+      name.span, "the loss must be a floating scalar, but \"" + name.string +
+                     "\" is " +
+                     (loss.isTuple ? std::string("a tuple")
+                                   : dtypeName(loss.value.element()) + " " +
+                                         shapeText(loss.value.shape())));
+  return {};
+}
+
+/// Reports what is wrong with the training section's nodes, also where no entry
+/// is made of them.
 void Importer::checkLoss(const Json &root, const Json &training) {
   Scope scope;
   Signature signature;
@@ -65,18 +82,8 @@ void Importer::checkLoss(const Json &root, const Json &training) {
       !parseInputs(training.find("inputs"), signature))
     return;
   auto function = beginFunction("loss", signature, scope);
-  const Json *name = training.find("loss");
   if (runNodes(root, scope) && runNodes(training, scope))
-    if (Result loss = lookup(*name, scope)) {
-      if (loss.isTuple || loss.value.rank() != 0 || !loss.value.isFloat())
-        diagnostics.error(
-            name->span,
-            "the loss must be a floating scalar, but \"" + name->string +
-                "\" is " +
-                (loss.isTuple ? std::string("a tuple")
-                              : dtypeName(loss.value.element()) + " " +
-                                    shapeText(loss.value.shape())));
-    }
+    findLoss(training, scope);
   function.erase();
 }
 
@@ -129,34 +136,46 @@ std::vector<std::string> Importer::trainedParameters(const Json &root) {
   return names;
 }
 
-/// Behind the outputs of `backward`: grad.i of inputs, grad.p of parameters,
-/// and the new values of buffers. The outputs times their cotangents, summed,
-/// are what is differentiated.
-void Importer::addGradients(const Json &root, Scope &scope, Outputs &outputs) {
+/// The outputs of `backward` times their cotangents, summed: what it
+/// differentiates. A cotangent per floating output becomes an argument.
+Expr Importer::addCotangents(func::FuncOp function, const Outputs &outputs) {
   Expr total;
-  std::vector<std::pair<std::string, Expr>> of;
-  for (size_t i = 0, count = outputs.names.size(); i < count; ++i) {
-    Expr value = outputs.values[i];
+  for (auto [name, value] : llvm::zip_equal(outputs.names, outputs.values)) {
     if (!value.isFloat())
       continue;
-    Expr seed = scope.values["grad." + outputs.names[i]].value;
+    unsigned number = function.getNumArguments();
+    auto as = builder.b.getStringAttr("grad." + name);
+    (void)function.insertArgument(
+        number, value.type(),
+        builder.b.getDictionaryAttr(
+            builder.b.getNamedAttr(valueNameAttr, as)),
+        builder.loc);
     llvm::SmallVector<int64_t> all;
     for (int64_t d = 0; d < value.rank(); ++d)
       all.push_back(d);
-    Expr part = sum(value * seed, all);
+    Expr part = sum(value * Expr(builder, function.getArgument(number)), all);
     total = total ? total + part : part;
   }
+  return total;
+}
+
+/// Floating inputs that ask for a gradient.
+std::vector<std::string> Importer::trainedInputs(const Json &root,
+                                                 Scope &scope) {
+  std::vector<std::string> names;
   if (const Json *inputs = root.find("inputs"))
     for (const JsonMember &member : inputs->members) {
-      if (member.key == "comment")
-        continue;
       const Json *grad = member.value.find("grad");
-      Expr input = scope.values[member.key].value;
-      if (input.isFloat() && (!grad || grad->boolean))
-        of.push_back({member.key, input});
+      if (member.key != "comment" && (!grad || grad->boolean) &&
+          scope.values[member.key].value.isFloat())
+        names.push_back(member.key);
     }
-  for (const std::string &path : trainedParameters(root))
-    of.push_back({path, stateValue(path).value});
+  return names;
+}
+
+/// grad.x of each value in `of`, then the new values of buffers.
+void Importer::addGradients(
+    Expr total, ArrayRef<std::pair<std::string, Expr>> of, Outputs &outputs) {
   SmallVector<Value> values;
   SmallVector<Type> types;
   for (auto &[name, value] : of) {
@@ -179,32 +198,45 @@ void Importer::importBody(const Json &root, const std::string &entry,
                           unsigned index) {
   Scope scope;
   Signature signature;
+  Outputs outputs;
+  bool withLoss = entry == "loss_and_grad";
+  const Json *training = root.find("training");
   trains = entry != "forward";
   updates.clear();
-  if (!parseInputs(root.find("inputs"), signature))
+  if (withLoss && !training) {
+    diagnostics.error(root.span, "the entry " + entry +
+                                     " needs a \"training\" section");
+    return;
+  }
+  if (!parseInputs(root.find("inputs"), signature) ||
+      (withLoss && !parseInputs(training->find("inputs"), signature)))
     return;
   std::string suffix = index ? "." + std::to_string(index) : "";
   auto function = beginFunction(entry + suffix, signature, scope);
   function->setAttr(entryAttr, builder.b.getStringAttr(entry));
-  Outputs outputs;
   bool complete = runNodes(root, scope);
-  complete &= findOutputs(root, scope, outputs);
-  if (!complete)
-    return;
+  Expr total;
+  if (withLoss) {
+    complete = complete && runNodes(*training, scope);
+    total = complete ? findLoss(*training, scope) : Expr();
+    if (!total)
+      return;
+    outputs.add("loss", total);
+  } else {
+    complete &= findOutputs(root, scope, outputs);
+    if (!complete)
+      return;
+  }
   if (trains) {
-    // A cotangent per floating output; their types are known only now.
-    for (size_t i = 0; i < outputs.names.size(); ++i)
-      if (outputs.values[i].isFloat()) {
-        std::string name = "grad." + outputs.names[i];
-        unsigned number = function.getNumArguments();
-        (void)function.insertArgument(
-            number, outputs.values[i].type(),
-            builder.b.getDictionaryAttr(builder.b.getNamedAttr(
-                valueNameAttr, builder.b.getStringAttr(name))),
-            builder.loc);
-        scope.values[name] = Expr(builder, function.getArgument(number));
-      }
-    addGradients(root, scope, outputs);
+    std::vector<std::pair<std::string, Expr>> of;
+    if (!withLoss) {
+      total = addCotangents(function, outputs);
+      for (const std::string &name : trainedInputs(root, scope))
+        of.push_back({name, scope.values[name].value});
+    }
+    for (const std::string &path : trainedParameters(root))
+      of.push_back({path, stateValue(path).value});
+    addGradients(total, of, outputs);
   }
   SmallVector<Value> results;
   SmallVector<Type> types;

@@ -12,11 +12,8 @@ namespace nncc {
 /// Sizes for symbolic dimensions, from --dim; they replace the model's own.
 using DimSizes = std::map<std::string, std::vector<int64_t>>;
 
-/// Entry points that a model can have.
-inline constexpr llvm::StringRef entryNames[] = {"forward", "backward"};
-
 /// Checks `text` (a model file) and builds a module with one function per
-/// entry of `entries` and combination of sizes. All problems go to
+/// entry of `entries` ("forward", "backward", "loss_and_grad") and combination of sizes. All problems go to
 /// `diagnostics`; with errors the result is null.
 mlir::OwningOpRef<mlir::ModuleOp>
 importModel(llvm::StringRef text, const DimSizes &dims,

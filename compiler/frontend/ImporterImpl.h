@@ -105,7 +105,12 @@ private:
   void importBody(const Json &root, const std::string &entry, unsigned index);
   bool findOutputs(const Json &root, Scope &scope, Outputs &outputs);
   std::vector<std::string> trainedParameters(const Json &root);
-  void addGradients(const Json &root, Scope &scope, Outputs &outputs);
+  std::vector<std::string> trainedInputs(const Json &root, Scope &scope);
+  Expr addCotangents(mlir::func::FuncOp function, const Outputs &outputs);
+  void addGradients(Expr total,
+                    llvm::ArrayRef<std::pair<std::string, Expr>> of,
+                    Outputs &outputs);
+  Expr findLoss(const Json &training, Scope &scope);
   bool parseInputs(const Json *list, Signature &signature);
   mlir::func::FuncOp beginFunction(llvm::StringRef name,
                                    const Signature &signature, Scope &scope);

@@ -1,5 +1,6 @@
 """nncc from Python: export PyTorch modules, run compiled models."""
-from .export import export, UnsupportedModel
+from .export import export
+from .modules import UnsupportedModel
 from .runner import compile, CompiledModel
 
 __all__ = ["export", "compile", "CompiledModel", "UnsupportedModel"]

@@ -16,12 +16,9 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
-DTYPES = {
-    torch.float32: "f32", torch.float64: "f64", torch.float16: "f16",
-    torch.bfloat16: "bf16", torch.int64: "i64", torch.int32: "i32",
-    torch.int16: "i16", torch.int8: "i8", torch.uint8: "u8",
-    torch.bool: "bool",
-}
+from .modules import (DTYPES, UnsupportedModel, as_model, attributes, class_of,
+                      describe_optimizer, is_leaf, is_sequential,
+                      parametrizations_of)
 
 # Functions that only look at a tensor; what they give is a Python value.
 _QUERIES = {"size", "dim", "numel", "ndimension", "is_floating_point",
@@ -44,10 +41,6 @@ _METHODS = {f"Tensor.{n}" for n in (
     "gt", "ge")}
 
 
-class UnsupportedModel(Exception):
-    """Everything in a module that the format cannot express, with paths."""
-
-
 def _function_names():
     """Function object -> name, as the model format spells it."""
     names = {}
@@ -63,25 +56,6 @@ def _function_names():
     for method, name in _OPERATORS.items():
         names[getattr(torch.Tensor, method, method)] = name
     return names
-
-
-def _class_of(module):
-    """The class as it was before parametrize gave the module one of its own."""
-    kind = type(module)
-    parametrized = kind.__module__ == "torch.nn.utils.parametrize"
-    return kind.__bases__[0] if parametrized else kind
-
-
-def _is_leaf(module):
-    """torch.nn's own classes keep their type; containers are no leaves."""
-    kind = _class_of(module)
-    return (kind.__module__.startswith("torch.nn.modules")
-            and kind not in (nn.Sequential, nn.ModuleList, nn.ModuleDict))
-
-
-def _is_sequential(module):
-    return (isinstance(module, nn.Sequential)
-            and type(module).forward is nn.Sequential.forward)
 
 
 class _Frame:
@@ -218,15 +192,15 @@ class _Exporter(TorchFunctionMode):
     # --- Modules ---------------------------------------------------------
     def call(self, original, module, args, kwargs):
         frame = self.frames[-1]
-        if _is_leaf(frame.module) and frame.is_silent:
+        if is_leaf(frame.module) and frame.is_silent:
             return original(module, *args, **kwargs)  # its own affair
-        if _is_leaf(module):
+        if is_leaf(module):
             self.frames.append(_Frame(module, is_silent=True))
             try:
                 result = original(module, *args, **kwargs)
             finally:
                 self.frames.pop()
-        elif _is_sequential(module):
+        elif is_sequential(module):
             inner = _Frame(module, is_silent=True)
             self.frames.append(inner)
             try:
@@ -301,7 +275,7 @@ class _Exporter(TorchFunctionMode):
 
     def describe(self, module):
         if isinstance(module, (nn.ModuleList, nn.ModuleDict)) or \
-                _is_sequential(module):
+                is_sequential(module):
             kind = ("Sequential" if isinstance(module, nn.Sequential) else
                     "ModuleList" if isinstance(module, nn.ModuleList) else
                     "ModuleDict")
@@ -309,10 +283,10 @@ class _Exporter(TorchFunctionMode):
             if list(children) == [str(i) for i in range(len(children))]:
                 children = list(children.values())
             return {"type": f"nn.{kind}", "modules": children}
-        if _is_leaf(module):
-            described = {"type": f"nn.{_class_of(module).__name__}",
-                         **_attributes(module)}
-            hidden = _parametrizations(module)
+        if is_leaf(module):
+            described = {"type": f"nn.{class_of(module).__name__}",
+                         **attributes(module)}
+            hidden = parametrizations_of(module)
             if hidden:
                 described["parametrizations"] = hidden
             return described
@@ -326,104 +300,8 @@ class _Exporter(TorchFunctionMode):
         self.problems.append(text + path)
 
 
-def _attributes(module):
-    """Constructor arguments that differ from their defaults."""
-    result = {}
-    # Recurrent classes hide their arguments behind *args.
-    kind = nn.RNNBase if isinstance(module, nn.RNNBase) else _class_of(module)
-    parameters = dict(inspect.signature(kind.__init__).parameters)
-    if type(module) is nn.RNN:
-        parameters["nonlinearity"] = inspect.Parameter(
-            "nonlinearity", inspect.Parameter.KEYWORD_ONLY, default="tanh")
-    for name, parameter in parameters.items():
-        if name == "mode" and kind is nn.RNNBase:
-            continue
-        if name in ("self", "device", "dtype", "inplace", "args", "kwargs") \
-                or not hasattr(module, name) or name.startswith("_"):
-            continue
-        value = getattr(module, name)
-        if name == "bias" and not isinstance(value, bool):
-            value = value is not None
-        if isinstance(value, torch.Tensor):
-            value = {"shape": list(value.shape), "dtype": DTYPES[value.dtype]}
-        if isinstance(value, tuple):
-            value = list(value)
-        default = parameter.default
-        plain = value
-        if isinstance(value, list) and len(set(value)) == 1 and \
-                name != "normalized_shape":
-            plain = value[0]
-        if default is not inspect.Parameter.empty and default in (value,
-                                                                  plain):
-            continue
-        if callable(value) and not isinstance(value, nn.Module):
-            value = value.__name__
-        result[name] = plain if isinstance(plain, (int, float)) else value
-    return result
-
-
-def _parametrizations(module):
-    """Tensors that torch.nn.utils computes from others: name -> description."""
-    result = {}
-    for name, chain in getattr(module, "parametrizations", {}).items():
-        if len(chain) != 1 or type(chain[0]).__name__ not in (
-                "_WeightNorm", "_SpectralNorm"):
-            raise UnsupportedModel(
-                f"the parametrization of {name} of {_class_of(module).__name__}"
-                f" by {', '.join(type(c).__name__ for c in chain)}")
-        one = chain[0]
-        if type(one).__name__ == "_WeightNorm":
-            result[name] = {"type": "nn.utils.weight_norm",
-                            "dim": None if one.dim == -1 else one.dim}
-        else:
-            result[name] = {"type": "nn.utils.spectral_norm", "dim": one.dim}
-    for hook in module._forward_pre_hooks.values():
-        kind = type(hook).__name__
-        if kind == "WeightNorm":
-            result[hook.name] = {"type": "nn.utils.weight_norm",
-                                 "dim": None if hook.dim == -1 else hook.dim}
-        elif kind == "SpectralNorm":
-            result[hook.name] = {"type": "nn.utils.spectral_norm",
-                                 "dim": hook.dim}
-        elif hasattr(module, f"{getattr(hook, '_tensor_name', '')}_mask"):
-            result[hook._tensor_name] = {
-                "type": "nn.utils.prune.custom_from_mask"}
-    return result
-
-
-class _Leaf(nn.Module):
-    """A torch.nn module as a whole model: its state is below "module"."""
-
-    def __init__(self, module):
-        super().__init__()
-        self.module = module
-
-    def forward(self, x):
-        return self.module(x)
-
-
-class _Chain(nn.Module):
-    """An nn.Sequential as a whole model: its state keeps its names."""
-
-    def __init__(self, sequential):
-        super().__init__()
-        for name, child in sequential.named_children():
-            self.add_module(name, child)
-
-    def forward(self, x):
-        for child in self.children():
-            x = child(x)
-        return x
-
-
-def _as_model(module):
-    if _is_sequential(module):
-        return _Chain(module)
-    return _Leaf(module) if _is_leaf(module) else module
-
-
-def _trace(module, inputs):
-    exporter = _Exporter()
+def _record(exporter, frame, function, args):
+    """Runs a function with everything in it recorded into the frame."""
     original = nn.Module.__call__
 
     def call(self, *args, **kwargs):
@@ -431,6 +309,18 @@ def _trace(module, inputs):
             return exporter.call(original, self, args, kwargs)
         return original(self, *args, **kwargs)
 
+    nn.Module.__call__ = call
+    exporter.frames.append(frame)
+    try:
+        with torch.no_grad(), exporter:
+            return function(*args)
+    finally:
+        nn.Module.__call__ = original
+        exporter.frames.pop()
+
+
+def _trace(module, inputs):
+    exporter = _Exporter()
     root = _Frame(module)
     names = list(inspect.signature(module.forward).parameters)
     model_inputs = {}
@@ -438,15 +328,27 @@ def _trace(module, inputs):
         bound = root.bind(tensor, name)
         model_inputs[bound] = {"shape": list(tensor.shape),
                                "dtype": DTYPES[tensor.dtype]}
-    nn.Module.__call__ = call
-    exporter.frames.append(root)
-    try:
-        with torch.no_grad(), exporter:
-            result = module.forward(*inputs)
-    finally:
-        nn.Module.__call__ = original
-        exporter.frames.pop()
+    result = _record(exporter, root, module.forward, inputs)
     return exporter, root, model_inputs, result
+
+
+def _trace_loss(exporter, root, loss, outputs, targets):
+    """The training section of a loss: loss(*outputs, *targets)."""
+    function = loss.forward if isinstance(loss, nn.Module) else loss
+    names = list(inspect.signature(function).parameters)[len(outputs):]
+    inputs = {}
+    for i, target in enumerate(targets):
+        name = root.bind(target, names[i] if i < len(names) else "target")
+        inputs[name] = {"shape": list(target.shape),
+                        "dtype": DTYPES[target.dtype]}
+    forward, root.nodes = root.nodes, []
+    value = _record(exporter, root, function, (*outputs, *targets))
+    nodes, root.nodes = root.nodes, forward
+    exporter.frames.append(root)
+    section = {"inputs": inputs, "nodes": nodes,
+               "loss": exporter.encode(root, value)}
+    exporter.frames.pop()
+    return section
 
 
 def _ties(module):
@@ -459,15 +361,19 @@ def _ties(module):
     return ties
 
 
-def export(module, example_inputs, directory):
+def export(module, example_inputs, directory, loss=None, targets=(),
+           optimizer=None):
     """Writes directory/model.json and directory/weights.safetensors.
+
+    With `loss`, called as loss(*outputs, *targets), and `optimizer`, a
+    torch.optim object on the module's parameters, the training section too.
 
     `module` is run once in eval mode on `example_inputs` (a tuple of tensors).
     A torch.nn class of its own is called "module" in the file. Raises
     UnsupportedModel with all problems found.
     """
     name = type(module).__name__.lower()
-    module = _as_model(module)
+    module = as_model(module)
     was_training = module.training
     module.eval()
     try:
@@ -475,6 +381,9 @@ def export(module, example_inputs, directory):
     finally:
         module.train(was_training)
     outputs = result if isinstance(result, (tuple, list)) else [result]
+    training = loss and _trace_loss(exporter, root, loss, outputs, targets)
+    if training and optimizer:
+        training["optimizer"] = describe_optimizer(optimizer, module)
     exporter.frames.append(root)
     body = exporter.describe_tree(module)
     names = [exporter.encode(root, o) for o in outputs]
@@ -492,6 +401,8 @@ def export(module, example_inputs, directory):
         model["tie"] = ties
     model["nodes"] = root.nodes
     model["outputs"] = names
+    if training:
+        model["training"] = training
     os.makedirs(directory, exist_ok=True)
     with open(os.path.join(directory, "model.json"), "w") as file:
         file.write(_pretty(model))

@@ -173,7 +173,7 @@ def compile(directory, threads=1, cpu="native", dims=None,
     """Compiles directory/model.json and loads directory/weights.safetensors.
 
     `dims` gives sizes of symbolic dims: {"N": [1, 8]}; `entries` are the entry
-    points to compile: "forward", "backward".
+    points to compile: "forward", "backward", "loss_and_grad".
     """
     model = os.path.join(directory, "model.json")
     with open(model) as file:

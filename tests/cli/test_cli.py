@@ -202,6 +202,46 @@ def test_check_against_a_file(nncc, lenet):
                            "leave out --expect\n")
 
 
+def test_check_gradients(nncc):
+    """Finite differences, without PyTorch."""
+    done = nncc("check", "lenet.json", *W, *X, "--grad")
+    names = re.findall(r"^grad\.(\S+): \S+ from differences, ok$", done.stdout,
+                       re.M)
+    assert names == ["conv.bias", "conv.weight", "head.1.bias",
+                     "head.1.weight", "x"]
+    nncc("check", "lenet.json", *W, *X, "--grad", "--tolerance", "0", code=3)
+
+
+def test_backward_runs(nncc, lenet):
+    nncc("run", "lenet.json", *W, *X, "--entries", "forward,backward",
+         "--entry", "backward", "--input", "grad.logits=random:normal",
+         "--outputs", "g")
+    gradients = load_file(lenet / "g")
+    assert gradients["grad.conv.weight"].shape == (6, 1, 3, 3)
+    done = nncc("run", "lenet.json", *W, *X, "--entry", "backward", code=2)
+    assert done.stderr == 'nncc: lenet has no entry "backward"\n'
+
+
+def test_entries_that_cannot_be(nncc, lenet):
+    (lenet / "m.json").write_text("""{"format": "nncc-model/1",
+ "inputs": {"x": {"shape": [4], "dtype": "f32"}},
+ "nodes": [{"name": "y", "op": "F.dropout", "inputs": ["x"],
+            "training": "mode"}],
+ "outputs": ["y"]}""")
+    done = nncc("compile", "m.json", "-o", "m.o", "--entries",
+                "loss_and_grad", code=1)
+    assert done.stderr.strip() == (
+        "m.json:1:1: error: the entry loss_and_grad needs a \"training\" "
+        "section\n  {\"format\": \"nncc-model/1\",\n  ^\n1 error")
+    done = nncc("compile", "m.json", "-o", "m.o", "--entries", "backward",
+                code=1)
+    assert ("m.json:3:32: error: (F.dropout): dropout in entries that train is "
+            "not supported yet") in done.stderr
+    nncc("compile", "m.json", "-o", "m.o")
+    done = nncc("compile", "m.json", "-o", "m.o", "--entries", "train", code=2)
+    assert done.stderr.startswith("--entries: train not in ")
+
+
 def test_json_of_run_and_compile(nncc, lenet):
     nncc("run", "lenet.json", *W, *X, "--outputs", "y.safetensors")
     y = load_file(lenet / "y.safetensors")["logits"]

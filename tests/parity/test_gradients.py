@@ -167,3 +167,41 @@ class Lenet(nn.Module):
 def test_lenet(gradients):
     torch.manual_seed(0)
     gradients(Lenet(), (torch.randn(4, 1, 28, 28),), (1, 2, 3))
+
+
+@pytest.mark.parametrize("make", [
+    lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9),
+    lambda p: torch.optim.AdamW(
+        [{"params": p[:1]}, {"params": p[1:], "weight_decay": 0.0}])])
+@pytest.mark.parametrize("loss", [nn.CrossEntropyLoss(), F.cross_entropy])
+def test_loss_and_grad(tmp_path, loss, make):
+    torch.manual_seed(0)
+    model, x = Lenet(), torch.randn(4, 1, 28, 28)
+    target = torch.tensor([3, 1, 0, 9])
+    nncc.export(model, (x,), str(tmp_path), loss=loss, targets=(target,),
+                optimizer=make(list(model.parameters())))
+    ours = nncc.compile(str(tmp_path), entries=("forward", "loss_and_grad"))
+    value = loss(model(x), target)
+    value.backward()
+    result = ours.run("loss_and_grad", x, target)
+    assert torch.allclose(result.pop("loss"), value.detach(), rtol=1e-5)
+    expected = {f"grad.{n}": p.grad for n, p in model.named_parameters()}
+    assert result.keys() == expected.keys()
+    for name, gradient in expected.items():
+        assert torch.allclose(result[name], gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_frozen_and_unwanted(tmp_path):
+    """Frozen parameters and inputs without "grad" get no gradient."""
+    model, x = Lenet(), torch.randn(2, 1, 28, 28)
+    nncc.export(model, (x,), str(tmp_path), loss=F.cross_entropy,
+                targets=(torch.tensor([3, 1]),))
+    path = tmp_path / "model.json"
+    file = json.loads(path.read_text())
+    file["training"]["frozen"] = ["conv*", "fc1.bias"]
+    file["inputs"]["x"]["grad"] = False
+    path.write_text(json.dumps(file))
+    model = nncc.compile(str(tmp_path), entries=("forward", "backward"))
+    result = model.run("backward", x, torch.ones(2, 10))
+    assert [n for n in result if n.startswith("grad.")] == [
+        "grad.fc1.weight", "grad.fc2.weight", "grad.fc2.bias"]

@@ -17,6 +17,9 @@ namespace nncc {
 
 namespace {
 
+/// Elements of each gradient that --grad looks at.
+constexpr unsigned gradientSamples = 4;
+
 std::vector<double> valuesOf(const void *data, uint64_t dtype, size_t count) {
   std::vector<double> values(count);
   for (size_t i = 0; i < count; ++i)
@@ -43,7 +46,7 @@ double difference(const std::vector<double> &x, const std::vector<double> &y) {
 struct CheckVerb {
   SessionFlags flags;
   double tolerance = 1e-4;
-  bool bisect = false, json = false;
+  bool bisect = false, json = false, gradients = false;
   std::string expected; // a file with recorded outputs
 
   int run();
@@ -51,6 +54,8 @@ struct CheckVerb {
 private:
   int readTensors(const std::string &path, TensorValues &values);
   int compare(const Session &session, const TensorValues &reference);
+  int compareGradients(const ReferenceResult &reference,
+                       const TensorValues &values);
   int bisectPasses(const ReferenceResult &reference);
   int bisectKernels(Session &session, const ReferenceResult &reference);
 };
@@ -90,6 +95,33 @@ int CheckVerb::compare(const Session &session, const TensorValues &reference) {
              tensor.name.c_str(), error, good ? "true" : "false");
     else
       printf("%s: %.1e of its scale, %s\n", tensor.name.c_str(), error,
+             good ? "ok" : "DIFFERS");
+    if (!good)
+      code = exitDiffers;
+  }
+  return code;
+}
+
+/// The worst difference per gradient, relative to its largest element.
+int CheckVerb::compareGradients(const ReferenceResult &reference,
+                                const TensorValues &values) {
+  std::map<std::string, double> worst;
+  for (const GradientSample &sample : reference.gradients) {
+    double scale = 1e-30;
+    for (double value : values.at("grad." + sample.name))
+      scale = std::max(scale, std::fabs(value));
+    double error = std::fabs(sample.byAutodiff - sample.byDifferences) / scale;
+    double &most = worst[sample.name];
+    most = std::isnan(error) ? error : std::max(most, error);
+  }
+  int code = exitDone;
+  for (auto &[name, error] : worst) {
+    bool good = error <= tolerance;
+    if (json)
+      printf("{\"gradient\": \"%s\", \"error\": %.3e, \"ok\": %s}\n",
+             name.c_str(), error, good ? "true" : "false");
+    else
+      printf("grad.%s: %.1e from differences, %s\n", name.c_str(), error,
              good ? "ok" : "DIFFERS");
     if (!good)
       code = exitDiffers;
@@ -137,7 +169,12 @@ int CheckVerb::run() {
                  "--expect\n";
     return exitUsage;
   }
+  if (gradients && flags.entry == "forward")
+    flags.entry = "backward";
+  if (gradients)
+    flags.common.options.entries = {flags.entry};
   Session session;
+  session.fillsCotangents = gradients;
   int code = session.open(flags);
   if (!code)
     code = session.createContext(1);
@@ -164,11 +201,15 @@ int CheckVerb::run() {
     inputs[tensor.name] =
         valuesOf(tensor.data.data(), tensor.dtype,
                  tensor.data.size() / nncc_dtype_bytes(tensor.dtype));
-  unsigned body = unsigned(session.body - session.entry->bodies);
+  ReferenceOptions what;
+  what.entry = flags.entry;
+  what.body = unsigned(session.body - session.entry->bodies);
+  what.everyPass = bisect;
+  what.samples = gradients ? gradientSamples : 0;
   Progress progress;
   progress.show("interpreting in f64");
   ReferenceResult reference = interpretModel(
-      flags.model, text, flags.common.options, body, inputs, weights, bisect);
+      flags.model, text, flags.common.options, inputs, weights, what);
   progress.clear();
   std::cerr << reference.messages;
   if (reference.status != Status::done)
@@ -176,6 +217,8 @@ int CheckVerb::run() {
   for (size_t o = 0; o < session.outputs.size(); ++o)
     recorded[session.outputs[o].name] = reference.stages.front().outputs[o];
   code = compare(session, recorded);
+  if (gradients && compareGradients(reference, recorded))
+    code = exitDiffers;
   if (!bisect)
     return code;
   int found = bisectPasses(reference);
@@ -198,6 +241,8 @@ Verb addCheck(CLI::App &app) {
       ->default_str("1e-4");
   sub->add_option("--expect", verb->expected,
                   "safetensors file of outputs to compare with instead");
+  sub->add_flag("--grad", verb->gradients,
+                "gradients of the entry (backward) by finite differences");
   sub->add_flag("--bisect", verb->bisect,
                 "name the first pass and kernel that differ");
   sub->add_flag("--json", verb->json, "results as JSON lines on stdout");

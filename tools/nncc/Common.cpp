@@ -16,9 +16,9 @@ void CommonFlags::add(CLI::App &app) {
                  "name in symbols (default: the "
                  "model's)");
   app.add_option("--entries", options.entries,
-                 "entry points to compile: forward, backward")
+                 "entry points: forward,backward,loss_and_grad")
       ->delimiter(',')
-      ->check(CLI::IsMember({"forward", "backward"}))
+      ->check(CLI::IsMember({"forward", "backward", "loss_and_grad"}))
       ->default_str("forward");
   app.add_option("--schedules", options.scheduleFile,
                  "JSON file: kernel key -> schedule (see inspect --json)");

@@ -240,7 +240,9 @@ int Session::fillInputs(const SessionFlags &flags) {
     given[i] = true;
   }
   for (size_t i = 0; i < given.size(); ++i)
-    if (!given[i]) {
+    if (!given[i] && fillsCotangents && inputs[i].name.rfind("grad.", 0) == 0)
+      randomize(inputs[i], true, i);
+    else if (!given[i]) {
       std::cerr << "nncc: input " << inputs[i].name
                 << " is missing: give --inputs FILE.safetensors or --input "
                 << inputs[i].name << "=random:normal\n";

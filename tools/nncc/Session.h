@@ -47,6 +47,8 @@ public:
   int createContext(uint32_t threads);
   int run();
 
+  /// Inputs "grad.x" that are not given are random.
+  bool fillsCotangents = false;
   const nncc_model *model = nullptr;
   const nncc_entry *entry = nullptr;
   const nncc_body *body = nullptr;
