@@ -19,6 +19,9 @@ struct nncc_context {
   nncc_pool *pool;
   nncc_options options;
   char *arena;
+  /* Room for the addresses of an entry's tensors. */
+  const void **inputs;
+  void **outputs;
 };
 
 void *nncc_allocate(size_t bytes) {
@@ -150,18 +153,25 @@ nncc_status nncc_context_create(const nncc_model *model,
   context->weights = weights;
   if (options)
     context->options = *options;
-  uint64_t bytes = 0;
-  for (uint64_t e = 0; e < model->entry_count; ++e)
+  uint64_t bytes = 0, inputs = 1, outputs = 1;
+  for (uint64_t e = 0; e < model->entry_count; ++e) {
+    if (model->entries[e].input_count > inputs)
+      inputs = model->entries[e].input_count;
+    if (model->entries[e].output_count > outputs)
+      outputs = model->entries[e].output_count;
     for (uint64_t b = 0; b < model->entries[e].body_count; ++b)
       if (model->entries[e].bodies[b].arena_bytes > bytes)
         bytes = model->entries[e].bodies[b].arena_bytes;
+  }
+  context->inputs = calloc(inputs, sizeof *context->inputs);
+  context->outputs = calloc(outputs, sizeof *context->outputs);
   context->arena = nncc_allocate(bytes);
   if (!context->options.parallel_for && context->options.threads > 1) {
     context->pool = nncc_pool_create(context->options.threads);
     context->options.parallel_for = run_in_pool;
     context->options.host = context->pool;
   }
-  if (!context->arena || (context->options.threads > 1 &&
+  if (!context->arena || !context->inputs || !context->outputs || (context->options.threads > 1 &&
                           !options->parallel_for && !context->pool)) {
     nncc_context_free(context);
     return nncc_fail(NNCC_ERROR_MEMORY,
@@ -187,6 +197,8 @@ void nncc_context_free(nncc_context *context) {
     return;
   nncc_pool_free(context->pool);
   free(context->arena);
+  free(context->inputs);
+  free(context->outputs);
   free(context);
 }
 
@@ -347,8 +359,6 @@ nncc_status nncc_run(nncc_context *context, const char *name,
                      name, (unsigned long long)entry->input_count,
                      (unsigned long long)entry->output_count, input_count,
                      output_count);
-  if (input_count > max_buffers || output_count > max_buffers)
-    return nncc_fail(NNCC_ERROR_ARGUMENT, "more than %d tensors", max_buffers);
   const nncc_body *body = find_body(entry, inputs);
   if (!body)
     return NNCC_ERROR_ARGUMENT;
@@ -357,8 +367,8 @@ nncc_status nncc_run(nncc_context *context, const char *name,
     status = check_views(body->outputs, outputs, output_count, "output");
   if (status)
     return status;
-  const void *in[max_buffers];
-  void *out[max_buffers];
+  const void **in = context->inputs;
+  void **out = context->outputs;
   for (uint32_t i = 0; i < input_count; ++i)
     in[i] = inputs[i].data;
   for (uint32_t o = 0; o < output_count; ++o) {
