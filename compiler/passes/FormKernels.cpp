@@ -319,6 +319,11 @@ private:
       return sameRows && (kernel.rowSpace.empty() || space == result ||
                           shapeOf(reduction.getResult()) == result);
     }
+    // Which lanes a spread-out tensor has is decided one by one: code that is
+    // not to be repeated in a kernel of its readers.
+    if (auto pad = dyn_cast<PadOp>(op))
+      if (llvm::any_of(pad.getInterior(), [](int64_t i) { return i != 0; }))
+        return false;
     if (isExpensive(op))
       return readOnce(op);
     // Cheap ops may be computed again, but not a whole tensor per element of
