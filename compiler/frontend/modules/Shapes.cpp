@@ -1,4 +1,5 @@
 //===- Shapes.cpp - views, indexing, joining ------------------------------===//
+#include "dialect/Nncc.h"
 #include "frontend/ModuleDef.h"
 #include <numeric>
 
