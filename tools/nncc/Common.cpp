@@ -22,7 +22,7 @@ void CommonFlags::add(CLI::App &app) {
       ->default_str("forward");
   app.add_option("--schedules", options.scheduleFile,
                  "JSON file: kernel key -> schedule (see inspect --json)");
-  app.add_option("--O", options.level, "LLVM optimisation, -O0 to -O3")
+  app.add_option("--O", options.level, "LLVM optimisation, -O0 to -O3 (default 2)")
       ->check(CLI::Range(0, 3));
 }
 
