@@ -45,6 +45,12 @@ public:
   }
 
   CompileResult run(Stage stage) {
+    if (!isSupportedTriple(options.target)) {
+      result.messages = "nncc: no code generator for --target=" +
+                        options.target +
+                        "; x86_64-unknown-linux-gnu is supported\n";
+      return end(Status::unsupported);
+    }
     if (!lookupTarget(options.cpu, target, result.messages))
       return end(Status::usage);
     result.cpu = target.cpu;
@@ -94,16 +100,17 @@ public:
     }
     report("lowering to LLVM");
     PassManager llvmPasses(&context);
-    populateLlvmPipeline(llvmPasses);
+    populateLlvmPipeline(llvmPasses, options.debugLines);
     if (failed(llvmPasses.run(**kernels)))
       return end(Status::internal);
 
     llvm::LLVMContext llvmContext;
-    auto module = buildLlvmModule(llvmContext, *model, **kernels, target);
+    auto module = buildLlvmModule(llvmContext, *model, **kernels, target,
+                                  options.embedded);
     if (!module)
       return end(Status::internal);
     report("optimizing");
-    optimize(*module, target, options.level);
+    optimize(*module, target, options.level, options.threads);
     if (stage == Stage::llvm) {
       llvm::raw_string_ostream(result.output) << *module;
       return end(Status::done);

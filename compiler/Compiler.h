@@ -12,6 +12,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace nncc {
@@ -30,11 +31,26 @@ enum class Stage {
   object
 };
 
+/// State that goes into the object, so that it runs without a weights file.
+struct EmbeddedWeights {
+  /// The bytes of each tensor of the model's table, in order.
+  std::vector<std::string_view> tensors;
+  /// What the model's `prepare` made of them.
+  std::string_view prepared;
+};
+
 struct CompileOptions {
   std::string cpu = "native";
+  /// The triple, as clang spells it; "" is x86-64 Linux, all there is so far.
+  std::string target;
   /// LLVM's level. 3 gave no faster code for 1.5 x the compile time (LeNet-5,
   /// ResNet-18, MobileNetV2, LSTM tagger, BERT).
   unsigned level = 2;
+  /// Line tables: a kernel's code stands at the line of its module or node.
+  bool debugLines = false;
+  /// Threads that compile, 0: as many as the machine has; the output does not
+  /// depend on them.
+  unsigned threads = 0;
   /// Replaces the model's own sizes of symbolic dims.
   std::map<std::string, std::vector<int64_t>> dims;
   /// Replaces the model's name, for symbols.
@@ -44,6 +60,8 @@ struct CompileOptions {
   std::vector<std::string> entries = {"forward"};
   /// Schedules by hand or from a tuner: JSON, kernel key -> numbers.
   std::string scheduleFile, scheduleText;
+  /// Must outlive the compilation; null: weights come at run time.
+  const EmbeddedWeights *embedded = nullptr;
   /// Told what begins, if set: "reading the model", "kernel passes", ...
   std::function<void(const char *)> progress;
   /// For tests of `check --bisect`: after this pass the result is doubled, this
@@ -52,7 +70,13 @@ struct CompileOptions {
 };
 
 /// How a compilation ended; the values are exit codes of the tool.
-enum class Status { done = 0, rejected = 1, usage = 2, internal = 70 };
+enum class Status {
+  done = 0,
+  rejected = 1,
+  usage = 2,
+  unsupported = 4,
+  internal = 70
+};
 
 struct CompileResult {
   Status status = Status::done;

@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#define NNCC_ABI_VERSION 1
+#define NNCC_ABI_VERSION 2
 
 /* CPU features that code may require. */
 #define NNCC_CPU_AVX (1u << 0)
@@ -106,6 +106,12 @@ typedef struct nncc_alias {
   uint64_t weight; /* number of the tensor */
 } nncc_alias;
 
+/* State inside the object: --embed-weights. */
+typedef struct nncc_embedded {
+  const void *const *tensors; /* by number; null: no step reads it */
+  const void *prepared;
+} nncc_embedded;
+
 typedef struct nncc_model {
   uint32_t abi_version;
   uint32_t reserved;
@@ -121,6 +127,7 @@ typedef struct nncc_model {
   uint64_t prepared_bytes;
   const nncc_alias *aliases;
   uint64_t alias_count;
+  const nncc_embedded *embedded; /* or null: weights come from a file */
   uint8_t weights_hash[16]; /* of names, shapes and dtypes */
 } nncc_model;
 

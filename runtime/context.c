@@ -9,7 +9,7 @@ _Static_assert(sizeof(nncc_tensor) == 40, "abi");
 _Static_assert(sizeof(nncc_body) == 56, "abi");
 _Static_assert(sizeof(nncc_entry) == 40, "abi");
 _Static_assert(sizeof(nncc_alias) == 16, "abi");
-_Static_assert(sizeof(nncc_model) == 120, "abi");
+_Static_assert(sizeof(nncc_model) == 128, "abi");
 
 enum { max_buffers = NNCC_MAX_BUFFERS };
 
@@ -54,7 +54,7 @@ static void *place(const nncc_buffer *buffer, const nncc_memory *memory) {
   case NNCC_WEIGHT:
     return (void *)(uintptr_t)memory->weights[buffer->value];
   case NNCC_PREPARED:
-    return memory->prepared + buffer->value;
+    return (char *)(uintptr_t)memory->prepared + buffer->value;
   }
   return NULL;
 }
@@ -122,7 +122,7 @@ nncc_status nncc_check_model(const nncc_model *model) {
 
 static nncc_status check_weights(const nncc_model *model,
                                  const nncc_weights *weights) {
-  if (model->weight_count && !weights)
+  if (model->weight_count && !weights && !model->embedded)
     return nncc_fail(NNCC_ERROR_WEIGHTS,
                      "%s has %llu tensors of state, but no "
                      "weights were given",
@@ -251,9 +251,16 @@ static nncc_status run(nncc_context *context, const nncc_body *body,
   nncc_status status = check_limits(body, inputs);
   if (status)
     return status;
-  nncc_memory memory = {
-      context->arena, context->weights ? context->weights->prepared : NULL,
-      inputs, outputs, context->weights ? context->weights->tensors : NULL};
+  const nncc_weights *weights = context->weights;
+  const nncc_embedded *embedded = context->model->embedded;
+  nncc_memory memory = {context->arena, NULL, inputs, outputs, NULL};
+  if (weights) {
+    memory.prepared = weights->prepared;
+    memory.weights = weights->tensors;
+  } else if (embedded) {
+    memory.prepared = embedded->prepared;
+    memory.weights = embedded->tensors;
+  }
   nncc_run_steps(body, &memory, context->options.parallel_for,
                  context->options.host);
   return NNCC_OK;

@@ -35,7 +35,7 @@ struct nncc_weights {
 /* The steps of a body on given memory. */
 typedef struct nncc_memory {
   char *arena;
-  char *prepared;
+  const char *prepared;
   const void *const *inputs;
   void *const *outputs;
   const void *const *weights;

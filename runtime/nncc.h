@@ -86,7 +86,8 @@ typedef struct nncc_options {
   void *host;
 } nncc_options;
 
-/* `weights` may be null for a model without state; `options` may be null. */
+/* `weights` may be null for a model without state or with embedded weights;
+ * `options` may be null. */
 NNCC_API nncc_status nncc_context_create(const nncc_model *model,
                                          const nncc_weights *weights,
                                          const nncc_options *options,

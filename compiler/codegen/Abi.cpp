@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "codegen/Abi.h"
+#include "Compiler.h"
 #include "codegen/cpu/LowerKernels.h"
 #include "dialect/Nncc.h"
 #include "passes/Utils.h"
@@ -114,9 +115,10 @@ namespace {
 
 class Descriptor {
 public:
-  Descriptor(llvm::Module &module, ModuleOp model, const TargetInfo &target)
+  Descriptor(llvm::Module &module, ModuleOp model, const TargetInfo &target,
+             const EmbeddedWeights *weights)
       : module(module), context(module.getContext()), model(model),
-        target(target), i64(llvm::Type::getInt64Ty(context)),
+        target(target), weights(weights), i64(llvm::Type::getInt64Ty(context)),
         pointer(llvm::PointerType::getUnqual(context)) {}
 
   void add();
@@ -171,16 +173,20 @@ private:
   llvm::Constant *steps(func::FuncOp entry, uint64_t &count);
   llvm::Constant *limits(func::FuncOp entry, uint64_t &count);
   llvm::Constant *aliases(uint64_t &count);
-  llvm::Constant *hash(const std::vector<TensorInfo> &weights);
+  llvm::Constant *hash(const std::vector<TensorInfo> &list);
+  llvm::Constant *bytes(std::string_view data);
+  llvm::Constant *embedded();
 
   llvm::Module &module;
   llvm::LLVMContext &context;
   ModuleOp model;
   const TargetInfo &target;
+  const EmbeddedWeights *weights; // or null
   llvm::Type *i64;
   llvm::PointerType *pointer;
   llvm::StringMap<llvm::Constant *> strings;
   llvm::StringMap<uint64_t> weightNumbers;
+  llvm::DenseSet<uint64_t> weightsRead; // by steps of entries
   std::vector<int64_t> preparedOffsets;
 };
 
@@ -199,6 +205,8 @@ llvm::Constant *Descriptor::buffer(Value value, func::FuncOp entry) {
                 preparedOffsets[std::stoull(weight.getPath().str())]);
     auto number = weightNumbers.find(weight.getPath());
     assert(number != weightNumbers.end() && "a weight the model does not list");
+    if (entry->hasAttr(entryAttr))
+      weightsRead.insert(number->second);
     return at(NNCC_WEIGHT, number->second);
   }
   for (auto [i, returned] : llvm::enumerate(ret->getOperands()))
@@ -280,9 +288,27 @@ llvm::Constant *Descriptor::aliases(uint64_t &count) {
   return table(rows);
 }
 
-llvm::Constant *Descriptor::hash(const std::vector<TensorInfo> &weights) {
+llvm::Constant *Descriptor::bytes(std::string_view data) {
+  llvm::StringRef text(data.data(), data.size());
+  auto *variable = cast<llvm::GlobalVariable>(
+      global(llvm::ConstantDataArray::getString(context, text, false)));
+  variable->setAlignment(llvm::Align(64));
+  return variable;
+}
+
+/// A record of the embedded weights; null if there are none.
+llvm::Constant *Descriptor::embedded() {
+  if (!weights)
+    return null();
+  Constants rows;
+  for (auto [i, data] : llvm::enumerate(weights->tensors))
+    rows.push_back(weightsRead.contains(i) ? bytes(data) : null());
+  return global(record({table(rows), bytes(weights->prepared)}));
+}
+
+llvm::Constant *Descriptor::hash(const std::vector<TensorInfo> &list) {
   llvm::MD5 md5;
-  for (const TensorInfo &tensor : weights) {
+  for (const TensorInfo &tensor : list) {
     md5.update(tensor.name);
     std::string type;
     llvm::raw_string_ostream(type) << ':' << tensor.type << ';';
@@ -294,8 +320,8 @@ llvm::Constant *Descriptor::hash(const std::vector<TensorInfo> &weights) {
 }
 
 void Descriptor::add() {
-  std::vector<TensorInfo> weights = weightsOf(model);
-  for (auto [i, weight] : llvm::enumerate(weights))
+  std::vector<TensorInfo> state = weightsOf(model);
+  for (auto [i, weight] : llvm::enumerate(state))
     weightNumbers[weight.name] = i;
   uint64_t preparedBytes = 0;
   auto prepare = model.lookupSymbol<func::FuncOp>("prepare");
@@ -327,9 +353,10 @@ void Descriptor::add() {
       record({llvm::ConstantInt::get(i32, NNCC_ABI_VERSION),
               llvm::ConstantInt::get(i32, 0), text("nncc 0.1.0"), text(name),
               text(target.cpu), number(target.requiredFeatures), table(entries),
-              number(entries.size()), tensors(weights), number(weights.size()),
+              number(entries.size()), tensors(state), number(state.size()),
               prepare ? global(body(prepare)) : null(), number(preparedBytes),
-              aliases(aliasCount), number(aliasCount), hash(weights)}));
+              aliases(aliasCount), number(aliasCount), embedded(),
+              hash(state)}));
   auto *type = llvm::FunctionType::get(pointer, false);
   auto *function =
       llvm::Function::Create(type, llvm::GlobalValue::ExternalLinkage,
@@ -341,8 +368,8 @@ void Descriptor::add() {
 } // namespace
 
 void addDescriptor(llvm::Module &module, ModuleOp model,
-                   const TargetInfo &target) {
-  Descriptor(module, model, target).add();
+                   const TargetInfo &target, const EmbeddedWeights *embedded) {
+  Descriptor(module, model, target, embedded).add();
 }
 
 } // namespace nncc

@@ -12,6 +12,8 @@
 
 namespace nncc {
 
+struct EmbeddedWeights;
+
 /// The tensors of an entry's signature.
 struct TensorInfo {
   std::string name;
@@ -33,9 +35,10 @@ nncc_dtype dtypeOf(mlir::Type elementType);
 int64_t byteSize(mlir::RankedTensorType type);
 
 /// Adds `const nncc_model *NAME_model(void)` and the tables behind it, whose
-/// steps call functions of `module` by kernel name.
+/// steps call functions of `module` by kernel name. Of `embedded`, if not null,
+/// it takes what steps read.
 void addDescriptor(llvm::Module &module, mlir::ModuleOp model,
-                   const TargetInfo &target);
+                   const TargetInfo &target, const EmbeddedWeights *embedded);
 
 } // namespace nncc
 #endif // NNCC_CODEGEN_ABI_H

@@ -6,17 +6,26 @@
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Export.h"
 #include "llvm/Analysis/TargetTransformInfo.h"
+#include "llvm/Bitcode/BitcodeReader.h"
+#include "llvm/Bitcode/BitcodeWriter.h"
+#include "llvm/IR/DebugInfoMetadata.h"
 #include "llvm/IR/IRBuilder.h"
 #include "llvm/IR/LegacyPassManager.h"
+#include "llvm/Linker/Linker.h"
 #include "llvm/MC/TargetRegistry.h"
 #include "llvm/Passes/PassBuilder.h"
 #include "llvm/Support/SmallVectorMemoryBuffer.h"
+#include "llvm/Support/ThreadPool.h"
 #include "llvm/Target/TargetMachine.h"
 #include "llvm/TargetParser/Triple.h"
+#include "llvm/Transforms/Utils/Cloning.h"
 
 using namespace mlir;
 
 namespace nncc {
+
+/// What a kernel's own function is called behind its name.
+static constexpr llvm::StringRef codeSuffix = ".code";
 
 static std::unique_ptr<llvm::TargetMachine>
 createMachine(const TargetInfo &info) {
@@ -40,6 +49,12 @@ static void addWrapper(llvm::Module &module, llvm::Function *kernel,
   auto *wrapper = llvm::Function::Create(
       type, llvm::GlobalValue::InternalLinkage, name, module);
   llvm::IRBuilder<> b(llvm::BasicBlock::Create(context, "", wrapper));
+  if (llvm::DISubprogram *lines = kernel->getSubprogram()) {
+    auto *own = llvm::MDNode::replaceWithDistinct(lines->clone());
+    wrapper->setSubprogram(own);
+    b.SetCurrentDebugLocation(
+        llvm::DILocation::get(context, lines->getLine(), 0, own));
+  }
   std::vector<llvm::Value *> arguments;
   size_t buffers = kernel->arg_size() - 2;
   for (size_t i = 0; i < buffers; ++i) {
@@ -54,7 +69,8 @@ static void addWrapper(llvm::Module &module, llvm::Function *kernel,
 
 std::unique_ptr<llvm::Module> buildLlvmModule(llvm::LLVMContext &context,
                                               ModuleOp model, ModuleOp kernels,
-                                              const TargetInfo &target) {
+                                              const TargetInfo &target,
+                                              const EmbeddedWeights *embedded) {
   registerBuiltinDialectTranslation(*kernels.getContext());
   registerLLVMDialectTranslation(*kernels.getContext());
   std::unique_ptr<llvm::Module> module =
@@ -69,10 +85,10 @@ std::unique_ptr<llvm::Module> buildLlvmModule(llvm::LLVMContext &context,
       continue;
     llvm::Function *code = module->getFunction(kernel.getName());
     code->setLinkage(llvm::GlobalValue::InternalLinkage);
-    code->setName(kernel.getName() + ".code");
+    code->setName(kernel.getName() + codeSuffix);
     addWrapper(*module, code, kernel.getName());
   }
-  addDescriptor(*module, model, target);
+  addDescriptor(*module, model, target, embedded);
   for (llvm::Function &function : *module) {
     if (function.isDeclaration())
       continue;
@@ -86,7 +102,8 @@ std::unique_ptr<llvm::Module> buildLlvmModule(llvm::LLVMContext &context,
   return module;
 }
 
-void optimize(llvm::Module &module, const TargetInfo &target, unsigned level) {
+static void optimizePart(llvm::Module &module, const TargetInfo &target,
+                         unsigned level) {
   auto machine = createMachine(target);
   llvm::LoopAnalysisManager loops;
   llvm::FunctionAnalysisManager functions;
@@ -108,6 +125,71 @@ void optimize(llvm::Module &module, const TargetInfo &target, unsigned level) {
       level == 0 ? builder.buildO0DefaultPipeline(levels[0])
                  : builder.buildPerModuleDefaultPipeline(levels[level]);
   passes.run(module, modules);
+}
+
+/// Moves kernels into modules of their own, as bitcode: about `size`
+/// instructions each, in order. Here they become declarations.
+static std::vector<std::string> splitKernels(llvm::Module &module,
+                                             unsigned size) {
+  std::vector<llvm::DenseSet<const llvm::GlobalValue *>> parts;
+  unsigned filled = size;
+  std::vector<llvm::Function *> kernels;
+  for (llvm::Function &code : module) {
+    if (!code.getName().ends_with(codeSuffix))
+      continue;
+    if (filled >= size) {
+      parts.emplace_back();
+      filled = 0;
+    }
+    filled += code.getInstructionCount();
+    llvm::Function *kernel =
+        module.getFunction(code.getName().drop_back(codeSuffix.size()));
+    kernel->setLinkage(llvm::GlobalValue::ExternalLinkage);
+    parts.back().insert(&code);
+    parts.back().insert(kernel);
+    kernels.push_back(kernel);
+    kernels.push_back(&code);
+  }
+  std::vector<std::string> list;
+  for (const auto &part : parts) {
+    llvm::ValueToValueMapTy map;
+    auto copy = llvm::CloneModule(
+        module, map,
+        [&](const llvm::GlobalValue *value) { return part.contains(value); });
+    llvm::raw_string_ostream os(list.emplace_back());
+    llvm::WriteBitcodeToFile(*copy, os);
+  }
+  for (llvm::Function *kernel : kernels)
+    kernel->deleteBody();
+  return list;
+}
+
+void optimize(llvm::Module &module, const TargetInfo &target, unsigned level,
+              unsigned threads) {
+  std::vector<std::string> parts = splitKernels(module, 4000);
+  auto optimizeText = [&](std::string &text) {
+    llvm::LLVMContext context;
+    auto part = llvm::cantFail(
+        llvm::parseBitcodeFile(llvm::MemoryBufferRef(text, "part"), context));
+    optimizePart(*part, target, level);
+    text.clear();
+    llvm::raw_string_ostream os(text);
+    llvm::WriteBitcodeToFile(*part, os);
+  };
+  llvm::DefaultThreadPool pool(llvm::hardware_concurrency(threads));
+  for (std::string &part : parts)
+    if (threads > 1)
+      pool.async([&] { optimizeText(part); });
+    else
+      optimizeText(part);
+  pool.wait();
+  llvm::Linker linker(module);
+  for (const std::string &text : parts)
+    linker.linkInModule(llvm::cantFail(llvm::parseBitcodeFile(
+        llvm::MemoryBufferRef(text, "part"), module.getContext())));
+  for (llvm::Function &kernel : module)
+    if (!kernel.isDeclaration() && kernel.getReturnType()->isVoidTy())
+      kernel.setLinkage(llvm::GlobalValue::InternalLinkage);
 }
 
 std::string emitCode(llvm::Module &module, const TargetInfo &target,

@@ -8,6 +8,7 @@
 #include "passes/Passes.h"
 #include "passes/Utils.h"
 #include "mlir/Conversion/Passes.h"
+#include "mlir/Dialect/LLVMIR/Transforms/Passes.h"
 #include "mlir/Dialect/MemRef/Transforms/Passes.h"
 #include "mlir/Pass/PassInstrumentation.h"
 #include "mlir/Transforms/Passes.h"
@@ -60,7 +61,7 @@ void injectWrongPass(PassManager &pm, const std::string &pass) {
     pm.addInstrumentation(std::make_unique<WrongPass>(pass));
 }
 
-void populateLlvmPipeline(OpPassManager &pm) {
+void populateLlvmPipeline(OpPassManager &pm, bool debugLines) {
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
   pm.addPass(createSCFToControlFlowPass());
@@ -78,6 +79,8 @@ void populateLlvmPipeline(OpPassManager &pm) {
   functions.useBarePtrCallConv = true;
   pm.addPass(createConvertFuncToLLVMPass(functions));
   pm.addPass(createReconcileUnrealizedCastsPass());
+  if (debugLines)
+    pm.addPass(LLVM::createDIScopeForLLVMFuncOpPass());
 }
 
 } // namespace nncc

@@ -16,8 +16,8 @@ void populateKernelPipeline(mlir::OpPassManager &pm, const TargetInfo &target,
 void injectWrongPass(mlir::PassManager &pm, const std::string &pass);
 
 /// Kernels in scf, vector, memref and arith -> LLVM dialect, a plain pointer
-/// per buffer.
-void populateLlvmPipeline(mlir::OpPassManager &pm);
+/// per buffer; `debugLines` adds DWARF scopes.
+void populateLlvmPipeline(mlir::OpPassManager &pm, bool debugLines);
 
 } // namespace nncc
 #endif // NNCC_CODEGEN_PIPELINES_H

@@ -29,6 +29,12 @@ static const llvm::Target *x86Target() {
   return llvm::TargetRegistry::lookupTarget(llvm::Triple(triple), error);
 }
 
+bool isSupportedTriple(llvm::StringRef text) {
+  llvm::Triple asked(llvm::Triple::normalize(text));
+  return text.empty() ||
+         (asked.getArch() == llvm::Triple::x86_64 && asked.isOSLinux());
+}
+
 bool lookupTarget(llvm::StringRef cpu, TargetInfo &info, std::string &error) {
   const llvm::Target *target = x86Target();
   bool native = cpu == "native";

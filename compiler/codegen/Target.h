@@ -28,6 +28,9 @@ struct TargetInfo {
   int64_t maxPanel() const { return registers == 32 ? 4 * lanes : 2 * lanes; }
 };
 
+/// True for "" and the triples of x86-64 Linux.
+bool isSupportedTriple(llvm::StringRef triple);
+
 /// Facts about `cpu` ("native" or a name that LLVM knows); false and a sentence
 /// in `error` for an unknown name.
 bool lookupTarget(llvm::StringRef cpu, TargetInfo &info, std::string &error);

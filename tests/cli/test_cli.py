@@ -59,6 +59,60 @@ def test_same_bytes(nncc, lenet):
     assert (lenet / "a.o").read_bytes() == (lenet / "b.o").read_bytes()
 
 
+def test_threads_do_not_change_bytes(nncc, lenet):
+    for threads in ("1", "2", "3"):
+        nncc("lenet.json", "-o", f"j{threads}.o", "-j", threads)
+    assert len({(lenet / f"j{t}.o").read_bytes() for t in "123"}) == 1
+
+
+def test_verbose(nncc):
+    talk = nncc("lenet.json", "-o", "m.o", "-v").stderr
+    times = re.findall(r"^nncc: +(\d+\.\d\d) s (.*)$", talk, re.M)
+    assert [what for _, what in times] == [
+        "reading the model", "forming kernels", "writing loops and vectors",
+        "lowering to LLVM", "optimizing", "writing machine code"]
+    assert [float(t) for t, _ in times] == sorted(float(t) for t, _ in times)
+
+
+def test_debug_lines(nncc, lenet):
+    nncc("lenet.json", "-o", "m.o", "-g")
+    table = subprocess.run(["llvm-dwarfdump-22", "--debug-line", "m.o"],
+                           cwd=lenet, capture_output=True, text=True,
+                           check=True).stdout
+    assert 'name: "lenet.json"' in table
+    lines = {int(row.split()[1]) for row in table.splitlines()
+             if row.startswith("0x")}
+    model = (lenet / "lenet.json").read_text().splitlines()
+    assert any("nn.Conv2d" in model[line - 1] or '"conv"' in model[line - 1]
+               for line in lines if line)
+    nncc("lenet.json", "-o", "m.o")
+    assert "debug_line" not in subprocess.run(
+        ["llvm-readelf-22", "-S", "m.o"], cwd=lenet, capture_output=True,
+        text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("triple", ["x86_64-linux-gnu",
+                                    "x86_64-unknown-linux-gnu"])
+def test_target(nncc, lenet, triple):
+    nncc("lenet.json", "-o", "a.o", f"--target={triple}")
+    nncc("lenet.json", "-o", "b.o")
+    assert (lenet / "a.o").read_bytes() == (lenet / "b.o").read_bytes()
+
+
+@pytest.mark.parametrize("suffix", ["so", "a", "o"])
+def test_embedded_weights(nncc, lenet, suffix):
+    nncc("lenet.json", "-o", f"own.{suffix}", *W, "--embed-weights")
+    own = nncc("run", f"own.{suffix}", "--inputs", "in.safetensors").stdout
+    assert own == nncc("run", "lenet.json", *W, "--inputs",
+                       "in.safetensors").stdout
+    # Other weights still replace them.
+    other = {k: 2 * v for k, v in weights().items()}
+    save_file(other, lenet / "other.safetensors")
+    w = ("--weights", "other.safetensors", "--inputs", "in.safetensors")
+    assert nncc("run", f"own.{suffix}", *w).stdout == nncc(
+        "run", "lenet.json", *w).stdout != own
+
+
 def test_run_matches_numpy(nncc, lenet):
     nncc("run", "lenet.json", *W, "--inputs", "in.safetensors", "--outputs",
          "out.safetensors")
@@ -261,7 +315,7 @@ def test_json_of_run_and_compile(nncc, lenet):
 def test_inspect_compiled(nncc, suffix):
     nncc("compile", "lenet.json", "-o", f"m.{suffix}", "-mcpu=x86-64")
     text = nncc("inspect", f"m.{suffix}").stdout
-    assert text.startswith("lenet for x86-64, by nncc 0.1.0, ABI 1\n")
+    assert re.match(r"lenet for x86-64, by nncc 0\.1\.0, ABI \d+\n", text)
     assert "  conv.weight f32 [6, 1, 3, 3]\n" in text
     report = json.loads(nncc("inspect", f"m.{suffix}", "--json").stdout)
     model = json.loads(nncc("inspect", "lenet.json", "--json",
@@ -421,6 +475,18 @@ WRONG = [
     (["compile", "lenet.json", "-o", "m.o", "-mcpu=z80"], 2,
      "unknown CPU 'z80'; native, x86-64, x86-64-v2, x86-64-v3, x86-64-v4 and "
      "the names of clang's -mcpu= are known"),
+    (["compile", "lenet.json", "-o", "m.o", "--target=aarch64-linux-gnu"], 4,
+     "nncc: no code generator for --target=aarch64-linux-gnu; "
+     "x86_64-unknown-linux-gnu is supported\n"),
+    (["compile", "lenet.json", "-o", "m.o", "--embed-weights"], 2,
+     "nncc: --embed-weights needs --weights FILE.safetensors and an object to "
+     "write\n"),
+    (["compile", "lenet.json", "-o", "m.o", "--weights", "in.safetensors",
+      "--embed-weights"], 1,
+     "nncc: the weights do not fit lenet:\n  conv.weight is missing\n"
+     "  conv.bias is missing\n  head.1.weight is missing\n"
+     "  head.1.bias is missing\n"
+     "  x is not part of the model\n"),
     (["run", "lenet.json", *X], 2,
      "nncc: lenet has 4 tensors of state: give --weights FILE.safetensors\n"),
     (["run", "lenet.json", *W], 2,

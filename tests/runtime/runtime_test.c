@@ -12,6 +12,9 @@
 #undef NDEBUG
 #include <assert.h>
 
+#define TEXT(x) TEXT_OF(x)
+#define TEXT_OF(x) #x
+
 static float x[64];
 
 static nncc_weights *make_weights(void) {
@@ -205,7 +208,7 @@ static void test_wrong_calls(const nncc_weights *weights) {
   foreign.abi_version = 99;
   nncc_context *none;
   expect(nncc_context_create(&foreign, weights, NULL, &none), NNCC_ERROR_ABI,
-         "the object has ABI version 99, this runtime 1: compile the model "
+         "the object has ABI version 99, this runtime " TEXT(NNCC_ABI_VERSION) ": compile the model "
          "again");
   foreign = *classifier_model();
   assert(nncc_context_create(&foreign, weights, NULL, &none) ==

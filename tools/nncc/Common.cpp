@@ -3,6 +3,7 @@
 #include "Spec.h"
 #include "Verbs.h"
 #include "support/FileIO.h"
+#include <chrono>
 #include <iostream>
 
 namespace nncc {
@@ -24,9 +25,23 @@ void CommonFlags::add(CLI::App &app) {
                  "JSON file: kernel key -> schedule (see inspect --json)");
   app.add_option("--O", options.level, "LLVM optimisation, -O0 to -O3 (default 2)")
       ->check(CLI::Range(0, 3));
+  app.add_option("--target", options.target,
+                 "triple: x86_64-linux-gnu is the only one so far");
+  app.add_option("-j", options.threads, "threads that compile (default: all)")
+      ->check(CLI::Range(1, 1024));
+  app.add_flag("-g", options.debugLines,
+               "debug lines: kernels point at their lines of the model");
+  app.add_flag("-v", verbose, "print each stage with its time");
 }
 
 bool CommonFlags::finish() {
+  if (verbose)
+    options.progress = [start = std::chrono::steady_clock::now()](
+                           const char *what) {
+      std::chrono::duration<double> time =
+          std::chrono::steady_clock::now() - start;
+      fprintf(stderr, "nncc: %6.2f s %s\n", time.count(), what);
+    };
   for (const std::string &text : dims) {
     DimSpec spec;
     std::string error;
@@ -71,7 +86,10 @@ CompileResult compileFile(const std::string &path,
   }
   Progress progress;
   CompileOptions shown = options;
-  shown.progress = [&](const char *what) { progress.show(path + ": " + what); };
+  if (!shown.progress)
+    shown.progress = [&](const char *what) {
+      progress.show(path + ": " + what);
+    };
   result = compileModel(path, text, shown, stage);
   progress.clear();
   std::cerr << result.messages;

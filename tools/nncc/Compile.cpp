@@ -1,6 +1,8 @@
 //===- Compile.cpp - nncc compile -----------------------------------------===//
-#include "Library.h"
-#include "Verbs.h"
+#include "Session.h"
+extern "C" {
+#include "runtime/internal.h"
+}
 #include "llvm/Support/JSON.h"
 #include <chrono>
 #include <iostream>
@@ -12,8 +14,8 @@ namespace {
 
 struct CompileVerb {
   CommonFlags flags;
-  std::string model, output, emit;
-  bool asJson = false;
+  std::string model, output, emit, weights;
+  bool asJson = false, embeds = false;
 
   int run();
 
@@ -21,6 +23,7 @@ private:
   std::string headerPath() const {
     return output.substr(0, output.rfind('.')) + ".h";
   }
+  int embedWeights(CompileResult &result);
   int writeObject(const CompileResult &result);
 };
 
@@ -41,6 +44,11 @@ int CompileVerb::run() {
                  "--emit=\n";
     return exitUsage;
   }
+  if (embeds && (weights.empty() || !isObject)) {
+    std::cerr << "nncc: --embed-weights needs --weights FILE.safetensors and "
+                 "an object to write\n";
+    return exitUsage;
+  }
   auto start = std::chrono::steady_clock::now();
   CompileResult result = compileFile(model, flags.options, stages.at(emit));
   if (result.status != Status::done)
@@ -51,6 +59,9 @@ int CompileVerb::run() {
     std::cout << result.output;
     return std::cout.flush() ? exitDone : exitIo;
   }
+  if (embeds)
+    if (int code = embedWeights(result))
+      return code;
   if (int code = writeObject(result))
     return code;
   std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
@@ -69,6 +80,31 @@ int CompileVerb::run() {
   fprintf(stderr, "nncc: %s for %s: %s, %.2f s\n", result.modelName.c_str(),
           result.cpu.c_str(), output.c_str(), time.count());
   return exitDone;
+}
+
+/// Prepares the weights with the object that has none, and compiles again.
+int CompileVerb::embedWeights(CompileResult &result) {
+  Library library;
+  if (int code = library.openObject(result.output))
+    return code;
+  nncc_weights *loaded = nullptr;
+  if (int code = reportRuntime(
+          nncc_weights_load(library.model, weights.c_str(), &loaded)))
+    return code;
+  EmbeddedWeights embedded;
+  const nncc_model &model = *library.model;
+  auto bytes = [](const void *data, size_t size) {
+    return std::string_view(static_cast<const char *>(data), size);
+  };
+  for (uint64_t i = 0; i < model.weight_count; ++i)
+    embedded.tensors.push_back(
+        bytes(loaded->tensors[i], model.weights[i].bytes));
+  embedded.prepared = bytes(loaded->prepared, model.prepared_bytes);
+  CompileOptions options = flags.options;
+  options.embedded = &embedded;
+  result = compileFile(this->model, options, Stage::object);
+  nncc_weights_free(loaded);
+  return static_cast<int>(result.status);
 }
 
 int CompileVerb::writeObject(const CompileResult &result) {
@@ -96,11 +132,16 @@ Verb addCompile(CLI::App &app) {
                   "print a stage: graph, nncc, kernels, "
                   "linalg, llvm, asm")
       ->check(CLI::IsMember(names));
+  sub->add_option("--weights", verb->weights, "safetensors file of the state");
+  sub->add_flag("--embed-weights", verb->embeds,
+                "put the prepared weights into the object");
   sub->add_flag("--json", verb->asJson, "a summary as JSON on stdout");
   verb->flags.add(*sub);
   sub->footer("Examples:\n"
               "  nncc compile lenet.json -o lenet.so\n"
               "  nncc compile lenet.json -o lenet.o -mcpu=x86-64-v3\n"
+              "  nncc compile lenet.json -o one.so "
+              "--weights lenet.safetensors --embed-weights\n"
               "  nncc compile lenet.json --emit=kernels");
   return {sub, [verb] { return verb->run(); }};
 }

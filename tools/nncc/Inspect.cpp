@@ -84,7 +84,8 @@ int InspectVerb::inspectLibrary() {
   llvm::raw_string_ostream os(text);
   os << model.name << " for " << model.cpu << ", by " << model.compiler
      << ", ABI " << model.abi_version << "\nweights: " << model.weight_count
-     << " tensors, " << model.prepared_bytes << " bytes prepared\n";
+     << " tensors, " << model.prepared_bytes << " bytes prepared"
+     << (model.embedded ? ", embedded" : "") << '\n';
   json::Array weights = describe(model.weights, model.weight_count), entries;
   writeTensors(os, "", weights);
   for (uint64_t i = 0; i < model.entry_count; ++i) {

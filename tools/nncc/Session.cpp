@@ -106,7 +106,8 @@ int Session::loadModel(SessionFlags &flags) {
 }
 
 int Session::loadWeights(const SessionFlags &flags) {
-  if (flags.weights.empty() && model->weight_count == 0 && !model->prepare)
+  if (flags.weights.empty() &&
+      (model->embedded || (model->weight_count == 0 && !model->prepare)))
     return exitDone;
   if (!flags.weights.empty())
     return reportRuntime(

@@ -41,8 +41,9 @@ Verb addSchema(CLI::App &app);
 struct CommonFlags {
   CompileOptions options;
   std::vector<std::string> dims; // "N=1,8"
+  bool verbose = false;
   void add(CLI::App &app);
-  /// Takes over --dim; a sentence on stderr and false if one is malformed.
+  /// Takes over --dim and -v; a sentence on stderr and false if one is malformed.
   bool finish();
 };
 
