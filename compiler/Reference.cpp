@@ -43,11 +43,17 @@ public:
   void run(ModuleOp module, StringRef name) {
     result.calls.clear();
     auto observe = [&](Operation *op, ArrayRef<RefTensor> values) {
-      if (auto call = dyn_cast<CallOp>(op))
-        result.calls.push_back({call.getCallee().str(), originOf(call.getLoc()),
-                                dtypeOf(values[0].type.getElementType()),
-                                toValues(values[0])});
+      auto call = dyn_cast<CallOp>(op);
+      if (call || isa<AllReduceOp>(op))
+        result.calls.push_back({call ? call.getCallee().str() : "all_reduce",
+                                originOf(op->getLoc()),
+                                dtypeOf(values.back().type.getElementType()),
+                                toValues(values.back())});
     };
+    func::FuncOp entry = entryOf(module);
+    result.names.clear();
+    for (unsigned i = 0; i < entry.getNumResults(); ++i)
+      result.names.push_back(resultName(entry, i).str());
     ReferenceStage stage{name.str(), {}};
     for (const RefTensor &output : evaluate(module, inputs, weights, observe))
       stage.outputs.push_back(toValues(output));
@@ -98,17 +104,20 @@ private:
     auto lookup = [&](StringRef path, bool isPrepared, RankedTensorType type) {
       if (isPrepared)
         return prepared[std::stoull(path.str())];
-      return fromValues(type, weights.at(path.str()));
+      auto known = weights.find(path.str());
+      return known == weights.end() ? RefTensor(type) // a fresh optimizer's
+                                    : fromValues(type, known->second);
     };
     if (auto prepare = module.lookupSymbol<func::FuncOp>("prepare"))
       prepared = interpret(prepare, {}, lookup);
     func::FuncOp entry = entryOf(module);
     std::vector<RefTensor> arguments;
     for (unsigned i = 0; i < entry.getNumArguments(); ++i) {
+      auto type = cast<RankedTensorType>(entry.getArgumentTypes()[i]);
       auto input = entry.getArgAttrOfType<StringAttr>(i, valueNameAttr);
-      arguments.push_back(
-          fromValues(cast<RankedTensorType>(entry.getArgumentTypes()[i]),
-                     inputs.at(input.str())));
+      arguments.push_back(entry.getArgAttr(i, keyAttr)
+                              ? RefTensor(type) // seed 0, step 0
+                              : fromValues(type, inputs.at(input.str())));
     }
     return interpret(entry, arguments, lookup, observe);
   }

@@ -37,6 +37,8 @@ struct GradientSample {
 struct ReferenceResult {
   Status status = Status::done;
   std::string messages;
+  /// Names of the entry's results: outputs, then state that it writes.
+  std::vector<std::string> names;
   std::vector<ReferenceStage> stages;
   /// In the order of the entry's steps.
   std::vector<ReferenceCall> calls;
@@ -53,7 +55,7 @@ struct ReferenceOptions {
   unsigned samples = 0;
 };
 
-/// Interprets an entry (reverse mode done).
+/// Interprets an entry (reverse mode done) with seed 0, at step 0.
 ReferenceResult interpretModel(const std::string &file, const std::string &text,
                                const CompileOptions &options,
                                const TensorValues &inputs,

@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#define NNCC_ABI_VERSION 2
+#define NNCC_ABI_VERSION 3
 
 /* CPU features that code may require. */
 #define NNCC_CPU_AVX (1u << 0)
@@ -45,7 +45,8 @@ typedef enum nncc_space {
   NNCC_INPUT,   /* value: number of the entry's input */
   NNCC_OUTPUT,  /* value: number of the entry's output */
   NNCC_WEIGHT,  /* value: number of the model's tensor */
-  NNCC_PREPARED /* value: byte offset in the prepared weights */
+  NNCC_PREPARED, /* value: byte offset in the prepared weights */
+  NNCC_KEY       /* two i64: seed and step of random numbers */
 } nncc_space;
 
 typedef struct nncc_buffer {
@@ -57,23 +58,26 @@ typedef struct nncc_buffer {
 /* The most buffers of one kernel call. */
 #define NNCC_MAX_BUFFERS 64
 
-typedef struct nncc_step {
-  nncc_kernel kernel;
-  int64_t tiles;
-  const nncc_buffer *buffers;
-  uint64_t buffer_count;
-  const char *name;   /* the kernel's */
-  const char *origin; /* module paths, for profiles */
-  uint64_t flops;     /* multiplications and additions of products */
-} nncc_step;
-
 typedef struct nncc_tensor {
   const char *name;
   uint64_t dtype; /* nncc_dtype */
   uint64_t rank;
   const int64_t *dims;
   uint64_t bytes;
+  uint64_t fresh;      /* of state: a file may lack it, then it is zeros */
+  const void *initial; /* of an input: its value where a call gives none */
 } nncc_tensor;
+
+typedef struct nncc_step {
+  nncc_kernel kernel; /* null: the host's all_reduce */
+  int64_t tiles;
+  const nncc_buffer *buffers;
+  uint64_t buffer_count;
+  const char *name;   /* the kernel's */
+  const char *origin; /* module paths, for profiles */
+  uint64_t flops;     /* multiplications and additions of products */
+  const nncc_tensor *reduced; /* of all_reduce: what each buffer is */
+} nncc_step;
 
 /* Elements of an entry's input are indices: they lie in [0, limit) or are
  * `except`. */
@@ -90,6 +94,9 @@ typedef struct nncc_body {
   uint64_t arena_bytes;
   const nncc_limit *limits;
   uint64_t limit_count;
+  /* Of train_step with a period: the same without an update, for the steps
+   * that only add up gradients. */
+  const struct nncc_body *accumulate;
 } nncc_body;
 
 typedef struct nncc_entry {
@@ -97,6 +104,8 @@ typedef struct nncc_entry {
   uint64_t input_count, output_count;
   const nncc_body *bodies;
   uint64_t body_count;
+  uint64_t period; /* every so many runs update */
+  uint64_t trains; /* writes weights */
 } nncc_entry;
 
 /* Another name that a weights file may use for a tensor: tied tensors, older

@@ -4,10 +4,10 @@
 #include <string.h>
 
 _Static_assert(sizeof(nncc_buffer) == 24, "abi");
-_Static_assert(sizeof(nncc_step) == 56, "abi");
-_Static_assert(sizeof(nncc_tensor) == 40, "abi");
-_Static_assert(sizeof(nncc_body) == 56, "abi");
-_Static_assert(sizeof(nncc_entry) == 40, "abi");
+_Static_assert(sizeof(nncc_step) == 64, "abi");
+_Static_assert(sizeof(nncc_tensor) == 56, "abi");
+_Static_assert(sizeof(nncc_body) == 64, "abi");
+_Static_assert(sizeof(nncc_entry) == 56, "abi");
 _Static_assert(sizeof(nncc_alias) == 16, "abi");
 _Static_assert(sizeof(nncc_model) == 128, "abi");
 
@@ -16,6 +16,9 @@ enum { max_buffers = NNCC_MAX_BUFFERS };
 struct nncc_context {
   const nncc_model *model;
   const nncc_weights *weights;
+  nncc_weights *own; /* of a context that trains: the same, to be changed */
+  bool stale;        /* own weights changed since they were prepared */
+  int64_t key[2];    /* seed and step of random numbers */
   nncc_pool *pool;
   nncc_options options;
   char *arena;
@@ -53,6 +56,8 @@ static void *place(const nncc_buffer *buffer, const nncc_memory *memory) {
     return memory->outputs[buffer->value];
   case NNCC_WEIGHT:
     return (void *)(uintptr_t)memory->weights[buffer->value];
+  case NNCC_KEY:
+    return (void *)(uintptr_t)memory->key;
   case NNCC_PREPARED:
     return (char *)(uintptr_t)memory->prepared + buffer->value;
   }
@@ -64,22 +69,53 @@ void *nncc_buffer_address(const nncc_buffer *buffer,
   return (char *)place(buffer, memory) + buffer->offset;
 }
 
-void nncc_run_steps(const nncc_body *body, const nncc_memory *memory,
-                    void (*parallel_for)(void *, int64_t, nncc_range_body,
-                                         void *),
-                    void *host) {
+enum { max_gradients = 64 };
+
+/* In groups of at most `max_gradients`. */
+static nncc_status all_reduce(const nncc_step *step, const nncc_memory *memory,
+                              const nncc_options *options) {
+  nncc_gradient bucket[max_gradients];
+  uint32_t count = 0;
+  for (uint64_t k = 0; k < step->buffer_count; ++k) {
+    const nncc_tensor *tensor = &step->reduced[k];
+    nncc_dtype dtype = (nncc_dtype)tensor->dtype;
+    bucket[count++] =
+        (nncc_gradient){tensor->name, dtype,
+                        tensor->bytes / nncc_dtype_bytes(dtype),
+                        nncc_buffer_address(&step->buffers[k], memory)};
+    if (count < max_gradients && k + 1 < step->buffer_count)
+      continue;
+    int code = options->all_reduce(options->all_reduce_host, bucket, count);
+    if (code)
+      return nncc_fail(NNCC_ERROR_HOST, "all_reduce gave %d", code);
+    count = 0;
+  }
+  return NNCC_OK;
+}
+
+nncc_status nncc_run_steps(const nncc_body *body, const nncc_memory *memory,
+                           const nncc_options *options) {
   for (uint64_t i = 0; i < body->step_count; ++i) {
     const nncc_step *step = &body->steps[i];
+    if (!step->kernel) {
+      nncc_status status = options->all_reduce
+                               ? all_reduce(step, memory, options)
+                               : NNCC_OK;
+      if (status)
+        return status;
+      continue;
+    }
     void *buffers[max_buffers];
     for (uint64_t k = 0; k < step->buffer_count; ++k)
       buffers[k] = nncc_buffer_address(&step->buffers[k], memory);
-    if (step->tiles > 1 && parallel_for) {
+    if (step->tiles > 1 && options->parallel_for) {
       call c = {step->kernel, buffers};
-      parallel_for(host, step->tiles, run_tiles, &c);
+      options->parallel_for(options->host, step->tiles, run_tiles, &c);
     } else {
       step->kernel(buffers, 0, step->tiles);
     }
   }
+  return NNCC_OK;
 }
 
 /* --- Contexts ------------------------------------------------------------- */
@@ -153,6 +189,16 @@ nncc_status nncc_context_create(const nncc_model *model,
   context->weights = weights;
   if (options)
     context->options = *options;
+  context->key[0] = (int64_t)context->options.seed;
+  if (context->options.trains) {
+    status = nncc_weights_copy(model, weights, &context->own);
+    if (status) {
+      free(context);
+      return status;
+    }
+    context->weights = context->own;
+    context->stale = true;
+  }
   uint64_t bytes = 0, inputs = 1, outputs = 1;
   for (uint64_t e = 0; e < model->entry_count; ++e) {
     if (model->entries[e].input_count > inputs)
@@ -160,8 +206,10 @@ nncc_status nncc_context_create(const nncc_model *model,
     if (model->entries[e].output_count > outputs)
       outputs = model->entries[e].output_count;
     for (uint64_t b = 0; b < model->entries[e].body_count; ++b)
-      if (model->entries[e].bodies[b].arena_bytes > bytes)
-        bytes = model->entries[e].bodies[b].arena_bytes;
+      for (const nncc_body *body = &model->entries[e].bodies[b]; body;
+           body = body->accumulate)
+        if (body->arena_bytes > bytes)
+          bytes = body->arena_bytes;
   }
   context->inputs = calloc(inputs, sizeof *context->inputs);
   context->outputs = calloc(outputs, sizeof *context->outputs);
@@ -186,16 +234,33 @@ nncc_status nncc_context_set_weights(nncc_context *context,
                                      const nncc_weights *weights) {
   if (!context)
     return nncc_fail(NNCC_ERROR_ARGUMENT, "the context is null");
+  if (context->own)
+    return nncc_fail(NNCC_ERROR_ARGUMENT,
+                     "a context that trains keeps its own weights");
   nncc_status status = check_weights(context->model, weights);
   if (!status)
     context->weights = weights;
   return status;
 }
 
+const nncc_weights *nncc_context_weights(const nncc_context *context) {
+  return context ? context->weights : NULL;
+}
+
+nncc_status nncc_context_seed(nncc_context *context, uint64_t seed,
+                              uint64_t step) {
+  if (!context)
+    return nncc_fail(NNCC_ERROR_ARGUMENT, "the context is null");
+  context->key[0] = (int64_t)seed;
+  context->key[1] = (int64_t)step;
+  return NNCC_OK;
+}
+
 void nncc_context_free(nncc_context *context) {
   if (!context)
     return;
   nncc_pool_free(context->pool);
+  nncc_weights_free(context->own);
   free(context->arena);
   free(context->inputs);
   free(context->outputs);
@@ -246,14 +311,44 @@ static nncc_status check_limits(const nncc_body *body,
   return NNCC_OK;
 }
 
-static nncc_status run(nncc_context *context, const nncc_body *body,
-                       const void *const *inputs, void *const *outputs) {
-  nncc_status status = check_limits(body, inputs);
+/* The number of train_step's run, which its weights know. */
+static int64_t *steps_done(nncc_context *context) {
+  const nncc_model *model = context->model;
+  for (uint64_t i = model->weight_count; i-- > 0;)
+    if (!strcmp(model->weights[i].name, "optimizer.step"))
+      return (int64_t *)(uintptr_t)context->own->tensors[i];
+  return NULL;
+}
+
+/* `context->inputs` and `context->outputs` are set. */
+static nncc_status run(nncc_context *context, const nncc_entry *entry,
+                       const nncc_body *body) {
+  if (entry->trains && !context->own)
+    return nncc_fail(NNCC_ERROR_ARGUMENT,
+                     "%s changes weights: create the context with "
+                     "options.trains",
+                     entry->name);
+  for (uint64_t i = 0; i < entry->input_count; ++i)
+    if (!context->inputs[i])
+      context->inputs[i] = body->inputs[i].initial;
+  nncc_status status = check_limits(body, context->inputs);
   if (status)
     return status;
+  if (context->stale && !entry->trains) {
+    nncc_weights_refresh(context->own);
+    context->stale = false;
+  }
+  int64_t key[2] = {context->key[0], context->key[1]};
+  int64_t *done = entry->trains ? steps_done(context) : NULL;
+  if (done) {
+    key[1] = *done;
+    if (entry->period > 1 && (*done + 1) % (int64_t)entry->period)
+      body = body->accumulate;
+  }
   const nncc_weights *weights = context->weights;
   const nncc_embedded *embedded = context->model->embedded;
-  nncc_memory memory = {context->arena, NULL, inputs, outputs, NULL};
+  nncc_memory memory = {context->arena, NULL, context->inputs,
+                        context->outputs, NULL, key};
   if (weights) {
     memory.prepared = weights->prepared;
     memory.weights = weights->tensors;
@@ -261,9 +356,12 @@ static nncc_status run(nncc_context *context, const nncc_body *body,
     memory.prepared = embedded->prepared;
     memory.weights = embedded->tensors;
   }
-  nncc_run_steps(body, &memory, context->options.parallel_for,
-                 context->options.host);
-  return NNCC_OK;
+  status = nncc_run_steps(body, &memory, &context->options);
+  if (entry->trains)
+    context->stale = true;
+  else
+    ++context->key[1];
+  return status;
 }
 
 nncc_status nncc_run_body(nncc_context *context, const char *name,
@@ -277,7 +375,11 @@ nncc_status nncc_run_body(nncc_context *context, const char *name,
   if (body >= entry->body_count)
     return nncc_fail(NNCC_ERROR_ARGUMENT, "%s has %llu bodies, not number %u",
                      name, (unsigned long long)entry->body_count, body);
-  return run(context, &entry->bodies[body], inputs, outputs);
+  for (uint64_t i = 0; i < entry->input_count; ++i)
+    context->inputs[i] = inputs[i];
+  for (uint64_t o = 0; o < entry->output_count; ++o)
+    context->outputs[o] = outputs[o];
+  return run(context, entry, &entry->bodies[body]);
 }
 
 static bool same_shape(const nncc_tensor *tensor, const nncc_view *view) {
@@ -322,10 +424,10 @@ static bool overlap(const nncc_view *x, uint64_t x_bytes, const nncc_view *y,
 
 /* The body whose inputs have these shapes; lists what was compiled if none. */
 static const nncc_body *find_body(const nncc_entry *entry,
-                                  const nncc_view *inputs) {
+                                  const nncc_view *inputs, uint32_t count) {
   for (uint64_t b = 0; b < entry->body_count; ++b) {
     bool fits = true;
-    for (uint64_t i = 0; i < entry->input_count; ++i)
+    for (uint32_t i = 0; i < count; ++i)
       fits = fits && same_shape(&entry->bodies[b].inputs[i], &inputs[i]);
     if (fits)
       return &entry->bodies[b];
@@ -336,7 +438,7 @@ static const nncc_body *find_body(const nncc_entry *entry,
   nncc_fail(NNCC_ERROR_ARGUMENT,
             "no compiled size fits these inputs; compiled:");
   for (uint64_t b = 0; b < entry->body_count; ++b) {
-    for (uint64_t i = 0; i < entry->input_count; ++i) {
+    for (uint32_t i = 0; i < count; ++i) {
       const nncc_tensor *tensor = &entry->bodies[b].inputs[i];
       nncc_fail_more(
           "%s %s %s",
@@ -359,14 +461,18 @@ nncc_status nncc_run(nncc_context *context, const char *name,
   const nncc_entry *entry = find_entry(context->model, name);
   if (!entry)
     return NNCC_ERROR_ARGUMENT;
-  if (input_count != entry->input_count || output_count != entry->output_count)
+  uint64_t needed = entry->input_count;
+  while (needed && entry->bodies[0].inputs[needed - 1].initial)
+    --needed;
+  if (input_count < needed || input_count > entry->input_count ||
+      output_count != entry->output_count)
     return nncc_fail(NNCC_ERROR_ARGUMENT,
                      "%s takes %llu inputs and gives %llu outputs, got %u and "
                      "%u",
-                     name, (unsigned long long)entry->input_count,
+                     name, (unsigned long long)needed,
                      (unsigned long long)entry->output_count, input_count,
                      output_count);
-  const nncc_body *body = find_body(entry, inputs);
+  const nncc_body *body = find_body(entry, inputs, input_count);
   if (!body)
     return NNCC_ERROR_ARGUMENT;
   nncc_status status = check_views(body->inputs, inputs, input_count, "input");
@@ -376,8 +482,8 @@ nncc_status nncc_run(nncc_context *context, const char *name,
     return status;
   const void **in = context->inputs;
   void **out = context->outputs;
-  for (uint32_t i = 0; i < input_count; ++i)
-    in[i] = inputs[i].data;
+  for (uint64_t i = 0; i < entry->input_count; ++i)
+    in[i] = i < input_count ? inputs[i].data : NULL;
   for (uint32_t o = 0; o < output_count; ++o) {
     out[o] = outputs[o].data;
     for (uint32_t i = 0; i < input_count; ++i)
@@ -391,5 +497,5 @@ nncc_status nncc_run(nncc_context *context, const char *name,
         return nncc_fail(NNCC_ERROR_ARGUMENT, "output %s overlaps output %s",
                          body->outputs[o].name, body->outputs[p].name);
   }
-  return run(context, body, in, out);
+  return run(context, entry, body);
 }

@@ -30,7 +30,17 @@ struct nncc_weights {
   nncc_file *file;      /* where the others lie */
   void *prepared;
   bool ready;
+  /* What preparing needs; kept for weights that change. */
+  char *prepare_arena;
+  void **prepare_outputs;
 };
+
+/* A copy that owns its tensors and may change; state that `from` lacks is
+ * zeros. Null for a model with embedded weights. */
+nncc_status nncc_weights_copy(const nncc_model *model, const nncc_weights *from,
+                              nncc_weights **copy);
+/* Prepares again; does not allocate. */
+void nncc_weights_refresh(nncc_weights *weights);
 
 /* The steps of a body on given memory. */
 typedef struct nncc_memory {
@@ -39,13 +49,12 @@ typedef struct nncc_memory {
   const void *const *inputs;
   void *const *outputs;
   const void *const *weights;
+  const int64_t *key;
 } nncc_memory;
 
 void *nncc_buffer_address(const nncc_buffer *buffer, const nncc_memory *memory);
-void nncc_run_steps(const nncc_body *body, const nncc_memory *memory,
-                    void (*parallel_for)(void *, int64_t, nncc_range_body,
-                                         void *),
-                    void *host);
+nncc_status nncc_run_steps(const nncc_body *body, const nncc_memory *memory,
+                           const nncc_options *options);
 
 /* Bits of NNCC_CPU_* that this machine has. */
 uint64_t nncc_cpu_features(void);

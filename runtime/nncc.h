@@ -30,7 +30,8 @@ typedef enum nncc_status {
   NNCC_ERROR_MEMORY,
   NNCC_ERROR_CPU,  /* the object needs features that this CPU lacks */
   NNCC_ERROR_ABI,  /* the object is from another version of nncc */
-  NNCC_ERROR_RANGE /* an index input points outside its table */
+  NNCC_ERROR_RANGE, /* an index input points outside its table */
+  NNCC_ERROR_HOST   /* a function of the host gave up */
 } nncc_status;
 
 typedef struct nncc_weights nncc_weights;
@@ -77,6 +78,13 @@ NNCC_API void nncc_weights_free(nncc_weights *weights);
 /* Runs body(argument, begin, end) over [0, count) in any split and order and
  * returns when all is done; a host may give its own. */
 typedef void (*nncc_range_body)(void *argument, int64_t begin, int64_t end);
+/* The gradient of a parameter, row-major. */
+typedef struct nncc_gradient {
+  const char *name; /* of the parameter */
+  nncc_dtype dtype;
+  uint64_t count; /* of elements */
+  void *data;
+} nncc_gradient;
 typedef struct nncc_options {
   /* Threads of the context's own pool; 0 and 1: none. */
   uint32_t threads;
@@ -84,6 +92,16 @@ typedef struct nncc_options {
   void (*parallel_for)(void *host, int64_t count, nncc_range_body body,
                        void *argument);
   void *host;
+  /* The context keeps weights of its own, copied from those that it is created
+   * with, which train_step changes. */
+  uint32_t trains;
+  /* Keys random numbers, with the step: dropout in entries that train. */
+  uint64_t seed;
+  /* Replaces each gradient of a bucket by its mean over all processes that
+   * train together; 0 if that worked. Called in the order in which backward has
+   * them; null: there is one process. */
+  int (*all_reduce)(void *host, const nncc_gradient *bucket, uint32_t count);
+  void *all_reduce_host;
 } nncc_options;
 
 /* `weights` may be null for a model without state or with embedded weights;
@@ -96,6 +114,13 @@ NNCC_API nncc_status nncc_context_create(const nncc_model *model,
  * keep theirs. */
 NNCC_API nncc_status nncc_context_set_weights(nncc_context *context,
                                               const nncc_weights *weights);
+/* The weights in use: of a context that trains, the present state of its own.
+ * They live as long as the context does. */
+NNCC_API const nncc_weights *nncc_context_weights(const nncc_context *context);
+/* Random numbers of the next run that does not count steps itself (train_step
+ * does: optimizer.step) are those of this seed and step; later runs count on. */
+NNCC_API nncc_status nncc_context_seed(nncc_context *context, uint64_t seed,
+                                       uint64_t step);
 NNCC_API void nncc_context_free(nncc_context *context);
 
 /* --- Running --------------------------------------------------------------
@@ -110,13 +135,13 @@ typedef struct nncc_view {
 } nncc_view;
 
 /* By description: finds the body for the inputs' sizes and checks everything.
- */
+ * Inputs at the end that have a value of their own may be left out. */
 NNCC_API nncc_status nncc_run(nncc_context *context, const char *entry,
                               const nncc_view *inputs, uint32_t input_count,
                               const nncc_view *outputs, uint32_t output_count);
 
 /* By plain pointers to body number `body` of the entry; only index ranges are
- * checked. */
+ * checked. Null for an input that has a value of its own: lr. */
 NNCC_API nncc_status nncc_run_body(nncc_context *context, const char *entry,
                                    uint32_t body, const void *const *inputs,
                                    void *const *outputs);

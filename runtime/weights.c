@@ -37,6 +37,8 @@ void nncc_weights_free(nncc_weights *weights) {
   free(weights->tensors);
   nncc_file_free(weights->file);
   free(weights->prepared);
+  free(weights->prepare_arena);
+  free(weights->prepare_outputs);
   free(weights);
 }
 
@@ -54,7 +56,7 @@ static int64_t find_tensor(const nncc_model *model, const char *name) {
 static nncc_status all_set(const nncc_weights *weights) {
   unsigned missing = 0;
   for (uint64_t i = 0; i < weights->model->weight_count; ++i)
-    if (!weights->tensors[i]) {
+    if (!weights->tensors[i] && !weights->model->weights[i].fresh) {
       if (!missing++)
         nncc_fail(NNCC_ERROR_WEIGHTS, "missing tensors:");
       nncc_fail_more(" %s", weights->model->weights[i].name);
@@ -117,15 +119,47 @@ nncc_status nncc_weights_save(const nncc_weights *weights, const char *path) {
   nncc_file_tensor *list = calloc(model->weight_count + 1, sizeof *list);
   if (!list)
     return nncc_fail(NNCC_ERROR_MEMORY, "no memory to save weights");
+  uint32_t count = 0;
   for (uint64_t i = 0; i < model->weight_count; ++i) {
     const nncc_tensor *tensor = &model->weights[i];
-    list[i] = (nncc_file_tensor){
-        tensor->name, (nncc_dtype)tensor->dtype, (uint32_t)tensor->rank,
-        tensor->dims, weights->tensors[i],       tensor->bytes};
+    if (weights->tensors[i])
+      list[count++] = (nncc_file_tensor){
+          tensor->name, (nncc_dtype)tensor->dtype, (uint32_t)tensor->rank,
+          tensor->dims, weights->tensors[i],       tensor->bytes};
   }
-  status = nncc_file_write(path, list, (uint32_t)model->weight_count);
+  status = nncc_file_write(path, list, count);
   free(list);
   return status;
+}
+
+static nncc_status allocate_prepared(nncc_weights *weights) {
+  const nncc_model *model = weights->model;
+  const nncc_body *body = model->prepare;
+  /* Results lie one after the other, each on a 64-byte boundary. */
+  uint64_t count = 0, bytes = 0;
+  while (bytes < model->prepared_bytes)
+    bytes += (body->outputs[count++].bytes + 63) / 64 * 64;
+  weights->prepared = nncc_allocate(model->prepared_bytes);
+  weights->prepare_arena = nncc_allocate(body->arena_bytes);
+  weights->prepare_outputs = calloc(count + 1, sizeof(void *));
+  if (!weights->prepared || !weights->prepare_arena ||
+      !weights->prepare_outputs)
+    return nncc_fail(NNCC_ERROR_MEMORY, "no memory to prepare weights");
+  bytes = 0;
+  for (uint64_t i = 0; i < count; ++i) {
+    weights->prepare_outputs[i] = (char *)weights->prepared + bytes;
+    bytes += (body->outputs[i].bytes + 63) / 64 * 64;
+  }
+  return NNCC_OK;
+}
+
+void nncc_weights_refresh(nncc_weights *weights) {
+  static const nncc_options alone;
+  nncc_memory memory = {
+      weights->prepare_arena,   NULL, NULL,
+      weights->prepare_outputs, weights->tensors, NULL};
+  if (weights->model->prepare)
+    nncc_run_steps(weights->model->prepare, &memory, &alone);
 }
 
 nncc_status nncc_weights_prepare(nncc_weights *weights) {
@@ -133,36 +167,50 @@ nncc_status nncc_weights_prepare(nncc_weights *weights) {
     return nncc_fail(NNCC_ERROR_ARGUMENT, "the weights are null");
   if (weights->ready)
     return NNCC_OK;
-  const nncc_model *model = weights->model;
   nncc_status status = all_set(weights);
+  if (!status && weights->model->prepare)
+    status = allocate_prepared(weights);
   if (status)
     return status;
-  if (model->prepare) {
-    const nncc_body *body = model->prepare;
-    weights->prepared = nncc_allocate(model->prepared_bytes);
-    char *arena = nncc_allocate(body->arena_bytes);
-    /* Results lie one after the other, each on a 64-byte boundary. */
-    uint64_t count = 0, bytes = 0;
-    while (bytes < model->prepared_bytes)
-      bytes += (body->outputs[count++].bytes + 63) / 64 * 64;
-    void **outputs = calloc(count + 1, sizeof(void *));
-    if (!weights->prepared || !arena || !outputs) {
-      free(arena);
-      free(outputs);
-      return nncc_fail(NNCC_ERROR_MEMORY, "no memory to prepare weights");
-    }
-    bytes = 0;
-    for (uint64_t i = 0; i < count; ++i) {
-      outputs[i] = (char *)weights->prepared + bytes;
-      bytes += (body->outputs[i].bytes + 63) / 64 * 64;
-    }
-    nncc_memory memory = {arena, NULL, NULL, outputs, weights->tensors};
-    nncc_run_steps(body, &memory, NULL, NULL);
-    free(arena);
-    free(outputs);
-  }
+  nncc_weights_refresh(weights);
+  free(weights->prepare_arena);
+  free(weights->prepare_outputs);
+  weights->prepare_arena = NULL;
+  weights->prepare_outputs = NULL;
   weights->ready = true;
   return NNCC_OK;
+}
+
+nncc_status nncc_weights_copy(const nncc_model *model, const nncc_weights *from,
+                              nncc_weights **result) {
+  nncc_weights *copy;
+  nncc_status status = nncc_weights_create(model, &copy);
+  if (status)
+    return status;
+  const void *const *tensors = from              ? from->tensors
+                               : model->embedded ? model->embedded->tensors
+                                                 : NULL;
+  for (uint64_t i = 0; !status && i < model->weight_count; ++i) {
+    const nncc_tensor *tensor = &model->weights[i];
+    if (!tensors[i] && !tensor->fresh)
+      continue; /* embedded, but nothing reads it */
+    copy->tensors[i] = copy->owned[i] = nncc_allocate(tensor->bytes);
+    if (!copy->owned[i])
+      status = nncc_fail(NNCC_ERROR_MEMORY, "no memory for %s (%llu bytes)",
+                         tensor->name, (unsigned long long)tensor->bytes);
+    else if (tensors[i])
+      memcpy(copy->owned[i], tensors[i], tensor->bytes);
+    else
+      memset(copy->owned[i], 0, tensor->bytes);
+  }
+  if (!status && model->prepare)
+    status = allocate_prepared(copy);
+  copy->ready = true;
+  if (status)
+    nncc_weights_free(copy);
+  else
+    *result = copy;
+  return status;
 }
 
 /* --- From a file ---------------------------------------------------------- */
@@ -200,7 +248,9 @@ static nncc_status check_file(const nncc_model *model, const nncc_file *file,
   for (uint64_t i = 0; i < model->weight_count; ++i) {
     const nncc_tensor *tensor = &model->weights[i];
     const nncc_file_tensor *stored = m->first[i];
-    if (!stored) {
+    if (!stored && tensor->fresh) {
+      continue;
+    } else if (!stored) {
       nncc_fail_more("\n  %s is missing", tensor->name);
     } else if (stored->dtype != tensor->dtype) {
       nncc_fail_more("\n  %s must be %s, the file has %s", tensor->name,
@@ -252,6 +302,8 @@ static nncc_status from_file(const nncc_model *model, nncc_file *file,
     status = nncc_weights_create(model, &weights);
   for (uint64_t i = 0; !status && i < model->weight_count; ++i) {
     const nncc_file_tensor *stored = m.first[i];
+    if (!stored)
+      continue;
     bool aligned =
         (uintptr_t)stored->data % nncc_dtype_bytes(stored->dtype) == 0;
     if (borrows || !aligned)

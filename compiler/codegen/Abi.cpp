@@ -86,17 +86,31 @@ std::vector<TensorInfo> inputsOf(Operation *op) {
   auto entry = cast<func::FuncOp>(op);
   std::vector<TensorInfo> list;
   for (auto [i, type] : llvm::enumerate(entry.getArgumentTypes()))
-    list.push_back(
-        {nameOf(entry.getArgAttrDict(i), i), cast<RankedTensorType>(type)});
+    if (!entry.getArgAttr(i, keyAttr)) {
+      TensorInfo &info = list.emplace_back();
+      info.name = nameOf(entry.getArgAttrDict(i), i);
+      info.type = cast<RankedTensorType>(type);
+      if (auto initial = entry.getArgAttrOfType<FloatAttr>(i, defaultAttr))
+        info.initial = initial.getValueAsDouble();
+    }
   return list;
+}
+
+/// Which input a function's argument is.
+static uint64_t inputNumber(func::FuncOp entry, unsigned argument) {
+  uint64_t number = argument;
+  for (unsigned i = 0; i < argument; ++i)
+    number -= bool(entry.getArgAttr(i, keyAttr));
+  return number;
 }
 
 std::vector<TensorInfo> outputsOf(Operation *op) {
   auto entry = cast<func::FuncOp>(op);
   std::vector<TensorInfo> list;
   for (auto [i, type] : llvm::enumerate(entry.getResultTypes()))
-    list.push_back(
-        {nameOf(entry.getResultAttrDict(i), i), cast<RankedTensorType>(type)});
+    if (!entry.getResultAttr(i, updateAttr))
+      list.push_back({nameOf(entry.getResultAttrDict(i), i),
+                      cast<RankedTensorType>(type), std::nullopt});
   return list;
 }
 
@@ -107,7 +121,8 @@ std::vector<TensorInfo> weightsOf(ModuleOp model) {
   if (names && types)
     for (auto [name, type] : llvm::zip_equal(names, types))
       list.push_back({cast<StringAttr>(name).str(),
-                      cast<RankedTensorType>(cast<TypeAttr>(type).getValue())});
+                      cast<RankedTensorType>(cast<TypeAttr>(type).getValue()),
+                      std::nullopt});
   return list;
 }
 
@@ -160,10 +175,17 @@ private:
       Constants dims;
       for (int64_t size : tensor.type.getShape())
         dims.push_back(number(size));
+      bool isFresh = llvm::StringRef(tensor.name).starts_with("optimizer.");
+      llvm::Constant *initial =
+          tensor.initial
+              ? global(llvm::ConstantFP::get(llvm::Type::getFloatTy(context),
+                                             *tensor.initial))
+              : null();
       rows.push_back(record({text(tensor.name),
                              number(dtypeOf(tensor.type.getElementType())),
                              number(tensor.type.getRank()), table(dims),
-                             number(byteSize(tensor.type))}));
+                             number(byteSize(tensor.type)), number(isFresh),
+                             initial}));
     }
     return table(rows);
   }
@@ -186,7 +208,7 @@ private:
   llvm::PointerType *pointer;
   llvm::StringMap<llvm::Constant *> strings;
   llvm::StringMap<uint64_t> weightNumbers;
-  llvm::DenseSet<uint64_t> weightsRead; // by steps of entries
+  llvm::DenseSet<uint64_t> weightsRead; // by steps
   std::vector<int64_t> preparedOffsets;
 };
 
@@ -198,20 +220,29 @@ llvm::Constant *Descriptor::buffer(Value value, func::FuncOp entry) {
   };
   Operation *ret = entry.getBody().front().getTerminator();
   if (auto argument = dyn_cast<BlockArgument>(value))
-    return at(NNCC_INPUT, argument.getArgNumber());
+    return entry.getArgAttr(argument.getArgNumber(), keyAttr)
+               ? at(NNCC_KEY, 0)
+               : at(NNCC_INPUT, inputNumber(entry, argument.getArgNumber()));
+  auto weightSpace = [&](llvm::StringRef path) {
+    auto number = weightNumbers.find(path);
+    assert(number != weightNumbers.end() && "a weight the model does not list");
+    weightsRead.insert(number->second);
+    return at(NNCC_WEIGHT, number->second);
+  };
   if (auto weight = value.getDefiningOp<WeightOp>()) {
     if (weight.getPrepared())
       return at(NNCC_PREPARED,
                 preparedOffsets[std::stoull(weight.getPath().str())]);
-    auto number = weightNumbers.find(weight.getPath());
-    assert(number != weightNumbers.end() && "a weight the model does not list");
-    if (entry->hasAttr(entryAttr))
-      weightsRead.insert(number->second);
-    return at(NNCC_WEIGHT, number->second);
+    return weightSpace(weight.getPath());
   }
-  for (auto [i, returned] : llvm::enumerate(ret->getOperands()))
+  uint64_t output = 0;
+  for (auto [i, returned] : llvm::enumerate(ret->getOperands())) {
+    bool isUpdate = bool(entry.getResultAttr(i, updateAttr));
     if (storageOf(returned).root == value)
-      return at(NNCC_OUTPUT, i);
+      return isUpdate ? weightSpace(nameOf(entry.getResultAttrDict(i), i))
+                      : at(NNCC_OUTPUT, output);
+    output += !isUpdate;
+  }
   auto call = cast<CallOp>(value.getDefiningOp());
   unsigned index = cast<OpResult>(value).getResultNumber();
   return at(NNCC_ARENA, (*call.getOffsets())[index]);
@@ -219,10 +250,24 @@ llvm::Constant *Descriptor::buffer(Value value, func::FuncOp entry) {
 
 llvm::Constant *Descriptor::steps(func::FuncOp entry, uint64_t &count) {
   Constants rows;
-  for (CallOp call : entry.getBody().front().getOps<CallOp>()) {
+  for (Operation &op : entry.getBody().front()) {
+    if (!isa<CallOp, AllReduceOp>(op))
+      continue;
     Constants buffers;
-    for (Value value : call.getOperands())
+    for (Value value : op.getOperands())
       buffers.push_back(buffer(value, entry));
+    if (auto reduce = dyn_cast<AllReduceOp>(op)) {
+      std::vector<TensorInfo> list;
+      for (auto [name, value] :
+           llvm::zip_equal(reduce.getNames(), reduce.getOperands()))
+        list.push_back(
+            {cast<StringAttr>(name).str(), tensorType(value), std::nullopt});
+      rows.push_back(record({null(), number(0), table(buffers),
+                             number(buffers.size()), text("all_reduce"),
+                             text(""), number(0), tensors(list)}));
+      continue;
+    }
+    auto call = cast<CallOp>(op);
     for (Value value : call.getResults())
       buffers.push_back(buffer(value, entry));
     auto kernel = model.lookupSymbol<func::FuncOp>(call.getCallee());
@@ -230,7 +275,8 @@ llvm::Constant *Descriptor::steps(func::FuncOp entry, uint64_t &count) {
     rows.push_back(
         record({module.getFunction(call.getCallee()), number(tiles.getInt()),
                 table(buffers), number(buffers.size()), text(call.getCallee()),
-                text(originOf(call.getLoc())), number(flopsOf(kernel))}));
+                text(originOf(call.getLoc())), number(flopsOf(kernel)),
+                null()}));
   }
   count = rows.size();
   return table(rows);
@@ -245,7 +291,7 @@ llvm::Constant *Descriptor::limits(func::FuncOp entry, uint64_t &count) {
   };
   for (unsigned i = 0; i < entry.getNumArguments(); ++i)
     if (auto limit = entry.getArgAttrOfType<DenseI64ArrayAttr>(i, limitAttr))
-      add(i, limit[0], limit[1]);
+      add(inputNumber(entry, i), limit[0], limit[1]);
   for (CallOp call : entry.getBody().front().getOps<CallOp>()) {
     auto kernel = model.lookupSymbol<func::FuncOp>(call.getCallee());
     kernel.walk([&](GatherOp gather) {
@@ -258,7 +304,7 @@ llvm::Constant *Descriptor::limits(func::FuncOp entry, uint64_t &count) {
       auto input =
           dyn_cast<BlockArgument>(call.getOperand(argument.getArgNumber()));
       if (input)
-        add(input.getArgNumber(),
+        add(inputNumber(entry, input.getArgNumber()),
             shapeOf(gather.getOperand())[gather.getDim()], INT64_MIN);
     });
   }
@@ -271,9 +317,12 @@ llvm::Constant *Descriptor::body(func::FuncOp entry) {
   llvm::Constant *stepTable = steps(entry, stepCount);
   llvm::Constant *limitTable = limits(entry, limitCount);
   uint64_t arena = entry->getAttrOfType<IntegerAttr>("nncc.arena").getInt();
+  llvm::Constant *accumulate = null();
+  if (auto name = entry->getAttrOfType<StringAttr>(accumulateAttr))
+    accumulate = global(body(model.lookupSymbol<func::FuncOp>(name)));
   return record({tensors(inputsOf(entry)), tensors(outputsOf(entry)), stepTable,
                  number(stepCount), number(arena), limitTable,
-                 number(limitCount)});
+                 number(limitCount), accumulate});
 }
 
 llvm::Constant *Descriptor::aliases(uint64_t &count) {
@@ -341,9 +390,13 @@ void Descriptor::add() {
     for (auto other : model.getOps<func::FuncOp>())
       if (other->getAttrOfType<StringAttr>(entryAttr) == name)
         bodies.push_back(body(other));
-    entries.push_back(record({text(name), number(entry.getNumArguments()),
-                              number(entry.getNumResults()), table(bodies),
-                              number(bodies.size())}));
+    auto period = entry->getAttrOfType<IntegerAttr>(periodAttr);
+    entries.push_back(record({text(name), number(inputsOf(entry).size()),
+                              number(outputsOf(entry).size()), table(bodies),
+                              number(bodies.size()),
+                              number(period ? period.getInt() : 1),
+                              number(outputsOf(entry).size() <
+                                     entry.getNumResults())}));
   }
   uint64_t aliasCount;
   llvm::StringRef name =

@@ -7,6 +7,7 @@
 #include "runtime/abi.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "llvm/IR/Module.h"
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,8 +19,12 @@ struct EmbeddedWeights;
 struct TensorInfo {
   std::string name;
   mlir::RankedTensorType type;
+  /// Of an input that a call may leave out.
+  std::optional<double> initial;
 };
+/// What callers give; not the random key.
 std::vector<TensorInfo> inputsOf(mlir::Operation *entry);
+/// What callers get; not what is written in place of weights.
 std::vector<TensorInfo> outputsOf(mlir::Operation *entry);
 std::vector<TensorInfo> weightsOf(mlir::ModuleOp model);
 

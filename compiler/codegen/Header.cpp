@@ -82,7 +82,8 @@ std::string headerOf(ModuleOp model) {
        << "(nncc_context *context";
     for (const TensorInfo &tensor : inputs)
       os << ", const " << cType(tensor.type.getElementType()) << " *in_"
-         << identifier(tensor.name);
+         << identifier(tensor.name)
+         << (tensor.initial ? " /* or null: the model's */" : "");
     for (const TensorInfo &tensor : outputs)
       os << ", " << cType(tensor.type.getElementType()) << " *out_"
          << identifier(tensor.name);

@@ -45,6 +45,11 @@ Expr scalar(ExprBuilder &c, Type element, double value) {
   return full(c, element, {}, value);
 }
 
+Expr random(Expr key, Type element, Ints shape, int64_t stream) {
+  return make<RandomOp>(key.context(), RankedTensorType::get(shape, element),
+                        key.value(), uint64_t(stream));
+}
+
 Expr iota(ExprBuilder &c, Type element, Ints shape, int64_t dim, int64_t start,
           int64_t step) {
   return make<IotaOp>(c, RankedTensorType::get(shape, element), uint64_t(dim),

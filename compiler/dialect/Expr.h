@@ -62,6 +62,10 @@ Expr full(ExprBuilder &c, mlir::Type element, Ints shape, double value);
 Expr iota(ExprBuilder &c, mlir::Type element, Ints shape, int64_t dim,
           int64_t start = 0, int64_t step = 1);
 
+/// Uniform in [0, 1); `key` is [seed, step], `stream` tells the ops of one run
+/// apart.
+Expr random(Expr key, mlir::Type element, Ints shape, int64_t stream);
+
 // Elementwise.
 Expr neg(Expr x);
 Expr abs(Expr x);

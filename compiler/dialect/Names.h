@@ -19,6 +19,20 @@ inline constexpr const char *entryAttr = "nncc.entry";
 /// On an argument or result: its name in the model.
 inline constexpr const char *valueNameAttr = "nncc.name";
 
+/// On a result: the entry writes it in place of the state that it is named
+/// after. Results with the same number are elementwise and of one shape.
+inline constexpr const char *updateAttr = "nncc.update";
+/// On an argument: its value where a call gives none.
+inline constexpr const char *defaultAttr = "nncc.default";
+/// On an argument: the entry's [seed, step], which the runtime gives.
+inline constexpr const char *keyAttr = "nncc.key";
+/// On a function: that of the steps that only add up gradients, and how many
+/// there are to an update with this one.
+inline constexpr const char *accumulateAttr = "nncc.accumulate";
+inline constexpr const char *periodAttr = "nncc.period";
+/// On a kernel's argument: a result may be written over it.
+inline constexpr const char *inPlaceAttr = "nncc.in_place";
+
 /// On an argument: [size, except], its elements lie in [0, size) or are except.
 inline constexpr const char *limitAttr = "nncc.limit";
 /// On a contraction, until kernels are formed: its right side lies in panels.

@@ -25,6 +25,15 @@ def Nncc_FloatTensor : StaticShapeTensorOf<[Nncc_Float]>;
 def Nncc_BoolTensor : StaticShapeTensorOf<[I1]>;
 def Nncc_IntTensor : StaticShapeTensorOf<[I64, I32, I16, I8, UI<8>]>;
 
+/// [seed, step] of the random ops of one run.
+defvar Nncc_KeyType =
+    "::mlir::RankedTensorType::get({2}, $_builder.getI64Type())";
+def Nncc_Key : Type<And<[Nncc_IntTensor.predicate,
+    CPred<"::llvm::cast<::mlir::RankedTensorType>($_self).getShape() == "
+          "::llvm::ArrayRef<int64_t>(2)">,
+    CPred<"::llvm::cast<::mlir::RankedTensorType>($_self).getElementType()"
+          ".isInteger(64)">]>, "tensor<2xi64>">, BuildableType<Nncc_KeyType>;
+
 def Nncc_Costly : NativeOpTrait<"nncc::Costly">;
 
 /// Base of all primitives. `evaluate` and `gradient` must exist or nncc does not
@@ -58,5 +67,6 @@ include "dialect/ops/Convolution.td"
 include "dialect/ops/Index.td"
 include "dialect/ops/Attention.td"
 include "dialect/ops/Gradient.td"
+include "dialect/ops/Collective.td"
 include "dialect/ops/Call.td"
 #endif // NNCC_DIALECT

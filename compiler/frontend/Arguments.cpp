@@ -90,12 +90,8 @@ public:
     case ArgKind::boolean:
       return json.isBoolean() || mismatch(json);
     case ArgKind::mode:
-      if (json.isString() && json.string == "mode") {
-        arg.literal.kind = Json::Kind::boolean;
-        arg.literal.boolean = false; // forward is in eval mode
-        return true;
-      }
-      return json.isBoolean() || mismatch(json);
+      return json.isBoolean() || (json.isString() && json.string == "mode") ||
+             mismatch(json);
     case ArgKind::word:
       return (json.isString() && llvm::is_contained(def.words, json.string)) ||
              mismatch(json);
@@ -140,6 +136,10 @@ private:
                           json.describe());
   }
   bool inRange(const Json &json) {
+    if (def.most && json.number > *def.most)
+      return fail(json, def.name + " must be at most " +
+                            llvm::Twine(int64_t(*def.most)) + ", got " +
+                            json.describe());
     if (!def.least || json.number >= *def.least)
       return true;
     return fail(json, def.name + " must be at least " +

@@ -43,8 +43,9 @@ bool Importer::parseInputs(const Json *list, Signature &signature) {
 func::FuncOp Importer::beginFunction(StringRef name, const Signature &signature,
                                      Scope &scope) {
   weights.clear();
+  streams = 0;
   builder.b.setInsertionPointToEnd(module->getBody());
-  auto function = func::FuncOp::create(
+  function = func::FuncOp::create(
       builder.b, UnknownLoc::get(context), name,
       FunctionType::get(context, signature.types, {}));
   Block *entry = function.addEntryBlock();
@@ -81,7 +82,7 @@ void Importer::checkLoss(const Json &root, const Json &training) {
   if (!parseInputs(root.find("inputs"), signature) ||
       !parseInputs(training.find("inputs"), signature))
     return;
-  auto function = beginFunction("loss", signature, scope);
+  beginFunction("loss", signature, scope);
   if (runNodes(root, scope) && runNodes(training, scope))
     findLoss(training, scope);
   function.erase();
@@ -136,24 +137,38 @@ std::vector<std::string> Importer::trainedParameters(const Json &root) {
   return names;
 }
 
+/// Another argument of the function.
+Expr Importer::argument(StringRef name, RankedTensorType type) {
+  unsigned number = function.getNumArguments();
+  auto attr =
+      builder.b.getNamedAttr(valueNameAttr, builder.b.getStringAttr(name));
+  (void)function.insertArgument(
+      number, type, builder.b.getDictionaryAttr(attr), builder.loc);
+  return Expr(builder, function.getArgument(number));
+}
+
+/// [seed, step] of the run.
+Expr Importer::key() {
+  for (unsigned i = 0; i < function.getNumArguments(); ++i)
+    if (function.getArgAttr(i, keyAttr))
+      return Expr(builder, function.getArgument(i));
+  Expr key = argument("seed", RankedTensorType::get({2}, builder.b.getI64Type()));
+  function.setArgAttr(function.getNumArguments() - 1, keyAttr,
+                      builder.b.getUnitAttr());
+  return key;
+}
+
 /// The outputs of `backward` times their cotangents, summed: what it
 /// differentiates. A cotangent per floating output becomes an argument.
-Expr Importer::addCotangents(func::FuncOp function, const Outputs &outputs) {
+Expr Importer::addCotangents(const Outputs &outputs) {
   Expr total;
   for (auto [name, value] : llvm::zip_equal(outputs.names, outputs.values)) {
     if (!value.isFloat())
       continue;
-    unsigned number = function.getNumArguments();
-    auto as = builder.b.getStringAttr("grad." + name);
-    (void)function.insertArgument(
-        number, value.type(),
-        builder.b.getDictionaryAttr(
-            builder.b.getNamedAttr(valueNameAttr, as)),
-        builder.loc);
     llvm::SmallVector<int64_t> all;
     for (int64_t d = 0; d < value.rank(); ++d)
       all.push_back(d);
-    Expr part = sum(value * Expr(builder, function.getArgument(number)), all);
+    Expr part = sum(value * argument("grad." + name, value.type()), all);
     total = total ? total + part : part;
   }
   return total;
@@ -173,33 +188,65 @@ std::vector<std::string> Importer::trainedInputs(const Json &root,
   return names;
 }
 
-/// grad.x of each value in `of`, then the new values of buffers.
-void Importer::addGradients(
-    Expr total, ArrayRef<std::pair<std::string, Expr>> of, Outputs &outputs) {
+/// The most bytes of a bucket of gradients, as torch's DistributedDataParallel
+/// has it.
+static constexpr int64_t bucketBytes = 25 << 20;
+
+/// Gradients of the values in `of`. The last `parameters` of them go through
+/// `all_reduce` in buckets, last ones first: the order in which backward has
+/// them.
+std::vector<Expr> Importer::gradientsOf(Expr total, const NamedValues &of,
+                                        size_t parameters) {
   SmallVector<Value> values;
   SmallVector<Type> types;
   for (auto &[name, value] : of) {
     values.push_back(value.value());
     types.push_back(value.type());
   }
-  if (total) {
-    Expr one = full(builder, total.element(), {}, 1);
-    auto gradient = GradientOp::create(builder.b, builder.loc, types,
-                                       total.value(), one.value(), values);
-    for (auto [i, entry] : llvm::enumerate(of))
-      outputs.add("grad." + entry.first,
-                  Expr(builder, gradient.getResults()[i]));
+  Expr one = full(builder, total.element(), {}, 1);
+  auto gradient = GradientOp::create(builder.b, builder.loc, types,
+                                     total.value(), one.value(), values);
+  SmallVector<Value> results(gradient.getResults());
+  SmallVector<size_t> bucket;
+  int64_t filled = 0;
+  auto flush = [&] {
+    SmallVector<Value> operands;
+    SmallVector<Type> operandTypes;
+    SmallVector<Attribute> names;
+    for (size_t i : bucket) {
+      operands.push_back(results[i]);
+      operandTypes.push_back(types[i]);
+      names.push_back(builder.b.getStringAttr(of[i].first));
+    }
+    auto reduced = AllReduceOp::create(builder.b, builder.loc, operandTypes,
+                                       operands, builder.b.getArrayAttr(names));
+    for (auto [i, result] : llvm::zip_equal(bucket, reduced.getResults()))
+      results[i] = result;
+    bucket.clear();
+    filled = 0;
+  };
+  for (size_t i = of.size(); i-- > of.size() - parameters;) {
+    bucket.push_back(i);
+    auto type = cast<RankedTensorType>(types[i]);
+    filled += type.getNumElements() * type.getElementTypeBitWidth() / 8;
+    if (filled >= bucketBytes)
+      flush();
   }
-  for (auto &[path, value] : updates)
-    outputs.add(path, value);
+  if (!bucket.empty())
+    flush();
+  std::vector<Expr> gradients;
+  for (Value result : results)
+    gradients.push_back(Expr(builder, result));
+  return gradients;
 }
 
 void Importer::importBody(const Json &root, const std::string &entry,
-                          unsigned index) {
+                          unsigned index, bool accumulates) {
   Scope scope;
   Signature signature;
   Outputs outputs;
-  bool withLoss = entry == "loss_and_grad";
+  bool steps = entry == "train_step";
+  bool withLoss = entry == "loss_and_grad" || steps;
   const Json *training = root.find("training");
   trains = entry != "forward";
   updates.clear();
@@ -208,12 +255,18 @@ void Importer::importBody(const Json &root, const std::string &entry,
                                      " needs a \"training\" section");
     return;
   }
+  if (steps && !training->find("optimizer")) {
+    diagnostics.error(training->span,
+                      "the entry train_step needs an \"optimizer\"");
+    return;
+  }
   if (!parseInputs(root.find("inputs"), signature) ||
       (withLoss && !parseInputs(training->find("inputs"), signature)))
     return;
-  std::string suffix = index ? "." + std::to_string(index) : "";
-  auto function = beginFunction(entry + suffix, signature, scope);
-  function->setAttr(entryAttr, builder.b.getStringAttr(entry));
+  std::string name = entry + (index ? "." + std::to_string(index) : "");
+  beginFunction(name + (accumulates ? ".accumulate" : ""), signature, scope);
+  if (!accumulates)
+    function->setAttr(entryAttr, builder.b.getStringAttr(entry));
   bool complete = runNodes(root, scope);
   Expr total;
   if (withLoss) {
@@ -227,16 +280,28 @@ void Importer::importBody(const Json &root, const std::string &entry,
     if (!complete)
       return;
   }
+  NamedValues of, parameters;
+  for (const std::string &path : trainedParameters(root))
+    parameters.push_back({path, stateValue(path).value});
+  if (entry == "backward") {
+    total = addCotangents(outputs);
+    for (const std::string &input : trainedInputs(root, scope))
+      of.push_back({input, scope.values[input].value});
+  }
   if (trains) {
-    std::vector<std::pair<std::string, Expr>> of;
-    if (!withLoss) {
-      total = addCotangents(function, outputs);
-      for (const std::string &name : trainedInputs(root, scope))
-        of.push_back({name, scope.values[name].value});
-    }
-    for (const std::string &path : trainedParameters(root))
-      of.push_back({path, stateValue(path).value});
-    addGradients(total, of, outputs);
+    llvm::append_range(of, parameters);
+    std::vector<Expr> gradients;
+    if (total)
+      gradients = gradientsOf(total, of, parameters.size());
+    if (steps)
+      addOptimizer(*training, parameters, gradients, accumulates, outputs);
+    else
+      for (auto [i, gradient] : llvm::enumerate(gradients))
+        outputs.add("grad." + of[i].first, gradient);
+    for (auto &[path, value] : updates)
+      outputs.add(path, value,
+                  steps ? std::optional<int64_t>(outputs.names.size())
+                        : std::nullopt);
   }
   SmallVector<Value> results;
   SmallVector<Type> types;
@@ -247,8 +312,19 @@ void Importer::importBody(const Json &root, const std::string &entry,
   func::ReturnOp::create(builder.b, UnknownLoc::get(context), results);
   function.setFunctionType(
       FunctionType::get(context, function.getArgumentTypes(), types));
-  for (auto [i, name] : llvm::enumerate(outputs.names))
-    function.setResultAttr(i, valueNameAttr, builder.b.getStringAttr(name));
+  for (auto [i, output] : llvm::enumerate(outputs.names)) {
+    function.setResultAttr(i, valueNameAttr, builder.b.getStringAttr(output));
+    if (auto group = outputs.groups[i])
+      function.setResultAttr(i, updateAttr,
+                             builder.b.getI64IntegerAttr(*group));
+  }
+  const Json *period = steps ? training->find("accumulate_steps") : nullptr;
+  if (accumulates || !period || period->integer == 1)
+    return;
+  function->setAttr(periodAttr, builder.b.getI64IntegerAttr(period->integer));
+  function->setAttr(accumulateAttr,
+                    builder.b.getStringAttr(name + ".accumulate"));
+  importBody(root, entry, index, true);
 }
 
 } // namespace nncc

@@ -111,6 +111,9 @@ Result Importer::emit(Call &call, Span span) {
   call.builder = &builder;
   call.trains = trains;
   call.updates = &updates;
+  call.random = [this](Type element, Ints shape) {
+    return random(key(), element, shape, streams++);
+  };
   return settleTypes(call) ? call.def.emit(call) : Result();
 }
 

@@ -94,6 +94,10 @@ OwningOpRef<ModuleOp> Importer::run(const Json &root) {
     types.push_back(
         TypeAttr::get(RankedTensorType::get(spec.shape, spec.element)));
   }
+  for (auto &[path, type] : optimizerStates) {
+    list.push_back(builder.b.getStringAttr(path));
+    types.push_back(TypeAttr::get(type));
+  }
   module.get()->setAttr(weightsAttr, builder.b.getArrayAttr(list));
   module.get()->setAttr(weightTypesAttr, builder.b.getArrayAttr(types));
   for (const auto &tie : ties)

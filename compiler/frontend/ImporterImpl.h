@@ -10,6 +10,7 @@
 #include "dialect/Names.h"
 #include "dialect/Nncc.h"
 #include "frontend/Importer.h"
+#include "frontend/Optimizers.h"
 #include "frontend/Parametrizations.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "llvm/ADT/StringSet.h"
@@ -63,11 +64,19 @@ struct Signature {
 struct Outputs {
   std::vector<std::string> names;
   std::vector<Expr> values;
-  void add(std::string name, Expr value) {
+  /// For a new value of the state `name`, which the entry writes in place: the
+  /// number of the parameter that it belongs to.
+  std::vector<std::optional<int64_t>> groups;
+  void add(std::string name, Expr value,
+           std::optional<int64_t> group = std::nullopt) {
     names.push_back(std::move(name));
     values.push_back(value);
+    groups.push_back(group);
   }
 };
+
+/// Values with the names of inputs or state.
+using NamedValues = std::vector<std::pair<std::string, Expr>>;
 
 class Importer {
 public:
@@ -102,14 +111,22 @@ private:
   void collectDims(const Json &root);
 
   // Graphs.
-  void importBody(const Json &root, const std::string &entry, unsigned index);
+  void importBody(const Json &root, const std::string &entry, unsigned index,
+                  bool accumulates = false);
   bool findOutputs(const Json &root, Scope &scope, Outputs &outputs);
   std::vector<std::string> trainedParameters(const Json &root);
   std::vector<std::string> trainedInputs(const Json &root, Scope &scope);
-  Expr addCotangents(mlir::func::FuncOp function, const Outputs &outputs);
-  void addGradients(Expr total,
-                    llvm::ArrayRef<std::pair<std::string, Expr>> of,
+  Expr addCotangents(const Outputs &outputs);
+  std::vector<Expr> gradientsOf(Expr total, const NamedValues &of,
+                                size_t parameters);
+  Expr argument(llvm::StringRef name, mlir::RankedTensorType type);
+  Expr key();
+  Expr optimizerState(const std::string &name, mlir::RankedTensorType type);
+  void clip(const Json &training, std::vector<Expr> &gradients);
+  void addOptimizer(const Json &training, const NamedValues &parameters,
+                    std::vector<Expr> gradients, bool accumulates,
                     Outputs &outputs);
+  Update updateOf(const Json &optimizer, const std::string &parameter);
   Expr findLoss(const Json &training, Scope &scope);
   bool parseInputs(const Json *list, Signature &signature);
   mlir::func::FuncOp beginFunction(llvm::StringRef name,
@@ -140,8 +157,13 @@ private:
   llvm::ArrayRef<std::string> entries;
   /// The function being built is one that trains.
   bool trains = false;
+  mlir::func::FuncOp function; // being built
+  /// Calls of `Call::random` in it.
+  int64_t streams = 0;
   /// New values of buffers, by state path, in the order of their calls.
-  std::vector<std::pair<std::string, Expr>> updates;
+  NamedValues updates;
+  /// State of the optimizer, by path.
+  std::map<std::string, mlir::RankedTensorType> optimizerStates;
   std::map<std::string, int64_t> current; // sizes of the body being built
   mlir::MLIRContext *context;
   Diagnostics &diagnostics;

@@ -13,6 +13,8 @@
 #include "frontend/Json.h"
 #include "support/Diagnostics.h"
 #include "llvm/ADT/StringMap.h"
+#include <functional>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -40,7 +42,7 @@ struct ArgDef {
   bool nullable = false;
   /// The default as JSON text; empty: absent.
   std::string standard;
-  std::optional<double> least;
+  std::optional<double> least, most;
   std::vector<llvm::StringRef> words;
   /// Not bound by the call's TypeRule: an index, a mask.
   bool otherType = false;
@@ -61,6 +63,10 @@ struct ArgDef {
   }
   ArgDef &min(double value) {
     least = value;
+    return *this;
+  }
+  ArgDef &max(double value) {
+    most = value;
     return *this;
   }
   ArgDef &oneOf(std::vector<llvm::StringRef> list) {
@@ -160,6 +166,9 @@ public:
   ExprBuilder *builder = nullptr;
   /// The entry being built is one that trains.
   bool trains = false;
+  /// Uniform numbers in [0, 1) of this element type and shape, others at each
+  /// call and in each run.
+  std::function<Expr(mlir::Type, Ints)> random;
   /// New values of buffers, by state path.
   std::vector<std::pair<std::string, Expr>> *updates = nullptr;
   bool failed = false;
@@ -172,6 +181,7 @@ public:
   std::vector<Expr> tensors(llvm::StringRef arg);
   int64_t integer(llvm::StringRef arg) const;
   double number(llvm::StringRef arg) const;
+  /// Also of an argument "training", where "mode" is the entry's.
   bool flag(llvm::StringRef arg) const;
   llvm::StringRef word(llvm::StringRef arg) const;
   /// A single integer is repeated `rank` times; a list of another length is an
@@ -192,6 +202,8 @@ public:
   /// If `indices` is an input of the model: its elements must lie in [0, size)
   /// or be `except`, which is checked before an entry runs.
   void limitInput(Expr indices, int64_t size, int64_t except);
+  /// x with elements zeroed with probability p, the others divided by 1 - p.
+  Expr dropout(Expr x, double p);
   /// The 2 of "nn.Conv2d".
   int64_t spatialRank() const;
 

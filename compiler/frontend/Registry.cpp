@@ -89,7 +89,10 @@ int64_t Call::integer(StringRef arg) const {
   return find(arg)->literal.integer;
 }
 double Call::number(StringRef arg) const { return find(arg)->literal.number; }
-bool Call::flag(StringRef arg) const { return find(arg)->literal.boolean; }
+bool Call::flag(StringRef arg) const {
+  const Json &json = find(arg)->literal;
+  return json.isString() ? trains : json.boolean; // a string is "mode"
+}
 StringRef Call::word(StringRef arg) const { return find(arg)->literal.string; }
 
 SmallVector<int64_t> Call::integers(StringRef arg) {
@@ -144,6 +147,15 @@ void Call::limitInput(Expr indices, int64_t size, int64_t except) {
   auto function = cast<func::FuncOp>(argument.getOwner()->getParentOp());
   function.setArgAttr(argument.getArgNumber(), limitAttr,
                       builder->b.getDenseI64ArrayAttr({size, except}));
+}
+
+Expr Call::dropout(Expr x, double p) {
+  if (p == 0)
+    return x;
+  Expr kept = compare(Predicate::ge, random(builder->b.getF32Type(), x.shape()),
+                      scalar(*builder, builder->b.getF32Type(), p));
+  // x times 0, as torch does: a dropped infinity is NaN.
+  return x * convert(kept, x.element()) * (p < 1 ? 1 / (1 - p) : 0);
 }
 
 int64_t Call::spatialRank() const {

@@ -18,6 +18,8 @@ static json::Object argumentSchema(const ArgDef &arg) {
     json::Object object = typeIs(type);
     if (arg.least)
       object["minimum"] = *arg.least;
+    if (arg.most)
+      object["maximum"] = *arg.most;
     return object;
   };
   switch (arg.kind) {

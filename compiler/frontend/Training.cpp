@@ -1,9 +1,10 @@
 //===- Training.cpp - checks of the training section ----------------------===//
 //
-// Optimizers are a table: names and attributes as torch.optim has them.
+// What optimizers take is in their table (Optimizers.cpp).
 //
 //===----------------------------------------------------------------------===//
 #include "frontend/Training.h"
+#include "frontend/Optimizers.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/GlobPattern.h"
 
@@ -11,33 +12,8 @@ namespace nncc {
 
 namespace {
 
-struct Attribute {
-  llvm::StringRef name;
-  Json::Kind kind; // number also takes integers
-};
-
-struct Optimizer {
-  llvm::StringRef name;
-  std::vector<Attribute> attributes;
-};
-
 constexpr auto number = Json::Kind::number, boolean = Json::Kind::boolean,
                array = Json::Kind::array;
-
-std::vector<Optimizer> optimizers() {
-  std::vector<Attribute> adam = {{"lr", number},       {"betas", array},
-                                 {"eps", number},      {"weight_decay", number},
-                                 {"amsgrad", boolean}, {"maximize", boolean}};
-  return {{"optim.SGD",
-           {{"lr", number},
-            {"momentum", number},
-            {"dampening", number},
-            {"weight_decay", number},
-            {"nesterov", boolean},
-            {"maximize", boolean}}},
-          {"optim.Adam", adam},
-          {"optim.AdamW", adam}};
-}
 
 class Checker {
 public:
@@ -127,20 +103,20 @@ private:
     std::vector<llvm::StringRef> known = {"comment", extra};
     if (extra == "type")
       known.push_back("groups");
-    for (const Attribute &attribute : optimizer.attributes)
+    for (const OptimizerAttribute &attribute : optimizer.attributes)
       known.push_back(attribute.name);
     for (const JsonMember &member : object.members) {
       if (!llvm::is_contained(known, member.key)) {
         unknown(member, "of " + optimizer.name, known);
         continue;
       }
-      for (const Attribute &attribute : optimizer.attributes)
+      for (const OptimizerAttribute &attribute : optimizer.attributes)
         if (attribute.name == member.key)
           checkValue(member.value, attribute, optimizer.name);
     }
   }
 
-  void checkValue(const Json &value, const Attribute &attribute,
+  void checkValue(const Json &value, const OptimizerAttribute &attribute,
                   llvm::StringRef optimizer) {
     bool fits = value.kind == attribute.kind ||
                 (attribute.kind == number && value.isInteger());
@@ -164,7 +140,7 @@ private:
     if (!isObject(json, "optimizer"))
       return;
     const Json *type = json.find("type");
-    std::vector<Optimizer> all = optimizers();
+    const std::vector<Optimizer> &all = optimizers();
     std::vector<llvm::StringRef> names;
     for (const Optimizer &optimizer : all)
       names.push_back(optimizer.name);

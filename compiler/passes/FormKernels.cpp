@@ -4,17 +4,17 @@
 // are copied into every kernel that reads through them. *Roots* (contraction,
 // attention) start a kernel and take the elementwise ops behind them, as long
 // as one value leaves. All *others* go, last to first, into the one kernel that
-// uses them, or start their own. Each kernel has one result; each different one
-// is outlined once.
+// uses them, or start their own. A kernel has one result, but what an optimizer
+// makes of one parameter is computed together. Each different kernel is outlined
+// once.
 //
 //===----------------------------------------------------------------------===//
 #include "dialect/Names.h"
+#include "passes/KernelForming.h"
 #include "passes/Passes.h"
 #include "passes/Utils.h"
-#include "mlir/IR/IRMapping.h"
+#include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/SetVector.h"
-#include "llvm/ADT/StringMap.h"
-#include "llvm/Support/MD5.h"
 
 using namespace mlir;
 
@@ -29,10 +29,6 @@ constexpr int64_t maxOperands = 60;
 
 bool isRoot(Operation *op) { return isa<ContractOp, AttentionOp>(op); }
 
-bool isFree(Operation *op) {
-  return isa<ConstantOp, IotaOp>(op) || (isa<View>(op) && !isa<PadOp>(op));
-}
-
 /// A view whose operand elements land in exactly one place each (or nowhere).
 bool isForward(Operation *op) {
   if (auto slice = dyn_cast<SliceOp>(op))
@@ -45,19 +41,9 @@ bool isExpensive(Operation *op) {
   return isa<ReduceOp>(op) || op->hasTrait<OpTrait::nncc::Costly>();
 }
 
-struct Kernel {
-  SmallVector<Operation *> ops; // in program order once complete
-  Value result;
-  bool hasRoot = false;
-  /// At most this many tensors come from memory.
-  int64_t operands = 1;
-  /// The iteration space of a kernel with row reductions.
-  SmallVector<int64_t> rowSpace, rowDims;
-};
-
-class KernelBuilder {
+class KernelBuilder : public FormedKernels {
 public:
-  explicit KernelBuilder(func::FuncOp entry) : block(entry.getBody().front()) {}
+  explicit KernelBuilder(func::FuncOp entry) : FormedKernels(entry) {}
 
   void form() {
     materializeViews();
@@ -65,17 +51,15 @@ public:
       if (isRoot(&op))
         growFromRoot(&op);
     makeReturnable();
+    groupUpdates();
     for (Operation &op : llvm::reverse(block.without_terminator()))
-      if (!kernelOf.count(&op) && !isFree(&op) && !isa<WeightOp>(op))
+      if (!kernelOf.count(&op) && !isFree(&op) &&
+          !isa<WeightOp, AllReduceOp>(op))
         place(&op);
+    separateHazards();
     for (Operation &op : block)
       position.try_emplace(&op, position.size());
   }
-
-  Block &block;
-  std::vector<std::unique_ptr<Kernel>> kernels;
-  DenseMap<Operation *, Kernel *> kernelOf;
-  DenseMap<Operation *, int64_t> position;
 
 private:
   /// Ops that use `value`, looking through free ones.
@@ -197,7 +181,7 @@ private:
     kernel->hasRoot = true;
     kernel->ops.push_back(root);
     llvm::append_range(kernel->ops, joined);
-    kernel->result = kernel->ops.back()->getResult(0);
+    kernel->results = {kernel->ops.back()->getResult(0)};
     for (Operation *op : kernel->ops)
       kernelOf[op] = kernel.get();
     kernels.push_back(std::move(kernel));
@@ -272,7 +256,7 @@ private:
     auto kernel = std::make_unique<Kernel>();
     kernel->ops.push_back(op);
     kernel->operands = op->getNumOperands();
-    kernel->result = op->getResult(0);
+    kernel->results = {op->getResult(0)};
     kernelOf[op] = kernel.get();
     noteRows(op, *kernel);
     kernels.push_back(std::move(kernel));
@@ -306,7 +290,7 @@ private:
     if (kernel.operands + int64_t(op->getNumOperands()) > maxOperands)
       return false;
     auto reduction = dyn_cast<ReduceOp>(op);
-    ArrayRef<int64_t> result = shapeOf(kernel.result);
+    ArrayRef<int64_t> result = shapeOf(kernel.results.front());
     if (reduction && reducesLanes(reduction)) {
       // Row statistics: the kernel walks the rows that are reduced, or gives
       // one element per row.
@@ -335,19 +319,114 @@ private:
   // Results
   //===--------------------------------------------------------------------===//
 
-  /// Returned values are results of kernels, each returned once; views,
-  /// weights and arguments are copied.
+  /// Returned values, and those that all_reduce replaces, are results of
+  /// kernels, each used so once; views, weights and arguments are copied.
   void makeReturnable() {
     DenseSet<Value> seen;
-    for (OpOperand &operand : block.getTerminator()->getOpOperands()) {
+    auto own = [&](OpOperand &operand, bool isFit) {
       Operation *def = operand.get().getDefiningOp();
       bool isComputed =
           def && (kernelOf.count(def) || (!isFree(def) && !isa<WeightOp>(def)));
-      if (isComputed && seen.insert(operand.get()).second)
-        continue;
-      OpBuilder b(block.getTerminator());
+      if (isComputed && isFit && seen.insert(operand.get()).second)
+        return;
+      OpBuilder b(operand.getOwner());
       operand.set(createCopy(b, operand.get()));
+    };
+    for (auto op : block.getOps<AllReduceOp>())
+      for (OpOperand &operand : op->getOpOperands())
+        own(operand, operand.get().hasOneUse());
+    for (OpOperand &operand : block.getTerminator()->getOpOperands())
+      own(operand, true);
+  }
+
+  //===--------------------------------------------------------------------===//
+  // New values of weights, in place
+  //===--------------------------------------------------------------------===//
+
+  /// One kernel for what is elementwise and belongs to one parameter.
+  void groupUpdates() {
+    Operation *ret = block.getTerminator();
+    llvm::MapVector<int64_t, SmallVector<Value>> groups;
+    for (unsigned i = 0; i < ret->getNumOperands(); ++i)
+      if (auto group = entry.getResultAttrOfType<IntegerAttr>(i, updateAttr))
+        groups[group.getInt()].push_back(ret->getOperand(i));
+    for (auto &[number, values] : groups) {
+      llvm::erase_if(values, [&](Value value) {
+        Operation *op = value.getDefiningOp();
+        return !op || kernelOf.count(op) || !isElementwiseTail(op);
+      });
+      if (values.size() < 2)
+        continue;
+      auto kernel = std::make_unique<Kernel>();
+      for (Value value : values) {
+        kernel->results.push_back(value);
+        kernel->ops.push_back(value.getDefiningOp());
+        kernel->operands += value.getDefiningOp()->getNumOperands();
+        kernelOf[value.getDefiningOp()] = kernel.get();
+      }
+      kernels.push_back(std::move(kernel));
     }
+  }
+
+  /// True if all that depends on `op` is elementwise on its shape, up to the
+  /// end.
+  bool isElementwiseTail(Operation *op) {
+    auto fits = [&](Operation *user) {
+      return isa<func::ReturnOp>(user) ||
+             (user->hasTrait<OpTrait::Elementwise>() &&
+              shapeOf(user->getResult(0)) == shapeOf(op->getResult(0)));
+    };
+    return fits(op) && llvm::all_of(dependents(op), fits);
+  }
+
+  /// A kernel that writes over a weight may read it only at the element that
+  /// it writes; else, or if another such kernel reads it, or if something
+  /// needs the new value, that takes a way round.
+  void separateHazards() {
+    Operation *ret = block.getTerminator();
+    DenseSet<Kernel *> updating;
+    for (unsigned i = 0; i < ret->getNumOperands(); ++i)
+      if (entry.getResultAttr(i, updateAttr))
+        updating.insert(kernelOf.lookup(ret->getOperand(i).getDefiningOp()));
+    for (unsigned i = 0; i < ret->getNumOperands(); ++i) {
+      if (!entry.getResultAttr(i, updateAttr))
+        continue;
+      Value value = ret->getOperand(i);
+      Kernel *kernel = kernelOf.lookup(value.getDefiningOp());
+      StringRef path =
+          entry.getResultAttrOfType<StringAttr>(i, valueNameAttr).getValue();
+      bool hazard = false;
+      for (Operation *user : value.getUsers())
+        hazard |= user != ret && kernelOf.lookup(user) != kernel;
+      for (auto weight : block.getOps<WeightOp>())
+        if (!weight.getPrepared() && weight.getPath() == path)
+          hazard |= readsElsewhere(weight.getResult(), *kernel, updating, true);
+      if (!hazard)
+        continue;
+      OpBuilder b(ret);
+      Value copy = createCopy(b, value);
+      ret->setOperand(i, copy);
+      auto own = std::make_unique<Kernel>();
+      own->ops.push_back(copy.getDefiningOp());
+      own->results = {copy};
+      kernelOf[copy.getDefiningOp()] = own.get();
+      kernels.push_back(std::move(own));
+    }
+  }
+
+  bool readsElsewhere(Value value, const Kernel &kernel,
+                      const DenseSet<Kernel *> &updating, bool inOrder) {
+    return llvm::any_of(value.getUsers(), [&](Operation *user) {
+      if (isFree(user))
+        return readsElsewhere(user->getResult(0), kernel, updating, false);
+      Kernel *reader = kernelOf.lookup(user);
+      if (reader != &kernel)
+        return inOrder && updating.contains(reader) &&
+               isa_and_nonnull<WeightOp>(value.getDefiningOp());
+      if (!inOrder || !user->hasTrait<OpTrait::Elementwise>())
+        return true;
+      return readsElsewhere(user->getResult(0), kernel, updating, true);
+    });
   }
 
   /// A pad of nothing is the canonical copy.
@@ -359,149 +438,15 @@ private:
   }
 };
 
-/// Turns the kernels of one entry into functions and calls.
-class Outliner {
-public:
-  Outliner(ModuleOp module, llvm::StringMap<func::FuncOp> &known)
-      : module(module), known(known) {}
-
-  int64_t calls = 0, created = 0;
-
-  void run(KernelBuilder &formed) {
-    for (auto &kernel : formed.kernels)
-      llvm::sort(kernel->ops, [&](Operation *x, Operation *y) {
-        return formed.position[x] < formed.position[y];
-      });
-    // A kernel runs where its last op stood; producers come before.
-    std::vector<Kernel *> order;
-    for (auto &kernel : formed.kernels)
-      order.push_back(kernel.get());
-    llvm::stable_sort(order, [&](Kernel *x, Kernel *y) {
-      return formed.position[x->result.getDefiningOp()] <
-             formed.position[y->result.getDefiningOp()];
-    });
-    for (Kernel *kernel : order)
-      outline(*kernel, formed);
-    eraseDead(formed.block);
-  }
-
-private:
-  void outline(Kernel &kernel, KernelBuilder &formed) {
-    OpBuilder b(module.getContext());
-    DenseSet<Operation *> inside(kernel.ops.begin(), kernel.ops.end());
-    SetVector<Value> operands;
-    SetVector<Operation *> body;
-    auto collect = [&](auto &self, Value value) -> void {
-      Operation *op = value.getDefiningOp();
-      if (!op || !(inside.contains(op) || isFree(op)) || isOffset(op)) {
-        operands.insert(value);
-        return;
-      }
-      for (Value operand : op->getOperands())
-        self(self, operand);
-      body.insert(op);
-    };
-    collect(collect, kernel.result);
-
-    SmallVector<Type> types;
-    for (Value operand : operands)
-      types.push_back(operand.getType());
-    Location loc = kernel.result.getLoc();
-    OwningOpRef<func::FuncOp> function = func::FuncOp::create(
-        loc, "k", b.getFunctionType(types, kernel.result.getType()));
-    IRMapping mapping;
-    Block *entry = function->addEntryBlock();
-    for (auto [operand, argument] :
-         llvm::zip_equal(operands, entry->getArguments()))
-      mapping.map(operand, argument);
-    b.setInsertionPointToStart(entry);
-    for (Operation *op : body)
-      b.clone(*op, mapping)->removeAttr(packedAttr);
-    func::ReturnOp::create(b, loc, mapping.lookup(kernel.result));
-
-    ArrayAttr why = reasons(kernel, operands.getArrayRef(), b);
-    func::FuncOp callee = deduplicate(function.release());
-    b.setInsertionPointAfter(kernel.result.getDefiningOp());
-    auto call = CallOp::create(b, loc, TypeRange(kernel.result.getType()),
-                               callee.getName(), operands.getArrayRef(),
-                               DenseI64ArrayAttr());
-    call->setAttr("nncc.reasons", why);
-    kernel.result.replaceAllUsesExcept(call.getResult(0), call);
-    for (Operation *op : llvm::reverse(kernel.ops))
-      if (op->use_empty())
-        op->erase();
-    ++calls;
-  }
-
-  /// A slice that is an offset into memory stays outside, so that kernels
-  /// on different slices (the steps of a recurrent layer) are equal.
-  static bool isOffset(Operation *op) {
-    auto slice = dyn_cast<SliceOp>(op);
-    if (!slice || !isContiguous(slice))
-      return false;
-    Operation *root = storageOf(slice.getResult()).root.getDefiningOp();
-    return !root || isa<CallOp, WeightOp>(root);
-  }
-
-  /// The existing function with the same text, or this one under a new name.
-  func::FuncOp deduplicate(func::FuncOp function) {
-    std::string text;
-    llvm::raw_string_ostream os(text);
-    function->print(os, OpPrintingFlags().elideLargeElementsAttrs(1 << 30));
-    auto [it, isNew] = known.try_emplace(text, function);
-    if (!isNew) {
-      function.erase();
-      return it->second;
-    }
-    llvm::MD5 md5;
-    md5.update(text);
-    llvm::MD5::MD5Result digest;
-    md5.final(digest);
-    function->setAttr(kernelKeyAttr,
-                      StringAttr::get(module.getContext(),
-                                      digest.digest().str().substr(0, 16)));
-    function.setName("k" + std::to_string(known.size() - 1));
-    function.setPrivate();
-    module.push_back(function);
-    ++created;
-    return function;
-  }
-
-  /// Why each operand comes from memory.
-  ArrayAttr reasons(Kernel &kernel, ArrayRef<Value> operands, OpBuilder &b) {
-    SmallVector<Attribute> list;
-    for (Value operand : operands) {
-      Operation *def = operand.getDefiningOp();
-      StringRef why = "fusing would change what is computed per element";
-      if (!def)
-        why = "an input of the entry";
-      else if (isa<WeightOp>(def))
-        why = "a weight";
-      else if (kernel.hasRoot)
-        why = "the root reads its operands several times";
-      else if (!operand.hasOneUse())
-        why = "several kernels use it";
-      else if (!kernel.rowSpace.empty())
-        why = "each row is read once per reduction";
-      list.push_back(b.getStringAttr(why));
-    }
-    return b.getArrayAttr(list);
-  }
-
-  ModuleOp module;
-  llvm::StringMap<func::FuncOp> &known;
-};
-
 struct FormKernels : impl::NnccFormKernelsBase<FormKernels> {
   void runOnOperation() override {
     llvm::StringMap<func::FuncOp> known;
     for (func::FuncOp entry : entriesOf(getOperation())) {
       KernelBuilder builder(entry);
       builder.form();
-      Outliner outliner(getOperation(), known);
-      outliner.run(builder);
-      calls += outliner.calls;
-      kernels += outliner.created;
+      size_t before = known.size();
+      calls += outlineKernels(builder, known);
+      kernels += known.size() - before;
     }
   }
 };

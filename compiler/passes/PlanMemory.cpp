@@ -55,6 +55,11 @@ private:
             last = std::max(last, number[user]);
             if (isa<ReshapeOp, SliceOp>(user))
               self(self, user->getResult(0));
+            if (isa<AllReduceOp>(user))
+              for (auto [in, out] :
+                   llvm::zip(user->getOperands(), user->getResults()))
+                if (in == value)
+                  self(self, out);
           }
         };
         extend(extend, result);

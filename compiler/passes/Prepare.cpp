@@ -5,6 +5,7 @@
 // and would only enlarge what is stored.
 //
 //===----------------------------------------------------------------------===//
+#include "dialect/Names.h"
 #include "passes/Passes.h"
 #include "passes/Utils.h"
 #include "mlir/IR/IRMapping.h"
@@ -23,7 +24,7 @@ namespace {
 struct Prepare : impl::NnccPrepareBase<Prepare> {
   void runOnOperation() override {
     for (func::FuncOp entry : entriesOf(getOperation()))
-      if (entry.getName() != "prepare")
+      if (entry.getName() != "prepare" && !writesWeights(entry))
         collect(entry);
     if (hoisted.empty())
       return;
@@ -31,6 +32,14 @@ struct Prepare : impl::NnccPrepareBase<Prepare> {
   }
 
 private:
+  /// What depends on weights changes with every run of such an entry.
+  static bool writesWeights(func::FuncOp entry) {
+    for (unsigned i = 0; i < entry.getNumResults(); ++i)
+      if (entry.getResultAttr(i, updateAttr))
+        return true;
+    return false;
+  }
+
   /// True if anything under `value` reads a weight.
   bool readsWeights(Value value) {
     Operation *op = value.getDefiningOp();

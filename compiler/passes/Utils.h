@@ -37,7 +37,7 @@ inline bool isContiguous(SliceOp op) {
 }
 
 /// Looks through reshapes and contiguous slices, which cost nothing in an
-/// entry: they are offsets.
+/// entry: they are offsets; and through all_reduce, which works in place.
 inline Storage storageOf(mlir::Value value) {
   Storage storage{value};
   while (mlir::Operation *op = storage.root.getDefiningOp()) {
@@ -49,6 +49,10 @@ inline Storage storageOf(mlir::Value value) {
       storage.bytes +=
           positionOf(slice.getStarts(), stridesOf(type.getShape())) *
           std::max<int64_t>(1, bits / 8);
+    } else if (mlir::isa<AllReduceOp>(op)) {
+      unsigned i = mlir::cast<mlir::OpResult>(storage.root).getResultNumber();
+      storage.root = op->getOperand(i);
+      continue;
     } else if (!mlir::isa<ReshapeOp>(op)) {
       break;
     }

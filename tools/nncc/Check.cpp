@@ -164,6 +164,8 @@ int CheckVerb::bisectPasses(const ReferenceResult &reference) {
 /// Runs the steps one by one on memory of its own.
 int CheckVerb::bisectKernels(Session &session,
                              const ReferenceResult &reference) {
+  if (int code = session.createContext(1)) // weights as they were
+    return code;
   StepRunner runner(session);
   for (size_t i = 0; i < reference.calls.size(); ++i) {
     const ReferenceCall &call = reference.calls[i];
@@ -188,8 +190,7 @@ int CheckVerb::run() {
   }
   if (gradients && flags.entry == "forward")
     flags.entry = "backward";
-  if (gradients)
-    flags.common.options.entries = {flags.entry};
+  flags.common.options.entries = {flags.entry};
   Session session;
   session.fillsCotangents = gradients;
   int code = session.open(flags);
@@ -231,8 +232,12 @@ int CheckVerb::run() {
   std::cerr << reference.messages;
   if (reference.status != Status::done)
     return int(reference.status);
-  for (size_t o = 0; o < session.outputs.size(); ++o)
-    recorded[session.outputs[o].name] = reference.stages.front().outputs[o];
+  for (size_t o = 0; o < reference.names.size(); ++o) {
+    recorded[reference.names[o]] = reference.stages.front().outputs[o];
+    if (o >= session.outputs.size())
+      if (int failed = session.readState(reference.names[o]))
+        return failed;
+  }
   code = compare(session, recorded);
   if (gradients && compareGradients(reference, recorded))
     code = exitDiffers;

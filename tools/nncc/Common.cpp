@@ -17,9 +17,10 @@ void CommonFlags::add(CLI::App &app) {
                  "name in symbols (default: the "
                  "model's)");
   app.add_option("--entries", options.entries,
-                 "entry points: forward,backward,loss_and_grad")
+                 "entry points: forward,backward,loss_and_grad,train_step")
       ->delimiter(',')
-      ->check(CLI::IsMember({"forward", "backward", "loss_and_grad"}))
+      ->check(CLI::IsMember(
+          {"forward", "backward", "loss_and_grad", "train_step"}))
       ->default_str("forward");
   app.add_option("--schedules", options.scheduleFile,
                  "JSON file: kernel key -> schedule (see inspect --json)");

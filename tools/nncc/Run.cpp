@@ -3,6 +3,7 @@
 #include "llvm/Support/JSON.h"
 #include <algorithm>
 #include <cmath>
+#include <iostream>
 
 namespace nncc {
 
@@ -10,7 +11,7 @@ namespace {
 
 struct RunVerb {
   SessionFlags flags;
-  std::string outputs;
+  std::string outputs, saved;
   uint32_t threads = 1;
   bool asJson = false;
 
@@ -53,6 +54,13 @@ int RunVerb::run() {
     code = session.createContext(threads);
   if (!code)
     code = session.run();
+  if (!code && !saved.empty() && !session.weights) {
+    std::cerr << "nncc: --save-weights: there are no weights\n";
+    return exitUsage;
+  }
+  if (!code && !saved.empty())
+    code = reportRuntime(nncc_weights_save(
+        nncc_context_weights(session.context), saved.c_str()));
   if (code)
     return code;
   if (asJson) {
@@ -88,6 +96,8 @@ Verb addRun(CLI::App &app) {
   verb->flags.add(*sub);
   sub->add_option("--outputs", verb->outputs,
                   "safetensors file for outputs (default: print a glance)");
+  sub->add_option("--save-weights", verb->saved,
+                  "safetensors file for the state after the run");
   sub->add_option("--threads", verb->threads, "threads")
       ->check(CLI::Range(1, 1024));
   sub->add_flag("--json", verb->asJson, "outputs as JSON on stdout");

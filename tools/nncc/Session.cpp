@@ -20,6 +20,7 @@ void SessionFlags::add(CLI::App &app) {
   app.add_option("--input", input,
                  "one input: x=@x.npy, x=random:normal,seed=1, x=zeros");
   app.add_option("--entry", entry, "entry point")->default_str("forward");
+  app.add_option("--seed", seed, "key of random numbers")->default_str("0");
   common.add(app);
 }
 
@@ -86,8 +87,9 @@ int Session::loadModel(SessionFlags &flags) {
   if (isCompiled(flags.model)) {
     code = library.open(flags.model);
   } else {
-    CompileResult result =
-        compileFile(flags.model, flags.common.options, Stage::object);
+    CompileOptions options = flags.common.options;
+    options.entries = {flags.entry};
+    CompileResult result = compileFile(flags.model, options, Stage::object);
     if (result.status != Status::done)
       return static_cast<int>(result.status);
     code = library.openObject(result.output);
@@ -241,7 +243,9 @@ int Session::fillInputs(const SessionFlags &flags) {
     given[i] = true;
   }
   for (size_t i = 0; i < given.size(); ++i)
-    if (!given[i] && fillsCotangents && inputs[i].name.rfind("grad.", 0) == 0)
+    if (const void *initial = body->inputs[i].initial; initial && !given[i])
+      memcpy(inputs[i].data.data(), initial, inputs[i].data.size());
+    else if (!given[i] && fillsCotangents && inputs[i].name.rfind("grad.", 0) == 0)
       randomize(inputs[i], true, i);
     else if (!given[i]) {
       std::cerr << "nncc: input " << inputs[i].name
@@ -255,6 +259,7 @@ int Session::fillInputs(const SessionFlags &flags) {
 int Session::open(SessionFlags &flags) {
   if (!flags.common.finish())
     return exitUsage;
+  seed = flags.seed;
   int code = loadModel(flags);
   if (!code)
     code = loadWeights(flags);
@@ -266,7 +271,10 @@ int Session::open(SessionFlags &flags) {
 int Session::createContext(uint32_t threads) {
   nncc_context_free(context);
   context = nullptr;
-  nncc_options options = {threads, nullptr, nullptr};
+  nncc_options options = {};
+  options.threads = threads;
+  options.trains = entry->trains;
+  options.seed = seed;
   return reportRuntime(nncc_context_create(model, weights, &options, &context));
 }
 
@@ -279,6 +287,16 @@ int Session::run() {
   return reportRuntime(nncc_run(context, entry->name, in.data(),
                                 uint32_t(in.size()), out.data(),
                                 uint32_t(out.size())));
+}
+
+int Session::readState(const std::string &name) {
+  for (uint64_t i = 0; i < model->weight_count; ++i)
+    if (name == model->weights[i].name)
+      outputs.push_back(emptyTensor(model->weights[i]));
+  HostTensor &tensor = outputs.back();
+  return reportRuntime(nncc_weights_get(nncc_context_weights(context),
+                                        name.c_str(), tensor.data.data(),
+                                        tensor.data.size()));
 }
 
 StepRunner::StepRunner(Session &session)
@@ -296,13 +314,22 @@ void *StepRunner::step(size_t i) {
   one.step_count = 1;
   uintptr_t aligned =
       (reinterpret_cast<uintptr_t>(arena.data()) + 63) / 64 * 64;
+  const nncc_weights *weights = nncc_context_weights(session.context);
+  const nncc_embedded *embedded = session.model->embedded;
+  int64_t key[2] = {int64_t(session.seed), 0};
   nncc_memory memory = {reinterpret_cast<char *>(aligned),
-                        session.weights
-                            ? static_cast<char *>(session.weights->prepared)
-                            : nullptr,
-                        inputs.data(), outputs.data(),
-                        session.weights ? session.weights->tensors : nullptr};
-  nncc_run_steps(&one, &memory, nullptr, nullptr);
+                        nullptr,
+                        inputs.data(),
+                        outputs.data(),
+                        nullptr,
+                        key};
+  if (weights || embedded) {
+    const void *prepared = weights ? weights->prepared : embedded->prepared;
+    memory.prepared = static_cast<const char *>(prepared);
+    memory.weights = weights ? weights->tensors : embedded->tensors;
+  }
+  nncc_options alone = {};
+  nncc_run_steps(&one, &memory, &alone);
   return nncc_buffer_address(&step.buffers[step.buffer_count - 1], &memory);
 }
 

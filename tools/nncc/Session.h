@@ -33,6 +33,7 @@ double elementAt(const void *data, uint64_t dtype, size_t i);
 struct SessionFlags {
   CommonFlags common;
   std::string model, weights, inputs, entry = "forward";
+  uint64_t seed = 0;
   std::vector<std::string> input; // "x=random:normal,seed=1", "x=@x.npy"
   void add(CLI::App &app);
 };
@@ -46,6 +47,8 @@ public:
   /// A context of its own number of threads.
   int createContext(uint32_t threads);
   int run();
+  /// Adds a tensor of the context's weights to the outputs.
+  int readState(const std::string &name);
 
   /// Inputs "grad.x" that are not given are random.
   bool fillsCotangents = false;
@@ -56,6 +59,7 @@ public:
   std::vector<HostTensor> inputs, outputs;
 
   nncc_weights *weights = nullptr;
+  uint64_t seed = 0;
 
 private:
   Library library; // outlives what came from it

@@ -1,7 +1,7 @@
 //===- LoopEmitter.cpp - kernels as loops over result elements ------------===//
 //
 // Four shapes of loop nest, all around `CpuEmitter::at`:
-//  * elementwise kernels on equal shapes: one flat loop;
+//  * elementwise kernels on equal shapes and scalars: one flat loop;
 //  * general: rows outside, vectors along the last dimension inside; kernels
 //    over windows compute a block of neighbouring pixels at once, so that
 //    loads are shared (depthwise convolution, pooling);
@@ -82,13 +82,19 @@ private:
     for (Output &output : outputs)
       if (output.pad || shapeOf(output.value) != shape)
         return false;
+    auto fits = [&](Value value) { // scalars are broadcast
+      return shapeOf(value) == shape || shapeOf(value).empty();
+    };
     for (Value operand : code.kernel.getArguments())
-      if (shapeOf(operand) != shape)
+      if (!fits(operand))
         return false;
     for (Operation &op : code.kernel.getBody().front().without_terminator()) {
       auto constant = dyn_cast<ConstantOp>(op);
-      bool isSplat = constant && constant.getValue().isSplat();
-      if (!isSplat && !op.hasTrait<OpTrait::Elementwise>())
+      auto broadcast = dyn_cast<BroadcastOp>(op);
+      bool isSame = (constant && constant.getValue().isSplat()) ||
+                    (broadcast && shapeOf(broadcast.getOperand()).empty());
+      if (!fits(op.getResult(0)) ||
+          (!isSame && !op.hasTrait<OpTrait::Elementwise>()))
         return false;
     }
     return true;
@@ -122,8 +128,8 @@ private:
     int64_t total = tensorType(outputs.front().value).getNumElements();
     int64_t vl = e.target.lanes, vectors = total / vl;
     int64_t tiles = tilesFor(vectors);
-    // Flat coordinates: every tensor here has the same shape, so position is
-    // all that counts.
+    // Flat coordinates: every tensor here has the same shape or is a scalar, so
+    // position is all that counts.
     auto point = [&](const Coord &i) {
       SmallVector<int64_t> shape(shapeOf(outputs.front().value));
       Coords at(shape.size(), Coord::constant(0));

@@ -60,13 +60,19 @@ lowerKernels(ModuleOp module, const TargetInfo &target, StringRef wrongKernel) {
     b.setInsertionPointToEnd(result->getBody());
     auto function = func::FuncOp::create(b, kernel.getLoc(), kernel.getName(),
                                          b.getFunctionType(types, {}));
+    // A result in the place of an argument is written element by element behind
+    // its reads, so only those two may meet.
+    size_t inputs = body.getNumArguments();
+    bool inPlace = false;
+    for (size_t i = 0; i < inputs; ++i)
+      inPlace |= bool(kernel.getArgAttr(i, inPlaceAttr));
     for (size_t i = 0; i < buffers; ++i)
-      function.setArgAttr(i, "llvm.noalias", b.getUnitAttr());
+      if (i < inputs ? !kernel.getArgAttr(i, inPlaceAttr) : !inPlace)
+        function.setArgAttr(i, "llvm.noalias", b.getUnitAttr());
     Block *entry = function.addEntryBlock();
     b.setInsertionPointToStart(entry);
 
     CpuEmitter emitter(b, kernel.getLoc(), target);
-    size_t inputs = body.getNumArguments();
     for (size_t i = 0; i < inputs; ++i)
       emitter.buffers[body.getArgument(i)] = entry->getArgument(i);
     SmallVector<Value> outputs;

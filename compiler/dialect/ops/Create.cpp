@@ -1,6 +1,7 @@
 //===- Create.cpp - constants, counting, state ----------------------------===//
 #include "dialect/Gradient.h"
 #include "dialect/Nncc.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
 
 using namespace mlir;
 
@@ -62,6 +63,82 @@ void WeightOp::evaluate(ArrayRef<RefTensor>, MutableArrayRef<RefTensor>) {
 Value WeightOp::emitElement(ElementEmitter &, ArrayRef<Coord>) {
   llvm_unreachable("weights are kernel operands");
 }
+
+//===----------------------------------------------------------------------===//
+// random
+//===----------------------------------------------------------------------===//
+
+/// Philox4x32: multipliers and increments of the key, from the paper.
+static constexpr uint64_t philoxFactor[] = {0xD2511F53, 0xCD9E8D57},
+                          philoxStep[] = {0x9E3779B9, 0xBB67AE85};
+static constexpr int philoxRounds = 10;
+static constexpr uint64_t low32 = 0xFFFFFFFF;
+
+LogicalResult RandomOp::verify() {
+  if (tensorType(getResult()).getNumElements() > int64_t(low32))
+    return emitOpError("gives too many elements"); // C1
+  return success();
+}
+
+void RandomOp::evaluate(ArrayRef<RefTensor> inputs,
+                        MutableArrayRef<RefTensor> results) {
+  uint64_t seed = uint64_t(int64_t(inputs[0].get(0)));
+  uint64_t step = uint64_t(int64_t(inputs[0].get(1)));
+  for (int64_t i = 0, n = results[0].size(); i < n; ++i) {
+    uint64_t c[] = {uint64_t(i), uint64_t(getStream()), step & low32,
+                    step >> 32};
+    uint64_t key[] = {seed & low32, seed >> 32};
+    for (int round = 0; round < philoxRounds; ++round) {
+      uint64_t first = philoxFactor[0] * c[0], second = philoxFactor[1] * c[2];
+      uint64_t next[] = {(second >> 32) ^ c[1] ^ key[0], second & low32,
+                         (first >> 32) ^ c[3] ^ key[1], first & low32};
+      std::copy(next, next + 4, c);
+      for (int k = 0; k < 2; ++k)
+        key[k] = (key[k] + philoxStep[k]) & low32;
+    }
+    results[0].set(i, double(c[0] >> 8) * 0x1p-24);
+  }
+}
+
+/// The same on vectors of 64-bit integers, which hold whole products.
+Value RandomOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
+  Type i64 = e.b.getI64Type();
+  Value low = e.splat(i64, double(low32)), half = e.splat(i64, 32);
+  auto highOf = [&](Value x) -> Value {
+    return arith::ShRUIOp::create(e.b, e.loc, x, half);
+  };
+  auto lowOf = [&](Value x) { return e.bitAnd(x, low); };
+  auto exclusiveOr = [&](Value x, Value y) -> Value {
+    return arith::XOrIOp::create(e.b, e.loc, x, y);
+  };
+  auto keyAt = [&](int64_t i) {
+    return e.at(getKey(), {Coord::constant(i)});
+  };
+  Coord position = e.linear(at, stridesOf(shapeOf(getResult())));
+  Value seed = keyAt(0), step = keyAt(1);
+  Value c[] = {e.coordElement(position, i64), e.splat(i64, getStream()),
+               lowOf(step), highOf(step)};
+  Value key[] = {lowOf(seed), highOf(seed)};
+  for (int round = 0; round < philoxRounds; ++round) {
+    Value first = e.mul(c[0], e.splat(i64, double(philoxFactor[0])));
+    Value second = e.mul(c[2], e.splat(i64, double(philoxFactor[1])));
+    Value next[] = {exclusiveOr(exclusiveOr(highOf(second), c[1]), key[0]),
+                    lowOf(second),
+                    exclusiveOr(exclusiveOr(highOf(first), c[3]), key[1]),
+                    lowOf(first)};
+    std::copy(next, next + 4, c);
+    for (int k = 0; k < 2; ++k)
+      key[k] = lowOf(e.add(key[k], e.splat(i64, double(philoxStep[k]))));
+  }
+  Value bits = arith::ShRUIOp::create(e.b, e.loc, c[0], e.splat(i64, 8));
+  Type element = tensorType(getResult()).getElementType();
+  Value narrow = e.convert(bits, i64, e.b.getI32Type());
+  return e.mul(e.convert(narrow, e.b.getI32Type(), element),
+               e.splat(element, 0x1p-24));
+}
+
+// The key is an integer.
+void RandomOp::gradient(Gradient &g) { g.none(); }
 
 // Without operands there is nothing to give.
 void ConstantOp::gradient(Gradient &g) { g.none(); }

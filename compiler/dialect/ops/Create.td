@@ -41,3 +41,23 @@ def Nncc_WeightOp : Nncc_Op<"weight"> {
   let results = (outs Nncc_Tensor:$result);
   let assemblyFormat = "$path (`prepared` $prepared^)? attr-dict `:` type($result)";
 }
+
+def Nncc_RandomOp : Nncc_Op<"random", [Nncc_Costly]> {
+  let summary = "uniform random numbers in [0, 1) with an explicit key";
+  let description = [{
+    Element i (row-major) is word 0 of Philox4x32-10 (Salmon et al., "Parallel
+    random numbers: as easy as 1, 2, 3", 2011) with the counter
+    `(i, stream, step mod 2^32, step / 2^32)` and the key
+    `(seed mod 2^32, seed / 2^32)`, its upper 24 bits times 2^-24. The operand is
+    `[seed, step]`; equal ops give equal numbers, so backward draws what forward
+    drew.
+    ```mlir
+    %u = nncc.random %key {stream = 3} : tensor<4x8xf32>
+    ```
+    C1: fewer than 2^32 elements.
+  }];
+  let arguments = (ins Nncc_Key:$key, I64Attr:$stream);
+  let results = (outs Nncc_FloatTensor:$result);
+  let assemblyFormat = "$key attr-dict `:` type($result)";
+  let hasVerifier = 1;
+}

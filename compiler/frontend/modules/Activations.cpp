@@ -68,15 +68,11 @@ static Result emitLogSoftmax(Call &c) {
   return logSoftmax(x, dim);
 }
 
-/// Dropout is the identity in eval mode.
+/// torch.nn.Dropout: the identity in eval mode.
 static Result emitDropout(Call &c) {
-  if (c.has("training") && c.flag("training"))
-    return c.error("training", "training = true draws random numbers in every "
-                               "entry, which is not supported yet; give "
-                               "\"mode\"");
-  if (c.trains && c.number("p") > 0)
-    return c.error("p", "dropout in entries that train is not supported yet");
-  return c.tensor("input");
+  Expr x = c.tensor("input");
+  bool drops = c.def.isModule() ? c.trains : c.flag("training");
+  return drops ? c.dropout(x, c.number("p")) : x;
 }
 
 void registerActivations(Registry &r) {
@@ -179,21 +175,23 @@ void registerActivations(Registry &r) {
          emitLogSoftmax,
          TypeRule::floating});
 
-  auto p = ArgDef("p", K::number).optional("0.5").min(0);
+  auto p = ArgDef("p", K::number).optional("0.5").min(0).max(1);
   r.add({{"nn.Dropout"},
-         "identity in eval mode",
+         "in train mode zeros with probability p, the rest over 1 - p",
          {p, inplace()},
          {input},
          nullptr,
          nullptr,
-         emitDropout});
+         emitDropout,
+         TypeRule::floating});
   r.add({{"F.dropout"},
-         "identity in eval mode",
+         "zeros with probability p, the rest over 1 - p, if training",
          {},
          {input, p, ArgDef("training", K::mode).optional("true"), inplace()},
          nullptr,
          nullptr,
-         emitDropout});
+         emitDropout,
+         TypeRule::floating});
 }
 
 } // namespace nncc

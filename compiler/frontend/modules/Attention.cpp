@@ -1,5 +1,6 @@
 //===- Attention.cpp - scaled dot-product attention -----------------------===//
 #include "frontend/ModuleDef.h"
+#include "dialect/Nncc.h"
 #include <cmath>
 #include <limits>
 
@@ -39,7 +40,29 @@ static Result emitAttention(Call &c) {
   }
   double scale =
       c.has("scale") ? c.number("scale") : 1 / std::sqrt(double(q.dim(-1)));
-  return attention(q, k, v, mask, scale, c.flag("is_causal"));
+  bool causal = c.flag("is_causal");
+  double p = c.number("dropout_p");
+  if (p == 0)
+    return attention(q, k, v, mask, scale, causal);
+  // Weights that are dropped have to be seen: plain formulas.
+  llvm::SmallVector<int64_t> batch;
+  for (int64_t d = 0; d < rank - 2; ++d)
+    batch.push_back(d);
+  Expr scores =
+      contract(q, k, batch, batch, {rank - 1}, {rank - 1}) * scale;
+  if (mask)
+    scores = scores + mask;
+  if (causal) {
+    mlir::Type i64 = mlir::IntegerType::get(q.element().getContext(), 64);
+    Expr row = iota(q.context(), i64, scores.shape(), rank - 2);
+    Expr column = iota(q.context(), i64, scores.shape(), rank - 1);
+    Expr hidden = full(q.context(), q.element(), scores.shape(),
+                       -std::numeric_limits<double>::infinity());
+    scores = select(compare(Predicate::le, column, row), scores, hidden);
+  }
+  Expr weights = exp(logSoftmax(scores, rank - 1));
+  return contract(c.dropout(weights, p), v, batch, batch, {rank - 1},
+                  {rank - 2});
 }
 
 void registerAttention(Registry &r) {
@@ -49,7 +72,7 @@ void registerAttention(Registry &r) {
          {ArgDef("query", K::tensor), ArgDef("key", K::tensor),
           ArgDef("value", K::tensor),
           ArgDef("attn_mask", K::tensor).optional().ofOtherType(),
-          ArgDef("dropout_p", K::number).optional("0.0").min(0),
+          ArgDef("dropout_p", K::number).optional("0.0").min(0).max(1),
           ArgDef("is_causal", K::boolean).optional("false"),
           ArgDef("scale", K::number).optional()},
          nullptr,

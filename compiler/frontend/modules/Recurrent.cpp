@@ -187,6 +187,8 @@ static Result emitRecurrent(Call &c) {
       keep(lastC, cell);
     }
     x = concat(outputs, 2);
+    if (c.trains && layer + 1 < layers)
+      x = c.dropout(x, c.number("dropout"));
   }
   Result y = batchFirst ? swapDims(x, 0, 1) : x;
   Result h = concat(lastH, 0);
@@ -202,7 +204,7 @@ void registerRecurrent(Registry &r) {
       ArgDef("num_layers", K::integer).optional("1").min(1),
       ArgDef("bias", K::boolean).optional("true"),
       ArgDef("batch_first", K::boolean).optional("false"),
-      ArgDef("dropout", K::number).optional("0.0").min(0),
+      ArgDef("dropout", K::number).optional("0.0").min(0).max(1),
       ArgDef("bidirectional", K::boolean).optional("false")};
   std::vector<ArgDef> plain = args;
   plain.push_back(ArgDef("nonlinearity", K::word)

@@ -1,0 +1,138 @@
+//===- TrainStep.cpp - from gradients to new parameters -------------------===//
+//
+// What the entry train_step does behind the gradients: accumulation, clipping,
+// and the optimizer's update of each parameter.
+//
+//===----------------------------------------------------------------------===//
+#include "frontend/ImporterImpl.h"
+#include "llvm/Support/GlobPattern.h"
+
+using namespace mlir;
+
+namespace nncc {
+
+/// A tensor of the optimizer's state: a weight that files may lack.
+Expr Importer::optimizerState(const std::string &name, RankedTensorType type) {
+  std::string path = "optimizer." + name;
+  optimizerStates.insert({path, type});
+  return Expr(builder,
+              WeightOp::create(builder.b, builder.loc, type,
+                               builder.b.getStringAttr(path), UnitAttr()));
+}
+
+/// True if one of the patterns in `list`, which checkTraining saw, fits.
+static bool matches(const Json &list, StringRef name) {
+  return llvm::any_of(list.items, [&](const Json &item) {
+    auto pattern = llvm::GlobPattern::create(item.string);
+    return pattern && pattern->match(name);
+  });
+}
+
+/// The attributes for a parameter: defaults, the optimizer's, those of the
+/// first group that names it.
+Update Importer::updateOf(const Json &optimizer, const std::string &parameter) {
+  Update update;
+  const Json *group = nullptr;
+  if (const Json *groups = optimizer.find("groups"))
+    for (const Json &item : groups->items)
+      if (!group && matches(*item.find("params"), parameter))
+        group = &item;
+  for (const OptimizerAttribute &attribute :
+       findOptimizer(optimizer.find("type")->string)->attributes) {
+    auto &value = update.attributes[attribute.name];
+    value = {attribute.first, attribute.second};
+    for (const Json *from : {&optimizer, group})
+      if (const Json *json = from ? from->find(attribute.name) : nullptr)
+        value = json->isArray()
+                    ? std::pair(json->items[0].number, json->items[1].number)
+                    : std::pair(json->isBoolean() ? double(json->boolean)
+                                                  : json->number,
+                                0.0);
+  }
+  return update;
+}
+
+/// torch.nn.utils.clip_grad_norm_ or clip_grad_value_.
+void Importer::clip(const Json &training, std::vector<Expr> &gradients) {
+  if (const Json *limit = training.find("clip_grad_value"))
+    for (Expr &g : gradients)
+      g = min(max(g, scalar(builder, g.element(), -limit->number)),
+              scalar(builder, g.element(), limit->number));
+  const Json *limit = training.find("clip_grad_norm");
+  if (!limit || gradients.empty())
+    return;
+  Expr total;
+  for (Expr g : gradients) {
+    SmallVector<int64_t> all;
+    for (int64_t d = 0; d < g.rank(); ++d)
+      all.push_back(d);
+    Expr squares = convert(sum(g * g, all), gradients[0].element());
+    total = total ? total + squares : squares;
+  }
+  Expr factor = min(full(builder, total.element(), {}, limit->number) /
+                        (sqrt(total) + 1e-6),
+                    scalar(builder, total.element(), 1));
+  for (Expr &g : gradients)
+    g = g * convert(factor, g.element());
+}
+
+/// Adds new parameters and optimizer state to `outputs`. The learning rate is
+/// the argument `lr`; a group with its own keeps its proportion to the
+/// optimizer's.
+void Importer::addOptimizer(const Json &training, const NamedValues &parameters,
+                            std::vector<Expr> gradients, bool accumulates,
+                            Outputs &outputs) {
+  const Json &json = *training.find("optimizer");
+  const Optimizer &optimizer = *findOptimizer(json.find("type")->string);
+  builder.loc = location("", optimizer.name, json.span);
+  double base = updateOf(json, "").number("lr");
+  Expr lr = argument("lr", RankedTensorType::get({}, builder.b.getF32Type()));
+  function.setArgAttr(function.getNumArguments() - 1, defaultAttr,
+                      builder.b.getF64FloatAttr(base));
+  Expr step =
+      optimizerState("step", RankedTensorType::get({}, builder.b.getI64Type()));
+  const Json *steps = training.find("accumulate_steps");
+  int64_t period = steps ? steps->integer : 1;
+
+  if (period > 1)
+    for (auto [i, named] : llvm::enumerate(parameters)) {
+      std::string name = "gradient." + named.first;
+      Expr sum = optimizerState(name, named.second.type());
+      gradients[i] = sum + gradients[i] / double(period);
+      outputs.add("optimizer." + name,
+                  accumulates ? gradients[i]
+                              : full(builder, sum.element(), sum.shape(), 0),
+                  i);
+    }
+  if (!accumulates) {
+    clip(training, gradients);
+    // The number of this update: (step + period) / period, a whole number.
+    Type f64 = builder.b.getF64Type();
+    Expr count = (convert(step, f64) + double(period)) / double(period);
+    count = floor(count);
+    for (auto [i, named] : llvm::enumerate(parameters)) {
+      auto &[path, parameter] = named;
+      Update update = updateOf(json, path);
+      update.parameter = parameter;
+      update.gradient = gradients[i];
+      update.count = count;
+      double own = update.number("lr");
+      update.lr = own == base ? lr
+                  : base == 0 ? scalar(builder, lr.element(), own)
+                              : lr * (own / base);
+      std::vector<StringRef> states;
+      optimizer.state(update, states);
+      for (StringRef state : states)
+        update.state[state] =
+            optimizerState(state.str() + "." + path, parameter.type());
+      optimizer.update(update);
+      outputs.add(path, update.parameter, i);
+      for (StringRef state : states)
+        outputs.add("optimizer." + state.str() + "." + path,
+                    update.state[state], i);
+    }
+  }
+  outputs.add("optimizer.step", step + 1.0, outputs.names.size());
+}
+
+} // namespace nncc

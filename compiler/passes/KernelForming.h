@@ -1,0 +1,45 @@
+//===- KernelForming.h - between the two halves of form-kernels -*- C++ -*-===//
+#ifndef NNCC_PASSES_KERNELFORMING_H
+#define NNCC_PASSES_KERNELFORMING_H
+
+#include "dialect/Nncc.h"
+#include "llvm/ADT/StringMap.h"
+#include <memory>
+
+namespace nncc {
+
+struct Kernel {
+  llvm::SmallVector<mlir::Operation *> ops; // in program order once complete
+  llvm::SmallVector<mlir::Value> results;   // of one shape
+  bool hasRoot = false;
+  /// At most this many tensors come from memory.
+  int64_t operands = 1;
+  /// The iteration space of a kernel with row reductions.
+  llvm::SmallVector<int64_t> rowSpace, rowDims;
+};
+
+/// The ops of one entry, as kernels.
+struct FormedKernels {
+  explicit FormedKernels(mlir::func::FuncOp entry)
+      : entry(entry), block(entry.getBody().front()) {}
+
+  mlir::func::FuncOp entry;
+  mlir::Block &block;
+  std::vector<std::unique_ptr<Kernel>> kernels;
+  llvm::DenseMap<mlir::Operation *, Kernel *> kernelOf;
+  llvm::DenseMap<mlir::Operation *, int64_t> position; // in program order
+};
+
+/// Costs nothing: copied into every kernel that reads through it.
+inline bool isFree(mlir::Operation *op) {
+  return mlir::isa<ConstantOp, IotaOp>(op) ||
+         (mlir::isa<View>(op) && !mlir::isa<PadOp>(op));
+}
+
+/// Turns the kernels into functions, each different one once (`known`: by text),
+/// and calls; gives the number of calls.
+int64_t outlineKernels(FormedKernels &formed,
+                       llvm::StringMap<mlir::func::FuncOp> &known);
+
+} // namespace nncc
+#endif // NNCC_PASSES_KERNELFORMING_H

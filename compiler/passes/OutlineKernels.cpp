@@ -1,0 +1,235 @@
+//===- OutlineKernels.cpp - kernels into functions and calls --------------===//
+//
+// The second half of form-kernels: what FormKernels.cpp put together becomes
+// functions, and the entry calls of them, in an order that frees memory early.
+//
+//===----------------------------------------------------------------------===//
+#include "dialect/Names.h"
+#include "passes/KernelForming.h"
+#include "passes/Utils.h"
+#include "mlir/IR/IRMapping.h"
+#include "llvm/ADT/SetVector.h"
+#include "llvm/Support/MD5.h"
+
+using namespace mlir;
+
+namespace nncc {
+
+namespace {
+
+/// Turns the kernels of one entry into functions and calls.
+class Outliner {
+public:
+  Outliner(FormedKernels &formed, llvm::StringMap<func::FuncOp> &known)
+      : formed(formed),
+        module(formed.entry->getParentOfType<ModuleOp>()), known(known) {}
+
+  int64_t calls = 0;
+
+  void run() {
+    for (auto &kernel : formed.kernels)
+      llvm::sort(kernel->ops, [&](Operation *x, Operation *y) {
+        return formed.position[x] < formed.position[y];
+      });
+    // A kernel runs where its last op stood; producers come before.
+    std::vector<Kernel *> order;
+    for (auto &kernel : formed.kernels)
+      order.push_back(kernel.get());
+    llvm::stable_sort(order, [&](Kernel *x, Kernel *y) {
+      return formed.position[x->ops.back()] < formed.position[y->ops.back()];
+    });
+    for (Kernel *kernel : order)
+      outline(*kernel);
+    eraseDead(formed.block);
+    schedule();
+  }
+
+private:
+  void outline(Kernel &kernel) {
+    OpBuilder b(module.getContext());
+    DenseSet<Operation *> inside(kernel.ops.begin(), kernel.ops.end());
+    SetVector<Value> operands;
+    SetVector<Operation *> body;
+    auto collect = [&](auto &self, Value value) -> void {
+      Operation *op = value.getDefiningOp();
+      if (!op || !(inside.contains(op) || isFree(op)) || isOffset(op)) {
+        operands.insert(value);
+        return;
+      }
+      for (Value operand : op->getOperands())
+        self(self, operand);
+      body.insert(op);
+    };
+    for (Value result : kernel.results)
+      collect(collect, result);
+
+    SmallVector<Type> types;
+    for (Value operand : operands)
+      types.push_back(operand.getType());
+    ValueRange results(kernel.results);
+    Location loc = kernel.results.front().getLoc();
+    OwningOpRef<func::FuncOp> function = func::FuncOp::create(
+        loc, "k", b.getFunctionType(types, results.getTypes()));
+    IRMapping mapping;
+    Block *entry = function->addEntryBlock();
+    for (auto [operand, argument] :
+         llvm::zip_equal(operands, entry->getArguments()))
+      mapping.map(operand, argument);
+    b.setInsertionPointToStart(entry);
+    for (Operation *op : body)
+      b.clone(*op, mapping)->removeAttr(packedAttr);
+    SmallVector<Value> returned;
+    for (Value result : results)
+      returned.push_back(mapping.lookup(result));
+    func::ReturnOp::create(b, loc, returned);
+    markInPlace(kernel, *function, operands.getArrayRef());
+
+    ArrayAttr why = reasons(kernel, operands.getArrayRef(), b);
+    func::FuncOp callee = deduplicate(function.release());
+    b.setInsertionPointAfter(kernel.ops.back());
+    auto call =
+        CallOp::create(b, loc, results.getTypes(), callee.getName(),
+                       operands.getArrayRef(), DenseI64ArrayAttr());
+    call->setAttr("nncc.reasons", why);
+    for (auto [result, replacement] :
+         llvm::zip_equal(results, call.getResults()))
+      result.replaceAllUsesExcept(replacement, call);
+    for (Operation *op : llvm::reverse(kernel.ops))
+      if (op->use_empty())
+        op->erase();
+    ++calls;
+  }
+
+  /// The state that the entry writes `value` to, if it does.
+  StringRef writtenState(Value value) {
+    for (OpOperand &use : value.getUses())
+      if (isa<func::ReturnOp>(use.getOwner()) &&
+          formed.entry.getResultAttr(use.getOperandNumber(), updateAttr))
+        return formed.entry
+            .getResultAttrOfType<StringAttr>(use.getOperandNumber(),
+                                             valueNameAttr)
+            .getValue();
+    return "";
+  }
+
+  /// Marks arguments that lie where a result goes.
+  void markInPlace(Kernel &kernel, func::FuncOp function,
+                   ArrayRef<Value> operands) {
+    for (Value result : kernel.results) {
+      StringRef path = writtenState(result);
+      for (auto [i, operand] : llvm::enumerate(operands))
+        if (auto weight = storageOf(operand).root.getDefiningOp<WeightOp>())
+          if (!path.empty() && weight.getPath() == path)
+            function.setArgAttr(i, inPlaceAttr,
+                                UnitAttr::get(function.getContext()));
+    }
+  }
+
+  /// Gradients leave as soon as they are there, and weights are written as soon
+  /// as nothing needs their old value.
+  void schedule() {
+    auto last = [](Operation *x, Operation *y) {
+      return !x || (y && x->isBeforeInBlock(y)) ? y : x;
+    };
+    auto place = [&](Operation *op, Operation *behind) {
+      for (Value operand : op->getOperands())
+        behind = last(behind, operand.getDefiningOp());
+      if (behind)
+        op->moveAfter(behind);
+    };
+    for (auto op : llvm::make_early_inc_range(formed.block.getOps<AllReduceOp>()))
+      place(op, nullptr);
+    SmallVector<CallOp> writers;
+    for (auto call : formed.block.getOps<CallOp>())
+      if (llvm::any_of(call.getResults(), [&](Value value) {
+            return !writtenState(value).empty();
+          }))
+        writers.push_back(call);
+    for (CallOp call : writers) {
+      Operation *reader = nullptr;
+      auto readers = [&](auto &self, Value value) -> void {
+        for (Operation *user : value.getUsers()) {
+          if (isa<CallOp>(user) && user != call)
+            reader = last(reader, user);
+          if (isa<ReshapeOp, SliceOp>(user))
+            self(self, user->getResult(0));
+        }
+      };
+      for (Value result : call.getResults())
+        for (auto weight : formed.block.getOps<WeightOp>())
+          if (!weight.getPrepared() &&
+              weight.getPath() == writtenState(result))
+            readers(readers, weight.getResult());
+      place(call, reader);
+    }
+  }
+
+  /// A slice that is an offset into memory stays outside, so that kernels
+  /// on different slices (the steps of a recurrent layer) are equal.
+  static bool isOffset(Operation *op) {
+    auto slice = dyn_cast<SliceOp>(op);
+    if (!slice || !isContiguous(slice))
+      return false;
+    Operation *root = storageOf(slice.getResult()).root.getDefiningOp();
+    return !root || isa<CallOp, WeightOp>(root);
+  }
+
+  /// The existing function with the same text, or this one under a new name.
+  func::FuncOp deduplicate(func::FuncOp function) {
+    std::string text;
+    llvm::raw_string_ostream os(text);
+    function->print(os, OpPrintingFlags().elideLargeElementsAttrs(1 << 30));
+    auto [it, isNew] = known.try_emplace(text, function);
+    if (!isNew) {
+      function.erase();
+      return it->second;
+    }
+    llvm::MD5 md5;
+    md5.update(text);
+    llvm::MD5::MD5Result digest;
+    md5.final(digest);
+    function->setAttr(kernelKeyAttr,
+                      StringAttr::get(module.getContext(),
+                                      digest.digest().str().substr(0, 16)));
+    function.setName("k" + std::to_string(known.size() - 1));
+    function.setPrivate();
+    module.push_back(function);
+      return function;
+  }
+
+  /// Why each operand comes from memory.
+  ArrayAttr reasons(Kernel &kernel, ArrayRef<Value> operands, OpBuilder &b) {
+    SmallVector<Attribute> list;
+    for (Value operand : operands) {
+      Operation *def = operand.getDefiningOp();
+      StringRef why = "fusing would change what is computed per element";
+      if (!def)
+        why = "an input of the entry";
+      else if (isa<WeightOp>(def))
+        why = "a weight";
+      else if (kernel.hasRoot)
+        why = "the root reads its operands several times";
+      else if (!operand.hasOneUse())
+        why = "several kernels use it";
+      else if (!kernel.rowSpace.empty())
+        why = "each row is read once per reduction";
+      list.push_back(b.getStringAttr(why));
+    }
+    return b.getArrayAttr(list);
+  }
+
+  FormedKernels &formed;
+  ModuleOp module;
+  llvm::StringMap<func::FuncOp> &known;
+};
+
+} // namespace
+
+int64_t outlineKernels(FormedKernels &formed,
+                       llvm::StringMap<func::FuncOp> &known) {
+  Outliner outliner(formed, known);
+  outliner.run();
+  return outliner.calls;
+}
+
+} // namespace nncc
