@@ -1,5 +1,6 @@
 //===- Compiler.cpp - the compiler as a library ---------------------------===//
 #include "Compiler.h"
+#include "codegen/Abi.h"
 #include "codegen/Header.h"
 #include "codegen/Object.h"
 #include "codegen/Pipelines.h"
@@ -105,12 +106,12 @@ public:
       return end(Status::internal);
 
     llvm::LLVMContext llvmContext;
-    auto module = buildLlvmModule(llvmContext, *model, **kernels, target,
-                                  options.embedded);
+    auto module = buildLlvmModule(llvmContext, *model, **kernels, target);
     if (!module)
       return end(Status::internal);
     report("optimizing");
     optimize(*module, target, options.level, options.threads);
+    addDescriptor(*module, *model, target, options.embedded);
     if (stage == Stage::llvm) {
       llvm::raw_string_ostream(result.output) << *module;
       return end(Status::done);

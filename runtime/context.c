@@ -247,6 +247,18 @@ const nncc_weights *nncc_context_weights(const nncc_context *context) {
   return context ? context->weights : NULL;
 }
 
+void *nncc_context_tensor(nncc_context *context, const char *name) {
+  if (!context || !context->own || !name)
+    return NULL;
+  int64_t i = nncc_find_tensor(context->model, name);
+  return i < 0 ? NULL : context->own->owned[i];
+}
+
+void nncc_context_changed(nncc_context *context) {
+  if (context && context->own)
+    context->stale = true;
+}
+
 nncc_status nncc_context_seed(nncc_context *context, uint64_t seed,
                               uint64_t step) {
   if (!context)
@@ -311,15 +323,6 @@ static nncc_status check_limits(const nncc_body *body,
   return NNCC_OK;
 }
 
-/* The number of train_step's run, which its weights know. */
-static int64_t *steps_done(nncc_context *context) {
-  const nncc_model *model = context->model;
-  for (uint64_t i = model->weight_count; i-- > 0;)
-    if (!strcmp(model->weights[i].name, "optimizer.step"))
-      return (int64_t *)(uintptr_t)context->own->tensors[i];
-  return NULL;
-}
-
 /* `context->inputs` and `context->outputs` are set. */
 static nncc_status run(nncc_context *context, const nncc_entry *entry,
                        const nncc_body *body) {
@@ -339,7 +342,8 @@ static nncc_status run(nncc_context *context, const nncc_entry *entry,
     context->stale = false;
   }
   int64_t key[2] = {context->key[0], context->key[1]};
-  int64_t *done = entry->trains ? steps_done(context) : NULL;
+  int64_t *done =
+      entry->trains ? nncc_context_tensor(context, "optimizer.step") : NULL;
   if (done) {
     key[1] = *done;
     if (entry->period > 1 && (*done + 1) % (int64_t)entry->period)

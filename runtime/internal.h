@@ -39,6 +39,8 @@ struct nncc_weights {
  * zeros. Null for a model with embedded weights. */
 nncc_status nncc_weights_copy(const nncc_model *model, const nncc_weights *from,
                               nncc_weights **copy);
+/* The number of the tensor with that name or alias, or -1. */
+int64_t nncc_find_tensor(const nncc_model *model, const char *name);
 /* Prepares again; does not allocate. */
 void nncc_weights_refresh(nncc_weights *weights);
 

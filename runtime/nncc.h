@@ -117,6 +117,11 @@ NNCC_API nncc_status nncc_context_set_weights(nncc_context *context,
 /* The weights in use: of a context that trains, the present state of its own.
  * They live as long as the context does. */
 NNCC_API const nncc_weights *nncc_context_weights(const nncc_context *context);
+/* Memory of a tensor of the weights that a training context owns, to be read
+ * and written between runs; null if there is none. After a write:
+ * nncc_context_changed. */
+NNCC_API void *nncc_context_tensor(nncc_context *context, const char *name);
+NNCC_API void nncc_context_changed(nncc_context *context);
 /* Random numbers of the next run that does not count steps itself (train_step
  * does: optimizer.step) are those of this seed and step; later runs count on. */
 NNCC_API nncc_status nncc_context_seed(nncc_context *context, uint64_t seed,

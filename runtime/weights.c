@@ -42,7 +42,7 @@ void nncc_weights_free(nncc_weights *weights) {
   free(weights);
 }
 
-static int64_t find_tensor(const nncc_model *model, const char *name) {
+int64_t nncc_find_tensor(const nncc_model *model, const char *name) {
   for (uint64_t i = 0; i < model->weight_count; ++i)
     if (!strcmp(model->weights[i].name, name))
       return (int64_t)i;
@@ -71,7 +71,7 @@ nncc_status nncc_weights_set(nncc_weights *weights, const char *name,
   if (weights->ready)
     return nncc_fail(NNCC_ERROR_ARGUMENT,
                      "weights cannot change after prepare");
-  int64_t i = find_tensor(weights->model, name);
+  int64_t i = nncc_find_tensor(weights->model, name);
   if (i < 0)
     return nncc_fail(NNCC_ERROR_WEIGHTS, "%s has no tensor \"%s\"",
                      weights->model->name, name);
@@ -94,7 +94,7 @@ nncc_status nncc_weights_get(const nncc_weights *weights, const char *name,
                              void *data, size_t bytes) {
   if (!weights || !name || (!data && bytes))
     return nncc_fail(NNCC_ERROR_ARGUMENT, "an argument is null");
-  int64_t i = find_tensor(weights->model, name);
+  int64_t i = nncc_find_tensor(weights->model, name);
   if (i < 0)
     return nncc_fail(NNCC_ERROR_WEIGHTS, "%s has no tensor \"%s\"",
                      weights->model->name, name);
@@ -227,7 +227,7 @@ static bool match_names(const nncc_model *model, const nncc_file *file,
   m->weight_of = calloc(count + 1, sizeof *m->weight_of);
   m->first = calloc(model->weight_count + 1, sizeof *m->first);
   for (uint32_t i = 0; m->weight_of && m->first && i < count; ++i) {
-    int64_t weight = find_tensor(model, nncc_file_get(file, i)->name);
+    int64_t weight = nncc_find_tensor(model, nncc_file_get(file, i)->name);
     m->weight_of[i] = weight;
     if (weight >= 0 && !m->first[weight])
       m->first[weight] = nncc_file_get(file, i);

@@ -414,6 +414,7 @@ void Descriptor::add() {
   auto *function =
       llvm::Function::Create(type, llvm::GlobalValue::ExternalLinkage,
                              (name + "_model").str(), module);
+  function->addFnAttr(llvm::Attribute::NoUnwind);
   llvm::IRBuilder<> b(llvm::BasicBlock::Create(context, "", function));
   b.CreateRet(descriptor);
 }

@@ -69,8 +69,7 @@ static void addWrapper(llvm::Module &module, llvm::Function *kernel,
 
 std::unique_ptr<llvm::Module> buildLlvmModule(llvm::LLVMContext &context,
                                               ModuleOp model, ModuleOp kernels,
-                                              const TargetInfo &target,
-                                              const EmbeddedWeights *embedded) {
+                                              const TargetInfo &target) {
   registerBuiltinDialectTranslation(*kernels.getContext());
   registerLLVMDialectTranslation(*kernels.getContext());
   std::unique_ptr<llvm::Module> module =
@@ -88,7 +87,6 @@ std::unique_ptr<llvm::Module> buildLlvmModule(llvm::LLVMContext &context,
     code->setName(kernel.getName() + codeSuffix);
     addWrapper(*module, code, kernel.getName());
   }
-  addDescriptor(*module, model, target, embedded);
   for (llvm::Function &function : *module) {
     if (function.isDeclaration())
       continue;
@@ -155,12 +153,16 @@ static std::vector<std::string> splitKernels(llvm::Module &module,
     llvm::ValueToValueMapTy map;
     auto copy = llvm::CloneModule(
         module, map,
-        [&](const llvm::GlobalValue *value) { return part.contains(value); });
+        [&](const llvm::GlobalValue *value) {
+          return part.contains(value) || isa<llvm::GlobalVariable>(value);
+        });
     llvm::raw_string_ostream os(list.emplace_back());
     llvm::WriteBitcodeToFile(*copy, os);
   }
   for (llvm::Function *kernel : kernels)
     kernel->deleteBody();
+  while (!module.global_empty()) // constants, which went with the kernels
+    module.global_begin()->eraseFromParent();
   return list;
 }
 

@@ -15,16 +15,12 @@
 
 namespace nncc {
 
-struct EmbeddedWeights;
-
 /// LLVM IR of `kernels` (LLVM dialect) with a `void k(ptr, i64, i64)` per
-/// kernel and the model's descriptor, which describes the entries of `model`
-/// and carries `embedded` if that is not null.
+/// kernel of `model`.
 std::unique_ptr<llvm::Module> buildLlvmModule(llvm::LLVMContext &context,
                                               mlir::ModuleOp model,
                                               mlir::ModuleOp kernels,
-                                              const TargetInfo &target,
-                                              const EmbeddedWeights *embedded);
+                                              const TargetInfo &target);
 
 /// Runs LLVM's pipeline for `level` in 0..3 on groups of kernels, which do not
 /// depend on the number of threads.

@@ -281,8 +281,9 @@ void Importer::importBody(const Json &root, const std::string &entry,
       return;
   }
   NamedValues of, parameters;
-  for (const std::string &path : trainedParameters(root))
-    parameters.push_back({path, stateValue(path).value});
+  if (entry != "train_forward")
+    for (const std::string &path : trainedParameters(root))
+      parameters.push_back({path, stateValue(path).value});
   if (entry == "backward") {
     total = addCotangents(outputs);
     for (const std::string &input : trainedInputs(root, scope))

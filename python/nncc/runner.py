@@ -5,13 +5,11 @@ import os
 import shutil
 import subprocess
 import tempfile
+import traceback
 
 import numpy as np
 
-# By nncc_dtype. NumPy has no bf16: its bits stand for it.
-_NUMPY = [np.float32, np.float64, np.float16, np.uint16, np.int64, np.int32,
-          np.int16, np.int8, np.uint8, np.bool_]
-_BF16 = 3
+from . import abi
 
 
 def _array(x):
@@ -28,50 +26,9 @@ def _array(x):
 
 def _tensor(array, dtype):
     import torch
-    if dtype == _BF16:
+    if dtype == abi.BF16:
         return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
     return torch.from_numpy(array)
-
-
-class _Tensor(ctypes.Structure):
-    _fields_ = [("name", ctypes.c_char_p), ("dtype", ctypes.c_uint64),
-                ("rank", ctypes.c_uint64),
-                ("dims", ctypes.POINTER(ctypes.c_int64)),
-                ("bytes", ctypes.c_uint64)]
-
-
-class _Body(ctypes.Structure):
-    _fields_ = [("inputs", ctypes.POINTER(_Tensor)),
-                ("outputs", ctypes.POINTER(_Tensor)),
-                ("steps", ctypes.c_void_p), ("step_count", ctypes.c_uint64),
-                ("arena_bytes", ctypes.c_uint64),
-                ("limits", ctypes.c_void_p), ("limit_count", ctypes.c_uint64)]
-
-
-class _Entry(ctypes.Structure):
-    _fields_ = [("name", ctypes.c_char_p), ("input_count", ctypes.c_uint64),
-                ("output_count", ctypes.c_uint64),
-                ("bodies", ctypes.POINTER(_Body)),
-                ("body_count", ctypes.c_uint64)]
-
-
-class _Model(ctypes.Structure):
-    _fields_ = [("abi_version", ctypes.c_uint32),
-                ("reserved", ctypes.c_uint32),
-                ("compiler", ctypes.c_char_p), ("name", ctypes.c_char_p),
-                ("cpu", ctypes.c_char_p), ("cpu_features", ctypes.c_uint64),
-                ("entries", ctypes.POINTER(_Entry)),
-                ("entry_count", ctypes.c_uint64)]
-
-
-class _Options(ctypes.Structure):
-    _fields_ = [("threads", ctypes.c_uint32), ("parallel_for",
-                                               ctypes.c_void_p),
-                ("host", ctypes.c_void_p)]
-
-
-def _shape(tensor):
-    return tuple(tensor.dims[i] for i in range(tensor.rank))
 
 
 def find_nncc():
@@ -89,67 +46,101 @@ class CompiledModel:
     """A callable over NumPy arrays or PyTorch tensors.
 
     Returns arrays or tensors like its inputs; a tuple if the model has several
-    outputs. Not thread-safe: one object per thread.
+    outputs. Not thread-safe: one object per thread. With a `train_step` or
+    `backward` entry it owns its weights and can change them.
     """
 
-    def __init__(self, library, name, weights, threads=1):
-        self._library = ctypes.CDLL(library)
-        self._library.nncc_last_error.restype = ctypes.c_char_p
+    def __init__(self, library, name, weights, threads=1, seed=0,
+                 all_reduce=None):
+        """`all_reduce(bucket)`, a function of {name: array}, replaces each
+        gradient by its mean over all processes, in place."""
+        self._library = abi.load(library)
         get = getattr(self._library, f"{name}_model")
-        get.restype = ctypes.POINTER(_Model)
+        get.restype = ctypes.POINTER(abi.Model)
         self._model = get()
         self._weights = ctypes.c_void_p()
         self._context = ctypes.c_void_p()
+        model = self._model.contents
+        self._entries = {model.entries[i].name.decode(): model.entries[i]
+                         for i in range(model.entry_count)}
         if weights and os.path.exists(weights):
             self._check(self._library.nncc_weights_load(
                 self._model, os.fsencode(weights),
                 ctypes.byref(self._weights)))
-        options = _Options(threads, None, None)
+        trains = any(e != "forward" for e in self._entries)
+        self._all_reduce = abi.AllReduce()  # must live as long as the context
+        if all_reduce:
+            self._all_reduce = abi.AllReduce(
+                lambda host, bucket, count: self._reduce(
+                    all_reduce, [bucket[i] for i in range(count)]))
+        options = abi.Options(threads, None, None, trains, seed,
+                              self._all_reduce, None)
         self._check(self._library.nncc_context_create(
             self._model, self._weights, ctypes.byref(options),
             ctypes.byref(self._context)))
-        model = self._model.contents
-        self._entries = {model.entries[i].name.decode(): model.entries[i]
-                         for i in range(model.entry_count)}
 
     def _check(self, status):
         if status:
             raise RuntimeError(self._library.nncc_last_error().decode())
 
+    @staticmethod
+    def _reduce(function, bucket):
+        def view(gradient):
+            dtype = np.dtype(abi.NUMPY[gradient.dtype])
+            raw = (ctypes.c_char * (gradient.count * dtype.itemsize))
+            return np.frombuffer(raw.from_address(gradient.data), dtype)
+        try:
+            function({g.name.decode(): view(g) for g in bucket})
+            return 0
+        except Exception:  # must not cross the C code
+            traceback.print_exc()
+            return 1
+
     def _body(self, entry, arrays):
-        if len(arrays) != entry.input_count:
-            raise TypeError(f"takes {entry.input_count} inputs, got "
-                            f"{len(arrays)}")
+        needed = entry.input_count
+        while needed and entry.bodies[0].inputs[needed - 1].initial:
+            needed -= 1
+        if not needed <= len(arrays) <= entry.input_count:
+            raise TypeError(f"takes {needed} inputs, got {len(arrays)}")
         for b in range(entry.body_count):
             body = entry.bodies[b]
-            if all(_shape(body.inputs[i]) == a.shape
+            if all(body.inputs[i].shape == a.shape
                    for i, a in enumerate(arrays)):
                 return b, body
-        known = [[_shape(entry.bodies[b].inputs[i])
-                  for i in range(entry.input_count)]
+        known = [[entry.bodies[b].inputs[i].shape for i in range(needed)]
                  for b in range(entry.body_count)]
         raise ValueError(f"no compiled size fits inputs of shapes "
                          f"{[a.shape for a in arrays]}; compiled: {known}")
 
-    def run(self, name, *inputs):
-        """Runs an entry; gives its outputs by name."""
+    def signature(self, name):
+        """The names of an entry's inputs and outputs."""
         if name not in self._entries:
             raise ValueError(f"no entry {name!r} was compiled, only "
                              f"{', '.join(self._entries)}")
+        entry = self._entries[name]
+        body = entry.bodies[0]
+        return ([body.inputs[i].name.decode()
+                 for i in range(entry.input_count)],
+                [body.outputs[i].name.decode()
+                 for i in range(entry.output_count)])
+
+    def run(self, name, *inputs):
+        """Runs an entry; gives its outputs by name."""
+        self.signature(name)  # must be there
         entry = self._entries[name]
         is_torch = any(type(x).__module__.startswith("torch") for x in inputs)
         arrays = [_array(x) for x in inputs]
         number, body = self._body(entry, arrays)
         for i, array in enumerate(arrays):
-            expected = np.dtype(_NUMPY[body.inputs[i].dtype])
+            expected = np.dtype(abi.NUMPY[body.inputs[i].dtype])
             if array.dtype != expected:
                 raise TypeError(f"input {body.inputs[i].name.decode()} must "
                                 f"be {expected}, got {array.dtype}")
         results = [body.outputs[i] for i in range(entry.output_count)]
-        outputs = [np.empty(_shape(t), _NUMPY[t.dtype]) for t in results]
+        outputs = [np.empty(t.shape, abi.NUMPY[t.dtype]) for t in results]
         self._check(self._library.nncc_run_body(
             self._context, entry.name, number,
-            (ctypes.c_void_p * max(len(arrays), 1))(
+            (ctypes.c_void_p * max(entry.input_count, 1))(
                 *[a.ctypes.data for a in arrays]),
             (ctypes.c_void_p * max(len(outputs), 1))(
                 *[o.ctypes.data for o in outputs])))
@@ -161,6 +152,48 @@ class CompiledModel:
         outputs = tuple(self.run("forward", *inputs).values())
         return outputs[0] if len(outputs) == 1 else outputs
 
+    def train_step(self, *inputs, lr=None):
+        """One step of the compiled optimizer on the model's inputs and its
+        training inputs; gives the loss. `lr` replaces the model's."""
+        rate = () if lr is None else (np.float32(lr),)
+        return float(self.run("train_step", *inputs, *rate)["loss"])
+
+    def state(self):
+        """The present weights by name, as arrays over their memory; tell
+        `changed` after writing to them."""
+        model, result = self._model.contents, {}
+        for i in range(model.weight_count):
+            tensor = model.weights[i]
+            address = self._library.nncc_context_tensor(self._context,
+                                                        tensor.name)
+            if address:
+                raw = (ctypes.c_char * tensor.bytes).from_address(address)
+                raw.owner = self  # the memory is the context's
+                result[tensor.name.decode()] = np.frombuffer(
+                    raw, abi.NUMPY[tensor.dtype]).reshape(tensor.shape)
+        return result
+
+    def changed(self):
+        """The arrays of `state` were written to."""
+        self._library.nncc_context_changed(self._context)
+
+    def seed(self, seed, step=0):
+        """Random numbers from here on are those of this seed and step."""
+        self._check(self._library.nncc_context_seed(self._context, seed, step))
+
+    def save(self, path):
+        """Writes the present weights, with the optimizer's state."""
+        self._check(self._library.nncc_weights_save(
+            self._library.nncc_context_weights(self._context),
+            os.fsencode(path)))
+
+    def module(self):
+        """A torch.nn.Module on this model: its parameters are the compiled
+        model's memory, forward and backward run compiled code. Needs the
+        entries "forward", "train_forward" and "backward"."""
+        from .autograd import CompiledModule
+        return CompiledModule(self)
+
     def __del__(self):
         if getattr(self, "_context", None):
             self._library.nncc_context_free(self._context)
@@ -169,11 +202,12 @@ class CompiledModel:
 
 
 def compile(directory, threads=1, cpu="native", dims=None,
-            entries=("forward",)):
+            entries=("forward",), seed=0, all_reduce=None):
     """Compiles directory/model.json and loads directory/weights.safetensors.
 
     `dims` gives sizes of symbolic dims: {"N": [1, 8]}; `entries` are the entry
-    points to compile: "forward", "backward", "loss_and_grad".
+    points to compile: "forward", "backward", "loss_and_grad", "train_step",
+    "train_forward"; `seed` keys dropout; for `all_reduce` see CompiledModel.
     """
     model = os.path.join(directory, "model.json")
     with open(model) as file:
@@ -190,6 +224,6 @@ def compile(directory, threads=1, cpu="native", dims=None,
             raise RuntimeError(done.stderr.strip())
         return CompiledModel(library, name,
                              os.path.join(directory, "weights.safetensors"),
-                             threads)
+                             threads, seed, all_reduce)
     finally:
         shutil.rmtree(folder)

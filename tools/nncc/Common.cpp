@@ -3,10 +3,22 @@
 #include "Spec.h"
 #include "Verbs.h"
 #include "support/FileIO.h"
+#include <algorithm>
 #include <chrono>
 #include <iostream>
 
 namespace nncc {
+
+static const std::vector<std::string> &entryNames() {
+  static const std::vector<std::string> names = {
+      "forward", "backward", "loss_and_grad", "train_step", "train_forward"};
+  return names;
+}
+
+bool isEntry(const std::string &name) {
+  const auto &names = entryNames();
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
 
 void CommonFlags::add(CLI::App &app) {
   // Spelled -mcpu= and -O3 as in clang; main() rewrites them.
@@ -17,10 +29,10 @@ void CommonFlags::add(CLI::App &app) {
                  "name in symbols (default: the "
                  "model's)");
   app.add_option("--entries", options.entries,
-                 "entry points: forward,backward,loss_and_grad,train_step")
+                 "entry points: forward,backward,loss_and_grad,train_step,\n"
+                 "train_forward")
       ->delimiter(',')
-      ->check(CLI::IsMember(
-          {"forward", "backward", "loss_and_grad", "train_step"}))
+      ->check(CLI::IsMember(entryNames()))
       ->default_str("forward");
   app.add_option("--schedules", options.scheduleFile,
                  "JSON file: kernel key -> schedule (see inspect --json)");

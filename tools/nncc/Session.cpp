@@ -87,6 +87,12 @@ int Session::loadModel(SessionFlags &flags) {
   if (isCompiled(flags.model)) {
     code = library.open(flags.model);
   } else {
+    if (!isEntry(flags.entry)) {
+      std::cerr << "nncc: no entry \"" << flags.entry
+                << "\": the entries are forward, backward, loss_and_grad, "
+                   "train_step and train_forward\n";
+      return exitUsage;
+    }
     CompileOptions options = flags.common.options;
     options.entries = {flags.entry};
     CompileResult result = compileFile(flags.model, options, Stage::object);

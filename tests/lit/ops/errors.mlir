@@ -272,3 +272,27 @@ func.func @gradient_c2(%x: tensor<4xf32>, %s: tensor<4xf32>) {
   %0 = nncc.gradient %x * %s by %x : tensor<4xf32> by tensor<4xf32> to tensor<4xf32>
   return
 }
+
+// -----
+
+func.func @random_c1(%k: tensor<2xi64>) {
+  // expected-error @+1 {{gives too many elements}}
+  %0 = nncc.random %k {stream = 0} : tensor<65536x65537xf32>
+  return
+}
+
+// -----
+
+func.func @all_reduce_c1(%x: tensor<4xf32>) {
+  // expected-error @+1 {{needs one result per tensor, of its type}}
+  %0 = nncc.all_reduce %x {names = ["x"]} : (tensor<4xf32>) -> tensor<3xf32>
+  return
+}
+
+// -----
+
+func.func @all_reduce_c2(%x: tensor<4xf32>) {
+  // expected-error @+1 {{needs one name per tensor}}
+  %0 = nncc.all_reduce %x {names = []} : (tensor<4xf32>) -> tensor<4xf32>
+  return
+}

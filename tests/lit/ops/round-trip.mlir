@@ -67,3 +67,13 @@ func.func @gradient(%x: tensor<4xf32>, %s: tensor<4xf32>) -> tensor<4xf32> {
   %g = nncc.gradient %m * %s by %x : tensor<4xf32> by tensor<4xf32> to tensor<4xf32>
   return %g : tensor<4xf32>
 }
+
+// CHECK-LABEL: @random
+func.func @random(%k: tensor<2xi64>) -> (tensor<3x4xf32>, tensor<2xf64>) {
+  // CHECK: nncc.random %{{.*}} {stream = 3 : i64} : tensor<3x4xf32>
+  %u = nncc.random %k {stream = 3} : tensor<3x4xf32>
+  %v = nncc.random %k {stream = 4} : tensor<2xf64>
+  // CHECK: nncc.all_reduce %{{.*}}, %{{.*}} {names = ["u", "v"]} : (tensor<3x4xf32>, tensor<2xf64>) -> (tensor<3x4xf32>, tensor<2xf64>)
+  %m:2 = nncc.all_reduce %u, %v {names = ["u", "v"]} : (tensor<3x4xf32>, tensor<2xf64>) -> (tensor<3x4xf32>, tensor<2xf64>)
+  return %m#0, %m#1 : tensor<3x4xf32>, tensor<2xf64>
+}

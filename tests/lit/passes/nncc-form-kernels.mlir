@@ -71,3 +71,46 @@ func.func @border(%x: tensor<4xf32>, %y: tensor<7xf32>) -> tensor<7xf32> {
   %z = nncc.add %s, %y : tensor<7xf32>
   return %z : tensor<7xf32>
 }
+
+// What belongs to one parameter is one kernel, over the state that it reads.
+// CHECK-LABEL: func.func @updates
+func.func @updates(%g: tensor<4x8xf32>) -> (tensor<4x8xf32> {nncc.name = "w", nncc.update = 0}, tensor<4x8xf32> {nncc.name = "m", nncc.update = 0}) {
+  // CHECK: %{{.*}}:2 = nncc.call @[[UPDATE:k[0-9]+]](%{{.*}}, %{{.*}}, %arg0) {{.*}} -> (tensor<4x8xf32>, tensor<4x8xf32>)
+  // CHECK-NEXT: return
+  %w = nncc.weight "w" : tensor<4x8xf32>
+  %m = nncc.weight "m" : tensor<4x8xf32>
+  %n = nncc.add %m, %g : tensor<4x8xf32>
+  %v = nncc.sub %w, %n : tensor<4x8xf32>
+  return %v, %n : tensor<4x8xf32>, tensor<4x8xf32>
+}
+
+// A kernel that reads the weight at other elements does not write over it.
+// CHECK-LABEL: func.func @crossing_update
+func.func @crossing_update(%g: tensor<8x8xf32>) -> (tensor<8x8xf32> {nncc.name = "w", nncc.update = 0}) {
+  // CHECK: %[[NEW:.*]] = nncc.call
+  // CHECK-NEXT: %[[COPY:.*]] = nncc.call @k{{.*}}(%[[NEW]])
+  // CHECK-NEXT: return %[[COPY]]
+  %w = nncc.weight "w" : tensor<8x8xf32>
+  %t = nncc.transpose %w [1, 0] : tensor<8x8xf32> to tensor<8x8xf32>
+  %v = nncc.sub %t, %g : tensor<8x8xf32>
+  return %v : tensor<8x8xf32>
+}
+
+// The old value is read before the new one is written; gradients leave as soon
+// as they are there.
+// CHECK-LABEL: func.func @order
+func.func @order(%g: tensor<8x8xf32>, %x: tensor<8x8xf32>) -> (tensor<8x8xf32> {nncc.name = "w", nncc.update = 0}, tensor<8x8xf32>) {
+  // CHECK: nncc.call @k{{.*}}(%arg0)
+  // CHECK-NEXT: %[[MEAN:.*]] = nncc.all_reduce
+  // CHECK: %[[READ:.*]] = nncc.call @k{{.*}}(%arg1, %[[W:.*]])
+  // CHECK-NEXT: %[[NEW:.*]] = nncc.call @k{{.*}}(%[[W]], %[[MEAN]])
+  // CHECK-NEXT: return %[[NEW]], %[[READ]]
+  %w = nncc.weight "w" : tensor<8x8xf32>
+  %e = nncc.exp %g : tensor<8x8xf32>
+  %m = nncc.all_reduce %e {names = ["w"]} : (tensor<8x8xf32>) -> tensor<8x8xf32>
+  %v = nncc.sub %w, %m : tensor<8x8xf32>
+  %y = nncc.contract %x, %w batch [] x [] sum [1] x [1] : (tensor<8x8xf32>, tensor<8x8xf32>) -> tensor<8x8xf32>
+  return %v, %y : tensor<8x8xf32>, tensor<8x8xf32>
+}
+
+// CHECK: func.func private @[[UPDATE]](%{{.*}}: tensor<4x8xf32> {nncc.in_place}, %{{.*}}: tensor<4x8xf32> {nncc.in_place}, %{{.*}}: tensor<4x8xf32>)

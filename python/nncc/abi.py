@@ -1,0 +1,85 @@
+"""The structs of runtime/abi.h and runtime/nncc.h, for ctypes."""
+import ctypes
+
+import numpy as np
+
+ABI_VERSION = 3
+
+# By nncc_dtype. NumPy has no bf16: its bits stand for it.
+NUMPY = [np.float32, np.float64, np.float16, np.uint16, np.int64, np.int32,
+         np.int16, np.int8, np.uint8, np.bool_]
+BF16 = 3
+
+
+class Tensor(ctypes.Structure):
+    _fields_ = [("name", ctypes.c_char_p), ("dtype", ctypes.c_uint64),
+                ("rank", ctypes.c_uint64),
+                ("dims", ctypes.POINTER(ctypes.c_int64)),
+                ("bytes", ctypes.c_uint64), ("fresh", ctypes.c_uint64),
+                ("initial", ctypes.c_void_p)]
+
+    @property
+    def shape(self):
+        return tuple(self.dims[i] for i in range(self.rank))
+
+
+class Body(ctypes.Structure):
+    _fields_ = [("inputs", ctypes.POINTER(Tensor)),
+                ("outputs", ctypes.POINTER(Tensor)),
+                ("steps", ctypes.c_void_p), ("step_count", ctypes.c_uint64),
+                ("arena_bytes", ctypes.c_uint64),
+                ("limits", ctypes.c_void_p), ("limit_count", ctypes.c_uint64),
+                ("accumulate", ctypes.c_void_p)]
+
+
+class Entry(ctypes.Structure):
+    _fields_ = [("name", ctypes.c_char_p), ("input_count", ctypes.c_uint64),
+                ("output_count", ctypes.c_uint64),
+                ("bodies", ctypes.POINTER(Body)),
+                ("body_count", ctypes.c_uint64), ("period", ctypes.c_uint64),
+                ("trains", ctypes.c_uint64)]
+
+
+class Model(ctypes.Structure):
+    _fields_ = [("abi_version", ctypes.c_uint32),
+                ("reserved", ctypes.c_uint32),
+                ("compiler", ctypes.c_char_p), ("name", ctypes.c_char_p),
+                ("cpu", ctypes.c_char_p), ("cpu_features", ctypes.c_uint64),
+                ("entries", ctypes.POINTER(Entry)),
+                ("entry_count", ctypes.c_uint64),
+                ("weights", ctypes.POINTER(Tensor)),
+                ("weight_count", ctypes.c_uint64)]
+
+
+class Gradient(ctypes.Structure):
+    _fields_ = [("name", ctypes.c_char_p), ("dtype", ctypes.c_int),
+                ("count", ctypes.c_uint64), ("data", ctypes.c_void_p)]
+
+
+AllReduce = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p,
+                             ctypes.POINTER(Gradient), ctypes.c_uint32)
+
+
+class Options(ctypes.Structure):
+    _fields_ = [("threads", ctypes.c_uint32),
+                ("parallel_for", ctypes.c_void_p), ("host", ctypes.c_void_p),
+                ("trains", ctypes.c_uint32), ("seed", ctypes.c_uint64),
+                ("all_reduce", AllReduce),
+                ("all_reduce_host", ctypes.c_void_p)]
+
+
+def load(path):
+    """The library with the types of the functions that are called."""
+    library = ctypes.CDLL(path)
+    library.nncc_last_error.restype = ctypes.c_char_p
+    library.nncc_context_tensor.restype = ctypes.c_void_p
+    library.nncc_context_weights.restype = ctypes.c_void_p
+    for name in ("nncc_context_tensor", "nncc_context_weights",
+                 "nncc_context_free", "nncc_context_changed",
+                 "nncc_weights_free"):
+        getattr(library, name).argtypes = [ctypes.c_void_p] + (
+            [ctypes.c_char_p] if name.endswith("tensor") else [])
+    library.nncc_weights_save.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
+    library.nncc_context_seed.argtypes = [ctypes.c_void_p, ctypes.c_uint64,
+                                          ctypes.c_uint64]
+    return library
