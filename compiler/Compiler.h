@@ -55,8 +55,8 @@ struct CompileOptions {
   std::map<std::string, std::vector<int64_t>> dims;
   /// Replaces the model's name, for symbols.
   std::string name;
-  /// Entry points to compile: "forward", "backward",
-  /// "loss_and_grad".
+  /// Entry points to compile: "forward", "backward", "loss", "loss_and_grad",
+  /// "train_step", "train_forward".
   std::vector<std::string> entries = {"forward"};
   /// Schedules by hand or from a tuner: JSON, kernel key -> numbers.
   std::string scheduleFile, scheduleText;

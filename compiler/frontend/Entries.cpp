@@ -246,9 +246,9 @@ void Importer::importBody(const Json &root, const std::string &entry,
   Signature signature;
   Outputs outputs;
   bool steps = entry == "train_step";
-  bool withLoss = entry == "loss_and_grad" || steps;
+  bool withLoss = entry == "loss" || entry == "loss_and_grad" || steps;
   const Json *training = root.find("training");
-  trains = entry != "forward";
+  trains = entry != "forward" && entry != "loss";
   updates.clear();
   if (withLoss && !training) {
     diagnostics.error(root.span, "the entry " + entry +

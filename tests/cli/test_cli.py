@@ -495,7 +495,7 @@ WRONG = [
     (["run", "lenet.json", *W, "--input", "x=random:normal,sed=1"], 2,
      'nncc: --input x: unknown option "sed=1", expected seed=NUMBER\n'),
     (["run", "lenet.json", *W, *X, "--entry", "back"], 2,
-     "nncc: no entry \"back\": the entries are forward, backward, "
+     "nncc: no entry \"back\": the entries are forward, backward, loss, "
      "loss_and_grad, train_step and train_forward\n"),
     (["run", "lenet.json", "--weights", "none", *X], 5,
      "nncc: cannot read none: No such file or directory\n"),

@@ -207,9 +207,11 @@ NETWORKS = {
     "gpt2": (lambda: GPT2(vocab=60, d=32, n=2, h=4, t=16),
              lambda: tokens(4, 60, (2, 8), 60), sequence_loss),
 }
+# At a rate of 1e-3 PyTorch's own f32 losses on LeNet-5 are 7e-4 off those in
+# f64 after 100 steps: Adam divides noise by noise.
 STEPS = {"momentum": lambda p: torch.optim.SGD(p, lr=0.02, momentum=0.9),
-         "adam": lambda p: torch.optim.Adam(p, lr=1e-3),
-         "adamw": lambda p: torch.optim.AdamW(p, lr=1e-3)}
+         "adam": lambda p: torch.optim.Adam(p, lr=3e-4),
+         "adamw": lambda p: torch.optim.AdamW(p, lr=3e-4)}
 
 
 @pytest.mark.parametrize("network,optimizer",
@@ -281,11 +283,9 @@ def test_dropout_statistics(tmp_path):
     kept = (y != 0).float().mean().item()
     assert kept == pytest.approx(0.7, abs=0.015)
     assert torch.all((y == 0) | (y == torch.tensor(1 / 0.7)))
-    again = ours.run("backward", x, x)["grad.input"] \
-        if "grad.input" in first else list(ours.run("backward", x,
-                                                    x).values())[1]
+    again = ours.run("backward", x, x)["grad.x"]
     assert not torch.equal(again, gradient)  # others in the next run
-    ours.seed(0, 0)
+    ours.seed(0, 1)  # `forward` was step 0
     assert torch.equal(list(ours.run("backward", x, x).values())[0], y)
 
 

@@ -11,7 +11,8 @@ namespace nncc {
 
 static const std::vector<std::string> &entryNames() {
   static const std::vector<std::string> names = {
-      "forward", "backward", "loss_and_grad", "train_step", "train_forward"};
+      "forward",    "backward",     "loss", "loss_and_grad",
+      "train_step", "train_forward"};
   return names;
 }
 
@@ -20,31 +21,39 @@ bool isEntry(const std::string &name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-void CommonFlags::add(CLI::App &app) {
+void CommonFlags::addTarget(CLI::App &app) {
   // Spelled -mcpu= and -O3 as in clang; main() rewrites them.
   app.add_option("--mcpu", options.cpu, "CPU to compile for")
       ->default_str("native");
   app.add_option("--dim", dims, "sizes of a symbolic dim: N=1,8");
+  app.add_option("--O", options.level,
+                 "LLVM optimisation, -O0 to -O3 (default 2)")
+      ->check(CLI::Range(0, 3));
+  app.add_option("-j", options.threads, "threads that compile (default: all)")
+      ->check(CLI::Range(1, 1024));
+  app.add_flag("-v", verbose, "print each stage with its time");
+}
+
+void CommonFlags::add(CLI::App &app) {
+  addTarget(app);
   app.add_option("--name", options.name,
                  "name in symbols (default: the "
                  "model's)");
+  app.add_option("--schedules", options.scheduleFile,
+                 "JSON file: kernel key -> schedule (see inspect --json)");
+  app.add_option("--target", options.target,
+                 "triple: x86_64-linux-gnu is the only one so far");
+  app.add_flag("-g", options.debugLines,
+               "debug lines: kernels point at their lines of the model");
+}
+
+void CommonFlags::addEntries(CLI::App &app) {
   app.add_option("--entries", options.entries,
-                 "entry points: forward,backward,loss_and_grad,train_step,\n"
-                 "train_forward")
+                 "entry points: forward,backward,loss,loss_and_grad,\n"
+                 "train_step,train_forward")
       ->delimiter(',')
       ->check(CLI::IsMember(entryNames()))
       ->default_str("forward");
-  app.add_option("--schedules", options.scheduleFile,
-                 "JSON file: kernel key -> schedule (see inspect --json)");
-  app.add_option("--O", options.level, "LLVM optimisation, -O0 to -O3 (default 2)")
-      ->check(CLI::Range(0, 3));
-  app.add_option("--target", options.target,
-                 "triple: x86_64-linux-gnu is the only one so far");
-  app.add_option("-j", options.threads, "threads that compile (default: all)")
-      ->check(CLI::Range(1, 1024));
-  app.add_flag("-g", options.debugLines,
-               "debug lines: kernels point at their lines of the model");
-  app.add_flag("-v", verbose, "print each stage with its time");
 }
 
 bool CommonFlags::finish() {

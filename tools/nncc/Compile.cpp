@@ -136,6 +136,7 @@ Verb addCompile(CLI::App &app) {
   sub->add_flag("--embed-weights", verb->embeds,
                 "put the prepared weights into the object");
   sub->add_flag("--json", verb->asJson, "a summary as JSON on stdout");
+  verb->flags.addEntries(*sub);
   verb->flags.add(*sub);
   sub->footer("Examples:\n"
               "  nncc compile lenet.json -o lenet.so\n"

@@ -164,6 +164,7 @@ Verb addInspect(CLI::App &app) {
                   "model.json, compiled .so, .o or .a, or weights")
       ->required();
   sub->add_flag("--json", verb->asJson, "as JSON on stdout");
+  verb->flags.addEntries(*sub);
   verb->flags.add(*sub);
   sub->footer("Examples:\n  nncc inspect lenet.json\n"
               "  nncc inspect lenet.json --json -mcpu=x86-64-v3\n"

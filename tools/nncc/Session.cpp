@@ -89,8 +89,8 @@ int Session::loadModel(SessionFlags &flags) {
   } else {
     if (!isEntry(flags.entry)) {
       std::cerr << "nncc: no entry \"" << flags.entry
-                << "\": the entries are forward, backward, loss_and_grad, "
-                   "train_step and train_forward\n";
+                << "\": the entries are forward, backward, loss, "
+                   "loss_and_grad, train_step and train_forward\n";
       return exitUsage;
     }
     CompileOptions options = flags.common.options;

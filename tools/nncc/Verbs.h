@@ -21,7 +21,8 @@ enum ExitCode {
   exitUnsupported = 4,
   exitIo = 5,
   exitLimit = 6,
-  exitInternal = 70
+  exitInternal = 70,
+  exitInterrupted = 130
 };
 
 /// A subcommand with what to run when it was chosen.
@@ -36,6 +37,7 @@ Verb addBench(CLI::App &app);
 Verb addCheck(CLI::App &app);
 Verb addInspect(CLI::App &app);
 Verb addSchema(CLI::App &app);
+Verb addTrain(CLI::App &app);
 
 /// Flags that every compiling verb has.
 struct CommonFlags {
@@ -43,6 +45,9 @@ struct CommonFlags {
   std::vector<std::string> dims; // "N=1,8"
   bool verbose = false;
   void add(CLI::App &app);
+  /// Only what a verb needs that knows its entries.
+  void addTarget(CLI::App &app);
+  void addEntries(CLI::App &app);
   /// Takes over --dim and -v; a sentence on stderr and false if one is malformed.
   bool finish();
 };

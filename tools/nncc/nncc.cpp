@@ -22,7 +22,8 @@ int main(int argc, char **argv) {
              "--inputs in.safetensors --outputs out.safetensors\n"
              "  nncc bench model.json --threads 1,2");
   std::vector<Verb> verbs = {addCompile(app), addRun(app),     addCheck(app),
-                             addBench(app),   addInspect(app), addSchema(app)};
+                             addBench(app),   addInspect(app), addSchema(app),
+                             addTrain(app)};
 
   std::vector<std::string> arguments(argv + 1, argv + argc);
   // A model file in the place of a verb means compile.

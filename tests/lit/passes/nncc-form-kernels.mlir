@@ -102,7 +102,7 @@ func.func @crossing_update(%g: tensor<8x8xf32>) -> (tensor<8x8xf32> {nncc.name =
 func.func @order(%g: tensor<8x8xf32>, %x: tensor<8x8xf32>) -> (tensor<8x8xf32> {nncc.name = "w", nncc.update = 0}, tensor<8x8xf32>) {
   // CHECK: nncc.call @k{{.*}}(%arg0)
   // CHECK-NEXT: %[[MEAN:.*]] = nncc.all_reduce
-  // CHECK: %[[READ:.*]] = nncc.call @k{{.*}}(%arg1, %[[W:.*]])
+  // CHECK: %[[READ:.*]] = nncc.call @k{{.*}}(%arg1, %[[W:[0-9]+]])
   // CHECK-NEXT: %[[NEW:.*]] = nncc.call @k{{.*}}(%[[W]], %[[MEAN]])
   // CHECK-NEXT: return %[[NEW]], %[[READ]]
   %w = nncc.weight "w" : tensor<8x8xf32>

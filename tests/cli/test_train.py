@@ -1,0 +1,316 @@
+"""nncc train: data, schedules, checkpoints, resuming, what goes wrong."""
+import json
+import math
+import os
+import re
+import signal
+import subprocess
+import time
+import xml.etree.ElementTree
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from lenet_model import NNCC
+
+MODEL = """{"format": "nncc-model/1", "name": "net",
+ "inputs": {"x": {"shape": [4, 6], "dtype": "f32"}},
+ "modules": {"fc1": {"type": "nn.Linear", "in_features": 6,
+                     "out_features": 16},
+             "drop": {"type": "nn.Dropout", "p": 0.1},
+             "fc2": {"type": "nn.Linear", "in_features": 16,
+                     "out_features": 3}},
+ "nodes": [{"name": "a", "module": "fc1", "inputs": ["x"]},
+           {"name": "b", "op": "F.relu", "inputs": ["a"]},
+           {"name": "c", "module": "drop", "inputs": ["b"]},
+           {"name": "y", "module": "fc2", "inputs": ["c"]}],
+ "outputs": ["y"],
+ "training": {
+   "inputs": {"t": {"shape": [4], "dtype": "i64"}},
+   "nodes": [{"name": "loss", "op": "F.cross_entropy", "inputs": ["y", "t"]}],
+   "loss": "loss",
+   "optimizer": {"type": "optim.Adam", "lr": 0.02}}}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    random = np.random.default_rng(0)
+    (tmp_path / "net.json").write_text(MODEL)
+    save_file({name: random.uniform(-0.4, 0.4, shape).astype(np.float32)
+               for name, shape in (("fc1.weight", (16, 6)),
+                                   ("fc1.bias", (16,)),
+                                   ("fc2.weight", (3, 16)),
+                                   ("fc2.bias", (3,)))},
+              tmp_path / "w.safetensors")
+    x = random.standard_normal((42, 6)).astype(np.float32)
+    t = np.argmax(x[:, :3], axis=1)
+    np.savez(tmp_path / "train.npz", x=x, t=t)
+    np.savez_compressed(tmp_path / "packed.npz", x=x, t=t)
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "t.npy", t)
+    save_file({"x": x[:20], "t": t[:20]}, tmp_path / "a.safetensors")
+    save_file({"x": x[20:], "t": t[20:]}, tmp_path / "b.safetensors")
+    return tmp_path
+
+
+@pytest.fixture
+def train(folder):
+    def call(*arguments, code=0, data=("--data", "train.npz"),
+             start=("--weights", "w.safetensors")):
+        done = subprocess.run([NNCC, "train", "net.json", *data, *start,
+                               *arguments], cwd=folder, capture_output=True,
+                              text=True, timeout=120)
+        assert done.returncode == code, done.stderr
+        return done
+    return call
+
+
+def test_loss_falls(train, folder):
+    done = train("--epochs", "30", "--checkpoint", "c.safetensors", "--csv",
+                 "c.csv", "--svg", "c.svg", "--validate", "a.safetensors")
+    lines = done.stdout.splitlines()
+    assert len(lines) == 30
+    numbers = [re.fullmatch(
+        r"epoch (\d+): loss ([\d.e-]+), validation ([\d.e-]+)", line)
+        for line in lines]
+    assert [int(n[1]) for n in numbers] == list(range(1, 31))
+    assert float(numbers[-1][2]) < 0.5 * float(numbers[0][2])
+    assert float(numbers[-1][3]) < 0.5 * float(numbers[0][3])
+    assert re.search(r"nncc: done after step 300, .* weights in "
+                     r"c.safetensors\n$", done.stderr)
+    rows = (folder / "c.csv").read_text().splitlines()
+    assert rows[0] == "step,lr,loss,validation" and len(rows) == 301
+    assert [int(r.split(",")[0]) for r in rows[1:]] == list(range(1, 301))
+    assert sum(r.split(",")[3] != "" for r in rows[1:]) == 30
+    chart = xml.etree.ElementTree.parse(folder / "c.svg").getroot()
+    lines = chart.findall("{http://www.w3.org/2000/svg}polyline")
+    assert [len(p.get("points").split()) for p in lines] == [300, 300, 30]
+    state = load_file(folder / "c.safetensors")
+    assert state["optimizer.step"] == 300
+    assert state["optimizer.exp_avg.fc1.weight"].shape == (16, 6)
+    # The file runs like any other, in eval mode.
+    subprocess.run([NNCC, "run", "net.json", "--weights", "c.safetensors",
+                    "--input", "x=zeros"], cwd=folder, check=True,
+                   capture_output=True)
+
+
+@pytest.mark.parametrize("data", [
+    ("--data", "packed.npz"), ("--data", "x=@x.npy", "--data", "t=@t.npy"),
+    ("--data", "a.safetensors", "--data", "b.safetensors")])
+def test_the_same_from_every_format(train, folder, data):
+    train("--csv", "a.csv")
+    train("--csv", "b.csv", data=data)
+    assert (folder / "a.csv").read_bytes() == (folder / "b.csv").read_bytes()
+
+
+def test_resume_is_bit_identical(train, folder):
+    """In the middle of an epoch, with dropout, shuffling and a schedule."""
+    rest = ("--schedule", "cosine", "--warmup", "3", "--seed", "5")
+    train("--steps", "37", "--checkpoint", "whole.safetensors", "--csv",
+          "whole.csv", *rest)
+    # An interrupted training has the same total.
+    process = subprocess.Popen(
+        [NNCC, "train", "net.json", "--data", "train.npz", "--weights",
+         "w.safetensors", "--steps", "37", "--checkpoint", "part.safetensors",
+         "--checkpoint-every", "13", "--csv", "part.csv", *rest], cwd=folder,
+        stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    process.wait()
+    train("--steps", "13", "--checkpoint", "short.safetensors", "--csv",
+          "short.csv", "--seed", "5")
+    train("--steps", "37", "--checkpoint", "short.safetensors", "--csv",
+          "short.csv", "--resume", "--seed", "5", start=())
+    train("--steps", "37", "--checkpoint", "plain.safetensors", "--csv",
+          "plain.csv", "--seed", "5")
+    for kind in ("safetensors", "csv"):
+        assert (folder / f"short.{kind}").read_bytes() == (
+            folder / f"plain.{kind}").read_bytes()
+        assert (folder / f"part.{kind}").read_bytes() == (
+            folder / f"whole.{kind}").read_bytes()
+
+
+def test_threads_give_equal_bits(train, folder):
+    for threads in "123":
+        train("--threads", threads, "--checkpoint", f"{threads}.safetensors")
+    assert len({(folder / f"{t}.safetensors").read_bytes()
+                for t in "123"}) == 1
+
+
+def test_interrupt(train, folder):
+    process = subprocess.Popen(
+        [NNCC, "train", "net.json", "--data", "train.npz", "--weights",
+         "w.safetensors", "--steps", "100000000", "--checkpoint",
+         "c.safetensors"], cwd=folder, stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE, text=True)
+    process.stdout.readline()  # the first epoch is over
+    process.send_signal(signal.SIGINT)
+    _, talk = process.communicate(timeout=60)
+    assert process.returncode == 130
+    done = int(re.search(r"nncc: stopped after step (\d+), ", talk)[1])
+    assert load_file(folder / "c.safetensors")["optimizer.step"] == done
+    train("--steps", str(done + 5), "--checkpoint", "c.safetensors",
+          "--resume", start=())
+    assert load_file(folder / "c.safetensors")["optimizer.step"] == done + 5
+
+
+def rates(train, folder, *arguments, steps=20):
+    train("--steps", str(steps), "--csv", "c.csv", *arguments)
+    return [float(r.split(",")[1]) for r in
+            (folder / "c.csv").read_text().splitlines()[1:]]
+
+
+def torch_rates(make, steps=20, lr=0.02):
+    import torch
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=lr)
+    schedule, list_ = make(torch.optim.lr_scheduler, optimizer), []
+    for _ in range(steps):
+        list_.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    return list_
+
+
+@pytest.mark.parametrize("text,make", [
+    ("constant", lambda s, o: s.ConstantLR(o, 1)),
+    ("step:6,0.5", lambda s, o: s.StepLR(o, 6, 0.5)),
+    ("cosine", lambda s, o: s.CosineAnnealingLR(o, 20)),
+    ("linear", lambda s, o: s.LinearLR(o, 1, 0, 20)),
+    ("one-cycle", lambda s, o: s.OneCycleLR(o, 0.02, total_steps=20))])
+def test_schedules(train, folder, text, make):
+    np.testing.assert_allclose(rates(train, folder, "--schedule", text),
+                               torch_rates(make), rtol=1e-6, atol=1e-9)
+
+
+def test_warmup_and_rate(train, folder):
+    got = rates(train, folder, "--warmup", "4", "--lr", "0.1", steps=6)
+    np.testing.assert_allclose(got, [0.025, 0.05, 0.075, 0.1, 0.1, 0.1],
+                               rtol=1e-6)
+
+
+def test_order(train, folder):
+    """Each epoch takes 10 of 42 samples' batches; seeds shuffle otherwise."""
+    texts = []
+    for arguments in (("--seed", "1"), ("--seed", "2"), ("--in-order",),
+                      ("--in-order", "--seed", "0")):
+        train("--steps", "5", "--csv", "c.csv", *arguments)
+        texts.append((folder / "c.csv").read_text())
+    assert len(set(texts)) == 3 and texts[2] == texts[3]
+
+
+def test_nan(train, folder):
+    done = train("--steps", "50", "--lr", "1e38", "--checkpoint",
+                 "c.safetensors", code=1)
+    assert re.fullmatch(
+        r"nncc: step \d+: the loss is -?nan; the first parameter whose "
+        r"gradient is not finite is fc2.bias\n", done.stderr)
+    assert not (folder / "c.safetensors").exists()
+
+
+def test_json_and_compiled(train, folder):
+    summary = json.loads(train("--steps", "7", "--json", "--validate",
+                               "a.safetensors").stdout)
+    assert summary["steps"] == 7 and not summary["interrupted"]
+    assert math.isfinite(summary["loss"]) and summary["validation"] > 0
+    subprocess.run([NNCC, "net.json", "-o", "net.so", "--entries",
+                    "train_step,loss"], cwd=folder, check=True,
+                   capture_output=True)
+    done = subprocess.run([NNCC, "train", "net.so", "--data", "train.npz",
+                           "--weights", "w.safetensors", "--steps", "7",
+                           "--json", "--validate", "a.safetensors"],
+                          cwd=folder, check=True, capture_output=True)
+    again = json.loads(done.stdout)
+    assert again["loss"] == summary["loss"]
+    assert again["validation"] == summary["validation"]
+
+
+def test_help_examples(train, folder):
+    text = subprocess.run([NNCC, "train", "--help"], capture_output=True,
+                          text=True, check=True).stdout
+    assert len(text.splitlines()) <= 42
+    (folder / "lenet.json").write_text(MODEL)
+    os.rename(folder / "w.safetensors", folder / "lenet.safetensors")
+    for line in text.split("Examples:")[1].splitlines():
+        if line.strip():
+            subprocess.run([NNCC, *line.split()[1:]], cwd=folder, check=True,
+                           capture_output=True)
+    assert load_file(folder / "out.safetensors")["optimizer.step"] == 40
+
+
+WRONG = [
+    ((), ("--data", "none.npz"), 5,
+     "nncc: cannot read none.npz: No such file\n"),
+    ((), ("--data", "w.safetensors"), 1,
+     'nncc: the data have no array "x"\n'),
+    ((), ("--data", "data.txt"), 2,
+     "nncc: --data data.txt: expected FILE.npz, FILE.safetensors or "
+     "NAME=@FILE.npy\n"),
+    ((), ("--data", "x=@x.npy", "--data", "t=@x.npy"), 1,
+     "nncc: x.npy: t is f32 [42, 6], a batch of the model is i64 [4]\n"),
+    ((), ("--data", "a.safetensors", "--data", "x=@x.npy"), 1,
+     "nncc: a.safetensors: t has 20 samples, x 62\n"),
+    ((), ("--data", "x=@t.npy", "--data", "a.safetensors"), 1,
+     "nncc: a.safetensors: x f32 [20, 6] does not continue i64 [42]\n"),
+    ((), ("--data", "few.npz"), 1,
+     "nncc: the data have 3 samples, a batch needs 4\n"),
+    ((), ("--data", "broken.npz"), 1,
+     "nncc: cannot read broken.npz: Not a zip archive\n"),
+    ((), ("--data", "scalar.npz"), 1,
+     "nncc: scalar.npz: x is a scalar: the first dimension must count "
+     "samples\n"),
+    ((), ("--data", "wide.npz"), 1,
+     "nncc: input t: element 1 is 3, outside [0, 3)\nnncc: in step 1\n"),
+    (("--last", "error"), ("--data", "train.npz"), 1,
+     "nncc: 42 samples are no whole number of batches of 4: --last=drop "
+     "leaves the rest out\n"),
+    (("--schedule", "sine"), ("--data", "train.npz"), 2,
+     "nncc: --schedule sine: expected constant, step:EVERY,FACTOR, cosine, "
+     "linear or one-cycle\n"),
+    (("--resume",), ("--data", "train.npz"), 2,
+     "nncc: --resume and --checkpoint-every need --checkpoint "
+     "FILE.safetensors\n"),
+    (("--resume", "--checkpoint", "no"), ("--data", "train.npz"), 5,
+     "nncc: cannot read no: No such file or directory\n"),
+    (("--steps", "3", "--csv", "no/c.csv"), ("--data", "train.npz"), 5,
+     "nncc: cannot write no/c.csv: No such file or directory\n"),
+    (("--resume", "--checkpoint", "w.safetensors", "--csv", "net.json"),
+     ("--data", "train.npz"), 1,
+     "nncc: net.json is not the curve of nncc train\n"),
+]
+
+
+@pytest.mark.parametrize("arguments,data,code,text", WRONG)
+def test_wrong_calls(train, folder, arguments, data, code, text):
+    x = np.load(folder / "x.npy")
+    np.savez(folder / "few.npz", x=x[:3], t=np.zeros(3, np.int64))
+    np.savez(folder / "scalar.npz", x=np.float32(1))
+    np.savez(folder / "wide.npz", x=x[:4], t=np.full(4, 3))
+    wide = np.zeros(4, np.int64)
+    wide[1] = 3
+    np.savez(folder / "wide.npz", x=x[:4], t=wide)
+    (folder / "broken.npz").write_bytes(b"PK not a zip at all" * 9)
+    done = train(*arguments, code=code, data=data + (
+        ("--in-order",) if "wide.npz" in data else ()))
+    assert done.stderr == text
+
+
+def test_models_that_do_not_train(train, folder):
+    text = (folder / "net.json").read_text()
+    done = train(start=(), code=2)
+    assert done.stderr == ("nncc: net has state: give --weights "
+                           "FILE.safetensors\n")
+    model = json.loads(text)
+    del model["training"]["optimizer"]
+    (folder / "net.json").write_text(json.dumps(model))
+    assert 'the entry train_step needs an "optimizer"' in train(code=1).stderr
+    del model["training"]
+    (folder / "net.json").write_text(json.dumps(model))
+    assert ('the entry train_step needs a "training" section'
+            in train(code=1).stderr)
+    subprocess.run([NNCC, "net.json", "-o", "net.so"], cwd=folder, check=True,
+                   capture_output=True)
+    done = subprocess.run([NNCC, "train", "net.so", "--data", "train.npz"],
+                          cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr == (
+        'nncc: net.so has no entry "train_step": compile it with '
+        "--entries=train_step,loss\n")

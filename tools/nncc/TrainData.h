@@ -1,0 +1,44 @@
+//===- TrainData.h - samples for training -----------------------*- C++ -*-===//
+//
+// Arrays whose first dimension counts samples, from files; batches of them in
+// an order that seed and epoch alone decide.
+//
+//===----------------------------------------------------------------------===//
+#ifndef NNCC_TOOLS_TRAINDATA_H
+#define NNCC_TOOLS_TRAINDATA_H
+
+#include "Session.h"
+
+namespace nncc {
+
+class TrainData {
+public:
+  /// Appends the arrays of a .npz or safetensors file, or, as "x=@FILE.npy",
+  /// one array. An exit code and a sentence on stderr if that fails.
+  int add(const std::string &text);
+  /// Checks that every input of the entry's body that must be given is there
+  /// and fits with any number of samples.
+  int check(const nncc_entry &entry, const nncc_body &body);
+
+  size_t samples() const { return count; }
+  size_t batchSize() const { return batch; }
+  size_t batches() const { return count / batch; }
+
+  /// Fills `inputs` (those of the body, in order) with a batch of an epoch.
+  void fill(std::vector<HostTensor> &inputs, size_t index) const;
+  /// Makes the order of an epoch: shuffled by `seed`, or as in the files.
+  void order(uint64_t seed, uint64_t epoch, bool shuffled);
+
+private:
+  int append(HostTensor tensor, const std::string &file);
+  int addArchive(const std::string &path);
+  int addSafetensors(const std::string &path);
+
+  std::vector<HostTensor> tensors;
+  std::vector<std::string> files; // the first one of each tensor
+  std::vector<size_t> permutation;
+  size_t count = 0, batch = 1;
+};
+
+} // namespace nncc
+#endif // NNCC_TOOLS_TRAINDATA_H
