@@ -138,9 +138,16 @@ private:
     if (hasOrder(root, operand.getOperandNumber(),
                  *viewOf(operand.get(), failing)))
       return;
-    OpBuilder b(root);
-    operand.set(createCopy(b, operand.get()));
+    // One copy serves all roots behind the first.
+    auto [it, isNew] = copies.try_emplace(operand.get());
+    if (isNew) {
+      OpBuilder b(root);
+      it->second = createCopy(b, operand.get());
+    }
+    operand.set(it->second);
   }
+
+  DenseMap<Value, Value> copies;
 
   //===--------------------------------------------------------------------===//
   // Kernels with a root
@@ -275,15 +282,14 @@ private:
     kernel.rowDims = llvm::to_vector(reduction.getDims());
   }
 
-  /// True if the paths from op to its users read each element about once.
-  bool readOnce(Operation *op) {
-    for (Operation *user : op->getUsers()) {
+  /// True if the kernel's result reads each element of op about once.
+  bool readOnce(Operation *op, Kernel &kernel) {
+    return llvm::all_of(op->getUsers(), [&](Operation *user) {
       if (isa<BroadcastOp, PatchesOp>(user))
         return false;
-      if (isFree(user) && !readOnce(user))
-        return false;
-    }
-    return true;
+      bool isInside = isFree(user) || kernelOf.lookup(user) == &kernel;
+      return !isInside || readOnce(user, kernel);
+    });
   }
 
   bool fits(Operation *op, Kernel &kernel) {
@@ -309,7 +315,7 @@ private:
       if (llvm::any_of(pad.getInterior(), [](int64_t i) { return i != 0; }))
         return false;
     if (isExpensive(op))
-      return readOnce(op);
+      return readOnce(op, kernel);
     // Cheap ops may be computed again, but not a whole tensor per element of
     // another (a broadcast of many rows is a table look-up in memory).
     return true;

@@ -21,11 +21,13 @@ def NnccSimplify : Pass<"nncc-simplify", "::mlir::ModuleOp"> {
     Folds constants through `evaluate`, removes common subexpressions and dead
     code, and moves a factor that depends on weights alone from the result of a
     convolution or contraction into its weights:
-    `conv(x, w) * s` becomes `conv(x, w * s)`.
+    `conv(x, w) * s` becomes `conv(x, w * s)`. Sums of like products become one
+    product over the joined operands.
   }];
   let statistics = [
     Statistic<"folded", "folded", "ops replaced by constants">,
-    Statistic<"scaled", "scaled", "factors moved into weights">];
+    Statistic<"scaled", "scaled", "factors moved into weights">,
+    Statistic<"merged", "merged", "sums of products joined into one">];
 }
 
 def NnccLayout : Pass<"nncc-layout", "::mlir::ModuleOp"> {

@@ -139,12 +139,90 @@ struct MergeBiases : OpRewritePattern<AddOp> {
   }
 };
 
+/// contract(a, b) + contract(c, d) -> contract(a ++ c, b ++ d), joined along
+/// what is summed: one product for the steps that share a weight. Where a result
+/// is smaller than its operands, joining costs more than adding.
+struct MergeProducts : OpRewritePattern<AddOp> {
+  MergeProducts(MLIRContext *context, Pass::Statistic &merged)
+      : OpRewritePattern(context), merged(merged) {}
+
+  LogicalResult matchAndRewrite(AddOp op,
+                                PatternRewriter &rewriter) const override {
+    if (op->hasOneUse() && isa<AddOp>(*op->user_begin()))
+      return failure(); // the whole sum is looked at from its end
+    SmallVector<Value> others;
+    SmallVector<ContractOp> products;
+    collect(op.getResult(), true, products, others);
+    if (products.size() < 2)
+      return failure();
+    ExprBuilder c{rewriter, op.getLoc()};
+    c.b.setInsertionPoint(op);
+    Expr total;
+    auto add = [&](Expr value) { total = total ? total + value : value; };
+    bool any = false;
+    while (!products.empty()) {
+      ContractOp first = products.front();
+      SmallVector<Expr> lhs, rhs;
+      for (ContractOp product : products)
+        if (isLike(first, product)) {
+          lhs.push_back(Expr(c, product.getLhs()));
+          rhs.push_back(Expr(c, product.getRhs()));
+        }
+      llvm::erase_if(products,
+                     [&](ContractOp product) { return isLike(first, product); });
+      if (lhs.size() == 1) {
+        others.push_back(first.getResult());
+        continue;
+      }
+      any = true;
+      ++merged;
+      add(contract(concat(lhs, first.getLhsContract()[0]),
+                   concat(rhs, first.getRhsContract()[0]), {}, {},
+                   first.getLhsContract(), first.getRhsContract()));
+    }
+    if (!any)
+      return failure();
+    for (Value value : others)
+      add(Expr(c, value));
+    rewriter.replaceOp(op, total.value());
+    return success();
+  }
+
+private:
+  static bool isLike(ContractOp x, ContractOp y) {
+    return x->getAttrs() == y->getAttrs() &&
+           x.getLhs().getType() == y.getLhs().getType() &&
+           x.getRhs().getType() == y.getRhs().getType();
+  }
+  static void collect(Value value, bool isEnd,
+                      SmallVectorImpl<ContractOp> &products,
+                      SmallVectorImpl<Value> &others) {
+    auto add = value.getDefiningOp<AddOp>();
+    auto product = value.getDefiningOp<ContractOp>();
+    auto size = [](Value v) { return tensorType(v).getNumElements(); };
+    if (add && (isEnd || value.hasOneUse())) {
+      collect(add.getLhs(), false, products, others);
+      collect(add.getRhs(), false, products, others);
+    } else if (product && value.hasOneUse() &&
+               product.getLhsBatch().empty() &&
+               product.getLhsContract().size() == 1 &&
+               size(value) >=
+                   size(product.getLhs()) + size(product.getRhs())) {
+      products.push_back(product);
+    } else {
+      others.push_back(value);
+    }
+  }
+  Pass::Statistic &merged;
+};
+
 struct Simplify : impl::NnccSimplifyBase<Simplify> {
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
     patterns.add<FoldConstants>(&getContext(), folded);
     patterns.add<ScaleWeights>(&getContext(), scaled);
     patterns.add<MergeBiases>(&getContext());
+    patterns.add<MergeProducts>(&getContext(), merged);
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
       return signalPassFailure();
     DominanceInfo dominance(getOperation());

@@ -19,8 +19,14 @@ static void batchNormState(Call &c, std::vector<StateDef> &state) {
   }
 }
 
-/// (x - mean) / sqrt(var + eps) * weight + bias per channel, as a scale and a
-/// shift. Running statistics in eval mode; the batch's, with the biased
+/// (x - mean)^2. The variance does not change with the mean (the sum of x - mean
+/// is 0), so reverse mode may take it as given.
+static Expr squared(Expr x, Expr centre) {
+  Expr centred = x - detach(centre);
+  return centred * centred;
+}
+
+/// (x - mean) / sqrt(var + eps) * weight + bias per channel. Running statistics in eval mode; the batch's, with the biased
 /// variance, where there are none or `training` says so (torch.nn.BatchNorm2d).
 static Result normalizeChannels(Call &c, bool ofBatch) {
   Expr x = c.tensor("input"), centre, variance;
@@ -29,8 +35,7 @@ static Result normalizeChannels(Call &c, bool ofBatch) {
     for (int64_t d = 2; d < x.rank(); ++d)
       dims.push_back(d);
     centre = mean(x, dims);
-    Expr centred = x - alongDim(centre, x.shape(), 1);
-    variance = mean(centred * centred, dims);
+    variance = mean(squared(x, alongDim(centre, x.shape(), 1)), dims);
   } else {
     centre = c.tensor("running_mean");
     variance = c.tensor("running_var");
@@ -38,6 +43,12 @@ static Result normalizeChannels(Call &c, bool ofBatch) {
   Expr scale = rsqrt(variance + c.number("eps"));
   if (c.hasTensor("weight"))
     scale = scale * c.tensor("weight");
+  if (ofBatch) { // its gradient needs sums over x - mean
+    Expr y = (x - alongDim(centre, x.shape(), 1)) *
+             alongDim(scale, x.shape(), 1);
+    return c.hasTensor("bias") ? y + alongDim(c.tensor("bias"), y.shape(), 1)
+                               : y;
+  }
   Expr shift = neg(centre * scale);
   if (c.hasTensor("bias"))
     shift = shift + c.tensor("bias");
@@ -125,9 +136,9 @@ static Result emitLayerNorm(Call &c) {
   llvm::SmallVector<int64_t> dims;
   for (int64_t d = x.rank() - count; d < x.rank(); ++d)
     dims.push_back(d);
-  Expr centred = x - mean(x, dims, true);
-  Expr variance = mean(centred * centred, dims, true);
-  Expr y = centred * rsqrt(variance + c.number("eps"));
+  Expr centre = mean(x, dims, true);
+  Expr variance = mean(squared(x, centre), dims, true);
+  Expr y = (x - centre) * rsqrt(variance + c.number("eps"));
   if (c.hasTensor("weight"))
     y = y * c.tensor("weight");
   if (c.hasTensor("bias"))
