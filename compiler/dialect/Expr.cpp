@@ -320,6 +320,11 @@ Expr convolution(Expr x, Expr kernel, const ConvolutionShape &s) {
                              c.b.getI64IntegerAttr(s.groups));
 }
 
+Expr scatterAdd(Expr base, Expr indices, Expr updates) {
+  return make<ScatterAddOp>(base.context(), base.value(), indices.value(),
+                            updates.value());
+}
+
 Expr gather(Expr x, Expr indices, int64_t dim) {
   return make<GatherOp>(x.context(), x.value(), indices.value(), uint64_t(dim));
 }

@@ -140,6 +140,8 @@ struct ConvolutionShape {
 };
 Expr convolution(Expr x, Expr kernel, const ConvolutionShape &shape);
 Expr gather(Expr x, Expr indices, int64_t dim);
+/// base (rows, columns) with updates (n, columns) added to rows `indices` (n).
+Expr scatterAdd(Expr base, Expr indices, Expr updates);
 Expr attention(Expr q, Expr k, Expr v, Expr mask, double scale, bool causal);
 
 } // namespace nncc

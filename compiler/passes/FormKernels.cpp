@@ -5,10 +5,12 @@
 // attention) start a kernel and take the elementwise ops behind them, as long
 // as one value leaves. All *others* go, last to first, into the one kernel that
 // uses them, or start their own. A kernel has one result, but what an optimizer
-// makes of one parameter is computed together. Each different kernel is outlined
+// makes of one parameter is computed together, and a scatter keeps its result to
+// itself. Each different kernel is outlined
 // once.
 //
 //===----------------------------------------------------------------------===//
+#include "dialect/Expr.h"
 #include "dialect/Names.h"
 #include "passes/KernelForming.h"
 #include "passes/Passes.h"
@@ -26,6 +28,9 @@ namespace {
 
 /// Tensors that one kernel may read (the ABI allows 64 with its result).
 constexpr int64_t maxOperands = 60;
+
+/// Elements of 4 bytes in a page, and in more than most caches.
+constexpr int64_t pageElements = 1 << 10, uncachedElements = 4 << 20;
 
 bool isRoot(Operation *op) { return isa<ContractOp, AttentionOp>(op); }
 
@@ -116,7 +121,15 @@ private:
       if (!llvm::is_contained(contract.rhsFree(),
                               int64_t(view.shape.size()) - 1))
         return true; // a few rows: sums run along memory
-    } else if (contract || operand != 2) {
+    } else if (contract) {
+      // Sums across the pages of a tensor that no cache holds wait for memory.
+      int64_t last = contract.getLhsContract().empty()
+                         ? -1
+                         : contract.getLhsContract().back();
+      return last < 0 || view.shape[last] == 1 ||
+             view.strides[last] < pageElements ||
+             tensorType(view.base).getNumElements() < uncachedElements;
+    } else if (operand != 2) {
       return true;
     }
     return view.shape.back() == 1 || view.strides.back() == 1;
@@ -142,9 +155,25 @@ private:
     auto [it, isNew] = copies.try_emplace(operand.get());
     if (isNew) {
       OpBuilder b(root);
-      it->second = createCopy(b, operand.get());
+      auto contract = dyn_cast<ContractOp>(root);
+      it->second = contract && operand.getOperandNumber() == 0
+                       ? sumsInnermost(b, contract)
+                       : createCopy(b, operand.get());
     }
     operand.set(it->second);
+  }
+
+  /// The left side in an order in which sums run along memory.
+  Value sumsInnermost(OpBuilder &b, ContractOp contract) {
+    ExprBuilder c{b, contract.getLoc()};
+    Expr lhs(c, contract.getLhs());
+    SmallVector<int64_t> order = otherDims(contract.getLhsContract(), lhs.rank());
+    llvm::append_range(order, contract.getLhsContract());
+    Value copy = createCopy(c.b, transpose(lhs, order).value());
+    SmallVector<int64_t> back(order.size());
+    for (auto [i, d] : llvm::enumerate(order))
+      back[d] = int64_t(i);
+    return transpose(Expr(c, copy), back).value();
   }
 
   DenseMap<Value, Value> copies;
@@ -253,7 +282,8 @@ private:
       single &= kernel && (!target || kernel == target);
       target = kernel;
     }
-    if (single && target && !target->hasRoot && fits(op, *target)) {
+    if (single && target && !target->hasRoot && !isa<ScatterAddOp>(op) &&
+        fits(op, *target)) {
       target->ops.push_back(op);
       target->operands += int64_t(op->getNumOperands()) - 1;
       kernelOf[op] = target;
@@ -287,6 +317,9 @@ private:
     return llvm::all_of(op->getUsers(), [&](Operation *user) {
       if (isa<BroadcastOp, PatchesOp>(user))
         return false;
+      auto row = dyn_cast<ReduceOp>(user);
+      if (row && reducesLanes(row))
+        return true; // once per row, whoever reads that
       bool isInside = isFree(user) || kernelOf.lookup(user) == &kernel;
       return !isInside || readOnce(user, kernel);
     });

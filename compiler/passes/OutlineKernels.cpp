@@ -112,17 +112,39 @@ private:
     return "";
   }
 
-  /// Marks arguments that lie where a result goes.
+  /// Marks arguments that a result may lie on: those of a kernel without a root
+  /// that are read where the result is written, the base of a scatter, and
+  /// state that the entry writes.
   void markInPlace(Kernel &kernel, func::FuncOp function,
                    ArrayRef<Value> operands) {
-    for (Value result : kernel.results) {
-      StringRef path = writtenState(result);
-      for (auto [i, operand] : llvm::enumerate(operands))
-        if (auto weight = storageOf(operand).root.getDefiningOp<WeightOp>())
-          if (!path.empty() && weight.getPath() == path)
-            function.setArgAttr(i, inPlaceAttr,
-                                UnitAttr::get(function.getContext()));
+    Value result = kernel.results.front();
+    // Loops around a transpose may compute an element twice.
+    bool crosses = llvm::any_of(function.getOps<TransposeOp>(),
+                                [](TransposeOp) { return true; });
+    for (auto [i, operand] : llvm::enumerate(operands)) {
+      bool fits = !crosses && !kernel.hasRoot && kernel.results.size() == 1 &&
+                  operand.getType() == result.getType() &&
+                  isReadInPlace(function.getArgument(i));
+      auto weight = storageOf(operand).root.getDefiningOp<WeightOp>();
+      for (Value written : kernel.results)
+        fits |= weight && writtenState(written) == weight.getPath();
+      if (fits)
+        function.setArgAttr(i, inPlaceAttr,
+                            UnitAttr::get(function.getContext()));
     }
+  }
+
+  /// True if elements of the argument are needed for the same elements of the
+  /// result only.
+  static bool isReadInPlace(Value value) {
+    return llvm::all_of(value.getUses(), [&](OpOperand &use) {
+      Operation *user = use.getOwner();
+      if (isa<func::ReturnOp>(user))
+        return true;
+      bool isBase = isa<ScatterAddOp>(user) && use.getOperandNumber() == 0;
+      return (isBase || user->hasTrait<OpTrait::Elementwise>()) &&
+             isReadInPlace(user->getResult(0));
+    });
   }
 
   /// Gradients leave as soon as they are there, and weights are written as soon

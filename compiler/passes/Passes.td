@@ -75,8 +75,12 @@ def NnccPlanMemory : Pass<"nncc-plan-memory", "::mlir::ModuleOp"> {
   let description = [{
     Lifetimes are intervals of call numbers; each tensor takes the lowest
     64-byte aligned offset that is free for its whole lifetime, largest first.
-    The arena's size becomes `nncc.arena` of the function.
+    A result takes the place of an operand that dies with it, if the kernel
+    marks that (`nncc.in_place`). The arena's size becomes `nncc.arena` of the
+    function.
   }];
+  let statistics = [Statistic<"shared", "shared",
+                              "results in the place of an operand">];
 }
 
 def NnccTile : Pass<"nncc-tile", "::mlir::ModuleOp"> {

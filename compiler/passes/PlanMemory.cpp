@@ -1,9 +1,11 @@
 //===- PlanMemory.cpp - fixed places in one arena -------------------------===//
 //
-// Lifetimes are intervals of call numbers. Largest tensors first, each at the
+// Lifetimes are intervals of call numbers. A result takes the place of an operand
+// that dies with it, where its kernel allows that. Largest tensors first, each at the
 // lowest offset where nothing that lives at the same time is in the way.
 //
 //===----------------------------------------------------------------------===//
+#include "dialect/Names.h"
 #include "passes/Passes.h"
 #include "passes/Utils.h"
 
@@ -35,6 +37,40 @@ struct PlanMemory : impl::NnccPlanMemoryBase<PlanMemory> {
   }
 
 private:
+  /// Results that are written over an operand which nothing needs afterwards:
+  /// result -> operand, whose lifetime grows.
+  DenseMap<Value, Value> shareMemory(SmallVector<Tensor> &tensors,
+                                     DenseMap<Operation *, int64_t> &number) {
+    DenseMap<Value, Value> inside;
+    DenseMap<Value, Tensor *> known;
+    for (Tensor &tensor : tensors) {
+      known[tensor.value] = &tensor;
+      auto call = cast<CallOp>(tensor.value.getDefiningOp());
+      auto kernel = getOperation().lookupSymbol<func::FuncOp>(call.getCallee());
+      if (call.getNumResults() != 1)
+        continue;
+      for (auto [i, operand] : llvm::enumerate(call.getOperands())) {
+        Storage storage = storageOf(operand);
+        Value root = storage.root;
+        unsigned uses = llvm::count_if(call.getOperands(), [&](Value other) {
+          return storageOf(other).root == root;
+        });
+        while (inside.count(root))
+          root = inside[root];
+        Tensor *owner = known.lookup(root);
+        if (!kernel.getArgAttr(i, inPlaceAttr) || !owner || uses != 1 ||
+            storage.bytes || owner->bytes != tensor.bytes ||
+            owner->last != number[call])
+          continue;
+        inside[tensor.value] = root;
+        owner->last = std::max(owner->last, tensor.last);
+        ++shared;
+        break;
+      }
+    }
+    return inside;
+  }
+
   void plan(func::FuncOp entry) {
     Block &block = entry.getBody().front();
     DenseMap<Operation *, int64_t> number;
@@ -66,9 +102,11 @@ private:
         tensors.push_back({result, bytesOf(tensorType(result)), first, last});
       }
 
+    DenseMap<Value, Value> inside = shareMemory(tensors, number);
     SmallVector<Tensor *> order, placed;
     for (Tensor &tensor : tensors)
-      order.push_back(&tensor);
+      if (!inside.count(tensor.value))
+        order.push_back(&tensor);
     llvm::stable_sort(order,
                       [](Tensor *x, Tensor *y) { return x->bytes > y->bytes; });
     int64_t arena = 0;
@@ -91,6 +129,8 @@ private:
     for (CallOp call : block.getOps<CallOp>()) {
       SmallVector<int64_t> list;
       for (Value result : call.getResults()) {
+        while (inside.count(result))
+          result = inside[result];
         auto it = offsets.find(result);
         list.push_back(it == offsets.end() ? -1 : it->second);
       }

@@ -8,6 +8,7 @@
 #include "dialect/Expr.h"
 #include "passes/Passes.h"
 #include "passes/Utils.h"
+#include "mlir/IR/Matchers.h"
 #include "mlir/IR/Dominance.h"
 #include "mlir/Transforms/CSE.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
@@ -216,12 +217,41 @@ private:
   Pass::Statistic &merged;
 };
 
+/// x + scatter_add(0, i, u) -> scatter_add(x, i, u), through reshapes.
+struct ScatterInto : OpRewritePattern<AddOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(AddOp op,
+                                PatternRewriter &rewriter) const override {
+    for (auto [value, other] : {std::make_pair(op.getLhs(), op.getRhs()),
+                                std::make_pair(op.getRhs(), op.getLhs())}) {
+      Value inner = value;
+      while (auto reshaped = inner.getDefiningOp<ReshapeOp>())
+        inner = reshaped.getOperand();
+      auto scatter = inner.getDefiningOp<ScatterAddOp>();
+      auto base =
+          scatter ? scatter.getBase().getDefiningOp<ConstantOp>() : ConstantOp();
+      if (!base || !value.hasOneUse() || !inner.hasOneUse() ||
+          !matchPattern(base.getResult(), m_AnyZeroFloat()))
+        continue;
+      ExprBuilder c{rewriter, op.getLoc()};
+      c.b.setInsertionPoint(op);
+      Expr x(c, other), indices(c, scatter.getIndices());
+      Expr sum = scatterAdd(reshape(x, shapeOf(inner)), indices,
+                            Expr(c, scatter.getUpdates()));
+      rewriter.replaceOp(op, reshape(sum, x.shape()).value());
+      return success();
+    }
+    return failure();
+  }
+};
+
 struct Simplify : impl::NnccSimplifyBase<Simplify> {
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
     patterns.add<FoldConstants>(&getContext(), folded);
     patterns.add<ScaleWeights>(&getContext(), scaled);
-    patterns.add<MergeBiases>(&getContext());
+    patterns.add<MergeBiases, ScatterInto>(&getContext());
     patterns.add<MergeProducts>(&getContext(), merged);
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
       return signalPassFailure();

@@ -33,6 +33,9 @@ int64_t emitLoops(KernelCode &code);
 /// A contraction by register tiles, with its epilogue.
 int64_t emitGemm(KernelCode &code, const GemmShape &shape);
 
+/// The kernel whose result `op` is.
+int64_t emitScatter(KernelCode &code, ScatterAddOp op);
+
 /// Scaled dot-product attention, one tile per head and block of rows.
 int64_t emitAttention(KernelCode &code);
 

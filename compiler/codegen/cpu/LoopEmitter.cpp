@@ -12,6 +12,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "codegen/cpu/KernelEmitters.h"
+#include "dialect/Names.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 
 using namespace mlir;
@@ -228,6 +229,9 @@ private:
     int64_t lanes = e.target.lanes, last = int64_t(shape.size()) - 1;
     if (outputs.size() != 1 || last < 1 || shape[last] < lanes)
       return std::nullopt;
+    for (unsigned i = 0; i < code.kernel.getNumArguments(); ++i)
+      if (code.kernel.getArgAttr(i, inPlaceAttr))
+        return std::nullopt; // some elements are computed twice
     std::optional<Crossing> found;
     auto consider = [&](Value value) {
       if (found || shapeOf(value) != shape)

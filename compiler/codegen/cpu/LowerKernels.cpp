@@ -31,6 +31,9 @@ static int64_t emitKernel(KernelCode &code) {
     attention |= isa<AttentionOp>(op);
     contraction |= isa<ContractOp>(op);
   });
+  Operation *ret = code.kernel.getBody().front().getTerminator();
+  if (auto scatter = ret->getOperand(0).getDefiningOp<ScatterAddOp>())
+    return emitScatter(code, scatter);
   if (attention)
     return emitAttention(code);
   if (contraction)

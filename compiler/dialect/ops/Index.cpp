@@ -52,8 +52,7 @@ Value GatherOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
   return e.at(getOperand(), coords);
 }
 
-/// Rows of the table get the sum of the gradients of their copies: a product
-/// with the indices as unit vectors, until there is a scatter.
+/// Rows of the table get the sum of the gradients of their copies.
 void GatherOp::gradient(Gradient &g) {
   Expr table = g.operand(0), indices = g.operand(1), dy = g.of;
   int64_t dim = getDim(), count = 1, before = 1, after = 1;
@@ -61,14 +60,53 @@ void GatherOp::gradient(Gradient &g) {
     count *= size;
   for (int64_t d = 0; d < table.rank(); ++d)
     (d < dim ? before : after) *= d == dim ? 1 : table.dim(d);
-  int64_t rows = table.dim(dim);
-  Expr numbers = iota(g.c, indices.element(), {rows, count}, 0);
-  Expr hits = convert(compare(Predicate::eq, numbers,
-                              reshape(indices, {1, count})),
-                      table.element());
-  Expr flat = reshape(dy, {before, count, after});
-  Expr sums = contract(hits, flat, {}, {}, {1}, {1}); // (rows, before, after)
-  g.give(0, reshape(transpose(sums, {1, 0, 2}), table.shape()));
+  int64_t rows = table.dim(dim), columns = before * after;
+  auto rowsFirst = [&](Expr x, int64_t first, int64_t second) {
+    return before == 1 ? x
+                       : transpose(reshape(x, {first, second, after}), {1, 0, 2});
+  };
+  Expr flat = reshape(rowsFirst(dy, before, count), {count, columns});
+  Expr sums = scatterAdd(full(g.c, table.element(), {rows, columns}, 0),
+                         reshape(indices, {count}), flat);
+  g.give(0, reshape(rowsFirst(sums, rows, before), table.shape()));
+}
+
+//===----------------------------------------------------------------------===//
+// scatter_add
+//===----------------------------------------------------------------------===//
+
+LogicalResult ScatterAddOp::inferReturnTypes(MLIRContext *,
+                                             std::optional<Location> loc,
+                                             ScatterAddOp::Adaptor adaptor,
+                                             SmallVectorImpl<Type> &types) {
+  auto base = tensorType(adaptor.getBase());
+  auto indices = tensorType(adaptor.getIndices());
+  auto updates = tensorType(adaptor.getUpdates());
+  if (base.getRank() != 2 || base.getDimSize(0) == 0 || indices.getRank() != 1 ||
+      updates != RankedTensorType::get(
+                     {indices.getDimSize(0), base.getDimSize(1)},
+                     base.getElementType()))
+    return emitOptionalError(loc, base, ", ", indices, " and ", updates,
+                             " do not fit"); // C1
+  types.push_back(base);
+  return success();
+}
+
+void ScatterAddOp::evaluate(ArrayRef<RefTensor> inputs,
+                            MutableArrayRef<RefTensor> results) {
+  results[0] = inputs[0];
+  int64_t columns = results[0].shape()[1], last = results[0].shape()[0] - 1;
+  for (int64_t i = 0, n = inputs[1].size(); i < n; ++i) {
+    int64_t row = std::clamp<int64_t>(inputs[1].ints[i], 0, last);
+    for (int64_t c = 0; c < columns; ++c)
+      results[0].set(row * columns + c, results[0].get(row * columns + c) +
+                                            inputs[2].get(i * columns + c));
+  }
+}
+
+void ScatterAddOp::gradient(Gradient &g) {
+  g.give(0, g.of);
+  g.give(2, gather(g.of, g.operand(1), 0));
 }
 
 } // namespace nncc

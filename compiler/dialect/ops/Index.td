@@ -18,3 +18,23 @@ def Nncc_GatherOp : Nncc_Op<"gather", Nncc_Infer> {
   let assemblyFormat = [{$operand `,` $indices `dim` $dim attr-dict `:`
                          functional-type(operands, results)}];
 }
+
+def Nncc_ScatterAddOp : Nncc_Base<"scatter_add", Nncc_Infer> {
+  let summary = "rows of `base` plus the rows of `updates` at `indices`";
+  let description = [{
+    `result = base`, then `result[indices[i]] += updates[i]` for each i in order:
+    the gradient of a gather, the same bits for any number of threads. Indices
+    are clamped into the valid range, as gather does.
+    ```mlir
+    %t = nncc.scatter_add %zeros, %ids, %dy
+        : (tensor<100x8xf32>, tensor<6xi64>, tensor<6x8xf32>) -> tensor<100x8xf32>
+    ```
+    C1: base (rows, columns) with at least one row, indices (n), updates
+    (n, columns) of its element type.
+  }];
+  let arguments = (ins Nncc_FloatTensor:$base, Nncc_IntTensor:$indices,
+                       Nncc_FloatTensor:$updates);
+  let results = (outs Nncc_FloatTensor:$result);
+  let assemblyFormat = [{$base `,` $indices `,` $updates attr-dict `:`
+                         functional-type(operands, results)}];
+}

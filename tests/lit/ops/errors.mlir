@@ -296,3 +296,12 @@ func.func @all_reduce_c2(%x: tensor<4xf32>) {
   %0 = nncc.all_reduce %x {names = []} : (tensor<4xf32>) -> tensor<4xf32>
   return
 }
+
+// -----
+
+func.func @scatter_add_c1(%x: tensor<4x2xf32>, %i: tensor<3xi64>, %u: tensor<3x3xf32>) {
+  // expected-error @+2 {{'tensor<4x2xf32>', 'tensor<3xi64>' and 'tensor<3x3xf32>' do not fit}}
+  // expected-error @+1 {{failed to infer returned types}}
+  %0 = nncc.scatter_add %x, %i, %u : (tensor<4x2xf32>, tensor<3xi64>, tensor<3x3xf32>) -> tensor<4x2xf32>
+  return
+}

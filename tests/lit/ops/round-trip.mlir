@@ -77,3 +77,10 @@ func.func @random(%k: tensor<2xi64>) -> (tensor<3x4xf32>, tensor<2xf64>) {
   %m:2 = nncc.all_reduce %u, %v {names = ["u", "v"]} : (tensor<3x4xf32>, tensor<2xf64>) -> (tensor<3x4xf32>, tensor<2xf64>)
   return %m#0, %m#1 : tensor<3x4xf32>, tensor<2xf64>
 }
+
+// CHECK-LABEL: @scatter_add
+func.func @scatter_add(%x: tensor<4x2xf32>, %i: tensor<3xi64>, %u: tensor<3x2xf32>) -> tensor<4x2xf32> {
+  // CHECK: nncc.scatter_add %{{.*}}, %{{.*}}, %{{.*}} : (tensor<4x2xf32>, tensor<3xi64>, tensor<3x2xf32>) -> tensor<4x2xf32>
+  %0 = nncc.scatter_add %x, %i, %u : (tensor<4x2xf32>, tensor<3xi64>, tensor<3x2xf32>) -> tensor<4x2xf32>
+  return %0 : tensor<4x2xf32>
+}
