@@ -30,10 +30,23 @@ struct FormedKernels {
   llvm::DenseMap<mlir::Operation *, int64_t> position; // in program order
 };
 
-/// Costs nothing: copied into every kernel that reads through it.
+/// Costs nothing, or less than reading it back: copied into every kernel that
+/// reads through it.
 inline bool isFree(mlir::Operation *op) {
-  return mlir::isa<ConstantOp, IotaOp>(op) ||
-         (mlir::isa<View>(op) && !mlir::isa<PadOp>(op));
+  if (mlir::isa<ConstantOp, IotaOp>(op) ||
+      (mlir::isa<View>(op) && !mlir::isa<PadOp>(op)))
+    return true;
+  // Numbers made from counting alone, such as positions in a window.
+  return op->hasTrait<mlir::OpTrait::Elementwise>() &&
+         !op->hasTrait<mlir::OpTrait::nncc::Costly>() &&
+         llvm::all_of(op->getOperands(), [](mlir::Value value) {
+           mlir::Operation *def = value.getDefiningOp();
+           return def && mlir::isa<ConstantOp, IotaOp, BroadcastOp, ReshapeOp,
+                                   TransposeOp>(def) &&
+                  (mlir::isa<ConstantOp, IotaOp>(def) ||
+                   mlir::isa_and_nonnull<ConstantOp, IotaOp>(
+                       def->getOperand(0).getDefiningOp()));
+         });
 }
 
 /// Turns the kernels into functions, each different one once (`known`: by text),

@@ -78,6 +78,9 @@ class CompiledModel:
         self._check(self._library.nncc_context_create(
             self._model, self._weights, ctypes.byref(options),
             ctypes.byref(self._context)))
+        if trains:  # the context has a copy of its own
+            self._library.nncc_weights_free(self._weights)
+            self._weights = ctypes.c_void_p()
 
     def _check(self, status):
         if status:
