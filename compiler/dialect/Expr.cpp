@@ -256,6 +256,14 @@ Expr concat(ArrayRef<Expr> xs, int64_t dim) {
   return make<ConcatOp>(xs.front().context(), values, uint64_t(dim));
 }
 
+Expr fold(Expr x, Ints shape, Ints dims, Ints sizes, Ints strides,
+          Ints dilations) {
+  ExprBuilder &c = x.context();
+  return make<FoldOp>(c, RankedTensorType::get(shape, x.element()), x.value(),
+                      ints(c, dims), ints(c, sizes), ints(c, strides),
+                      ints(c, dilations));
+}
+
 Expr patches(Expr x, Ints dims, Ints sizes, Ints strides, Ints dilations) {
   ExprBuilder &c = x.context();
   return make<PatchesOp>(c, x.value(), ints(c, dims), ints(c, sizes),

@@ -118,6 +118,9 @@ Expr pad(Expr x, Ints low, Ints high, double value, Ints interior = {});
 Expr reverse(Expr x, Ints dims);
 Expr concat(llvm::ArrayRef<Expr> xs, int64_t dim);
 Expr patches(Expr x, Ints dims, Ints sizes, Ints strides, Ints dilations);
+/// The adjoint of patches, which were taken from a tensor of this shape.
+Expr fold(Expr x, Ints shape, Ints dims, Ints sizes, Ints strides,
+          Ints dilations);
 
 // Reductions; `keepDims` leaves dimensions of size 1.
 /// `first`: the gradient of max and min goes to the first of equal elements.

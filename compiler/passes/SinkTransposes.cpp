@@ -198,6 +198,64 @@ Expr sinkPatches(ExprBuilder &c, PatchesOp op, TransposeOp moved) {
   return transpose(y, order);
 }
 
+/// The new dimensions stand before the last one of x, as windows do.
+Expr sinkBroadcast(ExprBuilder &c, BroadcastOp op, TransposeOp moved) {
+  ArrayRef<int64_t> perm = moved.getPerm(), dims = op.getDims();
+  ArrayRef<int64_t> shape = shapeOf(op.getResult());
+  // A vector that is repeated has no order worth keeping.
+  int64_t rank = shape.size(), own = perm.size();
+  if (own < 2)
+    return {};
+  // Result dimensions in the order of x, with the new ones.
+  SmallVector<int64_t> order, sizes, places;
+  for (int64_t d : inverse(perm))
+    order.push_back(dims[d]);
+  SmallVector<int64_t> added = otherDims(dims, rank);
+  order.insert(order.end() - 1, added.begin(), added.end());
+  for (int64_t d : order)
+    sizes.push_back(shape[d]);
+  for (int64_t i = 0; i < own; ++i)
+    places.push_back(i + 1 < own ? i : rank - 1);
+  Expr x(c, moved.getOperand());
+  Value y = BroadcastOp::create(
+      c.b, c.loc, RankedTensorType::get(sizes, x.element()), x.value(),
+      c.b.getDenseI64ArrayAttr(places));
+  return transpose(Expr(c, y), inverse(order));
+}
+
+/// Windows that stand behind the last windowed dimension on both sides.
+Expr sinkFold(ExprBuilder &c, FoldOp op, TransposeOp moved) {
+  ArrayRef<int64_t> perm = moved.getPerm();
+  int64_t count = op.getDims().size(), rank = int64_t(perm.size()) - count;
+  auto behind = [&](int64_t d, int64_t last) {
+    return d <= last ? d : d + count;
+  };
+  // Where dimension d of the result lies before the transpose.
+  SmallVector<int64_t> from, order, place(rank), dims;
+  for (int64_t d = 0; d < rank; ++d)
+    from.push_back(perm[behind(d, op.getDims().back())]);
+  order = llvm::to_vector(llvm::seq<int64_t>(0, rank));
+  llvm::sort(order, [&](int64_t x, int64_t y) { return from[x] < from[y]; });
+  for (auto [i, d] : llvm::enumerate(order))
+    place[d] = i;
+  for (int64_t d : op.getDims())
+    dims.push_back(place[d]);
+  if (!llvm::is_sorted(dims))
+    return {};
+  for (int64_t d = 0; d < rank; ++d)
+    if (from[d] != behind(place[d], dims.back()))
+      return {};
+  for (int64_t i = 0; i < count; ++i)
+    if (perm[op.getDims().back() + 1 + i] != dims.back() + 1 + i)
+      return {};
+  SmallVector<int64_t> shape;
+  for (int64_t d : order)
+    shape.push_back(shapeOf(op.getResult())[d]);
+  Expr y = fold(Expr(c, moved.getOperand()), shape, dims, op.getSizes(),
+                op.getStrides(), op.getDilations());
+  return transpose(y, place);
+}
+
 struct SinkConcat : SinkBase {
   SinkConcat(MLIRContext *context, Pass::Statistic &sunk)
       : SinkBase(ConcatOp::getOperationName(), context, sunk) {}
@@ -241,7 +299,9 @@ void populateSinkTransposes(RewritePatternSet &patterns,
                             Pass::Statistic &sunk) {
   patterns.add<SinkElementwise, SinkConcat, SinkOne<ReduceOp, sinkReduce>,
                SinkOne<PadOp, sinkPad>, SinkOne<SliceOp, sinkSlice>,
-               SinkOne<PatchesOp, sinkPatches>>(patterns.getContext(), sunk);
+               SinkOne<PatchesOp, sinkPatches>,
+               SinkOne<BroadcastOp, sinkBroadcast>,
+               SinkOne<FoldOp, sinkFold>>(patterns.getContext(), sunk);
   patterns.add<TransposeToReshape>(patterns.getContext());
 }
 

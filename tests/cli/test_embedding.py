@@ -3,6 +3,7 @@ import os
 import subprocess
 
 import pytest
+from safetensors.numpy import load_file
 
 from lenet_model import NNCC
 
@@ -26,6 +27,11 @@ def test_examples_from_an_installation(tmp_path):
     c = sh("out/classify_c", cwd=tmp_path)
     assert c == sh("out/classify_cpp", cwd=tmp_path)
     assert abs(sum(map(float, c.split())) - 1) < 1e-3
+    lines = sh("out/train_c", cwd=tmp_path).splitlines()
+    losses = [float(line.split("loss ")[1].split(",")[0]) for line in lines]
+    assert losses[-1] < 0.1 * losses[0]
+    assert lines[-1].endswith(", 16 of 16 new images right")
+    assert "fc1.weight" in load_file(tmp_path / "lenet5.safetensors")
 
 
 def test_runtime_is_small():

@@ -99,6 +99,27 @@ def Nncc_PatchesOp : Nncc_View<"patches", Nncc_Infer> {
                          `:` type($operand) `to` type($result)}];
 }
 
+def Nncc_FoldOp : Nncc_Op<"fold", [Nncc_Costly]> {
+  let summary = "sums of overlapping windows";
+  let description = [{
+    The adjoint of `patches` with the same attributes: each element of the result
+    is the sum of the window elements that `patches` would have taken from it,
+    in the order of the places in the window.
+    ```mlir
+    %x = nncc.fold %p [1, 2] [3, 3] [1, 1] [1, 1]
+        : tensor<1x4x4x3x3x4xf32> to tensor<1x6x6x4xf32>
+    ```
+    C1: the operand has the type of `patches` of the result.
+  }];
+  let arguments = (ins Nncc_FloatTensor:$operand, DenseI64ArrayAttr:$dims,
+      DenseI64ArrayAttr:$sizes, DenseI64ArrayAttr:$strides,
+      DenseI64ArrayAttr:$dilations);
+  let results = (outs Nncc_FloatTensor:$result);
+  let assemblyFormat = [{$operand $dims $sizes $strides $dilations attr-dict
+                         `:` type($operand) `to` type($result)}];
+  let hasVerifier = 1;
+}
+
 def Nncc_ConcatOp : Nncc_Op<"concat", Nncc_Infer> {
   let summary = "tensors one after the other along `dim`";
   let description = [{

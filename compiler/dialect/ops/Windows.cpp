@@ -88,6 +88,77 @@ FailureOr<StridedView> PatchesOp::viewOf(const StridedView &x) {
   return result;
 }
 
+void PatchesOp::gradient(Gradient &g) {
+  g.give(0, fold(g.of, g.operand(0).shape(), getDims(), getSizes(),
+                 getStrides(), getDilations()));
+}
+
+//===----------------------------------------------------------------------===//
+// fold
+//===----------------------------------------------------------------------===//
+
+LogicalResult FoldOp::verify() {
+  SmallVector<Type> types;
+  auto windows = PatchesOp::Adaptor(
+      ValueRange{getResult()}, (*this)->getAttrDictionary(),
+      (*this)->getPropertiesStorage(), {});
+  if (failed(PatchesOp::inferReturnTypes(getContext(), std::nullopt, windows,
+                                         types)) ||
+      types[0] != getOperand().getType())
+    return emitOpError("operand ")
+           << getOperand().getType() << " is not what patches of "
+           << getResult().getType() << " gives"; // C1
+  return success();
+}
+
+void FoldOp::evaluate(ArrayRef<RefTensor> inputs,
+                      MutableArrayRef<RefTensor> results) {
+  RefTensor &x = results[0];
+  SmallVector<int64_t> strides = x.strides(), to(x.shape().size());
+  int64_t position = 0, last = getDims().back();
+  int64_t count = getDims().size();
+  forEachIndex(inputs[0].shape(), [&](ArrayRef<int64_t> index) {
+    for (int64_t d = 0, n = to.size(); d < n; ++d)
+      to[d] = index[d <= last ? d : d + count];
+    for (auto [i, d] : llvm::enumerate(getDims()))
+      to[d] = to[d] * getStrides()[i] + index[last + 1 + i] * getDilations()[i];
+    int64_t at = positionOf(to, strides);
+    x.set(at, x.get(at) + inputs[0].get(position++));
+  });
+}
+
+Value FoldOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
+  for (int64_t d : getDims())
+    if (at[d].lane != 0)
+      return e.perLane(getResult(), at);
+  ArrayRef<int64_t> windows = shapeOf(getOperand());
+  int64_t last = getDims().back();
+  Value total;
+  forEachIndex(getSizes(), [&](ArrayRef<int64_t> place) {
+    Coords coords(at.begin(), at.end());
+    SmallVector<Value> conditions;
+    for (auto [i, d] : llvm::enumerate(getDims())) {
+      Coord first = e.addTo(at[d], -place[i] * getDilations()[i]);
+      int64_t stride = getStrides()[i];
+      coords[d] = e.divide(first, stride);
+      conditions.push_back(e.inRange(coords[d], 0, windows[d]));
+      if (stride > 1)
+        conditions.push_back(e.inRange(e.remainder(first, stride), 0, 1));
+    }
+    Coords inside;
+    for (int64_t p : place)
+      inside.push_back(Coord::constant(p));
+    coords.insert(coords.begin() + last + 1, inside.begin(), inside.end());
+    Value part = e.guarded(conditions, getOperand(), coords, 0);
+    total = total ? e.add(total, part) : part;
+  });
+  return total;
+}
+
+void FoldOp::gradient(Gradient &g) {
+  g.give(0, patches(g.of, getDims(), getSizes(), getStrides(), getDilations()));
+}
+
 //===----------------------------------------------------------------------===//
 // concat
 //===----------------------------------------------------------------------===//
@@ -158,31 +229,6 @@ Value ConcatOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
     start += shapeOf(operand)[getDim()];
   }
   return e.choose(first, parts, getDim(), at);
-}
-
-/// Each place in the window gives the elements that it saw, spread out to where
-/// they stood; overlaps add up.
-void PatchesOp::gradient(Gradient &g) {
-  Expr x = g.operand(0), dx;
-  int64_t windows = getDims().size(), first = getDims().back() + 1;
-  forEachIndex(getSizes(), [&](ArrayRef<int64_t> place) {
-    Expr part = g.of;
-    for (int64_t i = 0; i < windows; ++i)
-      part = slice(part, first + i, place[i], 1);
-    SmallVector<int64_t> shape(part.shape()), low(x.rank(), 0),
-        high(x.rank(), 0), interior(x.rank(), 0);
-    shape.erase(shape.begin() + first, shape.begin() + first + windows);
-    part = reshape(part, shape);
-    for (int64_t i = 0; i < windows; ++i) {
-      int64_t d = getDims()[i], count = shape[d];
-      low[d] = place[i] * getDilations()[i];
-      interior[d] = getStrides()[i] - 1;
-      high[d] = x.dim(d) - low[d] - ((count - 1) * getStrides()[i] + 1);
-    }
-    part = pad(part, low, high, 0, interior);
-    dx = dx ? dx + part : part;
-  });
-  g.give(0, dx);
 }
 
 } // namespace nncc

@@ -305,3 +305,11 @@ func.func @scatter_add_c1(%x: tensor<4x2xf32>, %i: tensor<3xi64>, %u: tensor<3x3
   %0 = nncc.scatter_add %x, %i, %u : (tensor<4x2xf32>, tensor<3xi64>, tensor<3x3xf32>) -> tensor<4x2xf32>
   return
 }
+
+// -----
+
+func.func @fold_c1(%p: tensor<1x4x4x3x3x4xf32>) {
+  // expected-error @+1 {{operand 'tensor<1x4x4x3x3x4xf32>' is not what patches of 'tensor<1x7x6x4xf32>' gives}}
+  %0 = nncc.fold %p [1, 2] [3, 3] [1, 1] [1, 1] : tensor<1x4x4x3x3x4xf32> to tensor<1x7x6x4xf32>
+  return
+}

@@ -84,3 +84,10 @@ func.func @scatter_add(%x: tensor<4x2xf32>, %i: tensor<3xi64>, %u: tensor<3x2xf3
   %0 = nncc.scatter_add %x, %i, %u : (tensor<4x2xf32>, tensor<3xi64>, tensor<3x2xf32>) -> tensor<4x2xf32>
   return %0 : tensor<4x2xf32>
 }
+
+// CHECK-LABEL: @fold
+func.func @fold(%p: tensor<1x2x2x3x3x4xf32>) -> tensor<1x5x5x4xf32> {
+  // CHECK: nncc.fold %{{.*}} [1, 2] [3, 3] [2, 2] [1, 1] : tensor<1x2x2x3x3x4xf32> to tensor<1x5x5x4xf32>
+  %0 = nncc.fold %p [1, 2] [3, 3] [2, 2] [1, 1] : tensor<1x2x2x3x3x4xf32> to tensor<1x5x5x4xf32>
+  return %0 : tensor<1x5x5x4xf32>
+}

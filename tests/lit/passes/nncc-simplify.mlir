@@ -52,3 +52,38 @@ func.func @merge_biases(%x: tensor<4x3xf32>) -> tensor<4x3xf32> {
   %z = nncc.add %y, %q : tensor<4x3xf32>
   return %z : tensor<4x3xf32>
 }
+
+// Products that are added up become one.
+// CHECK-LABEL: @merge_products
+func.func @merge_products(%a: tensor<2x8xf32>, %b: tensor<2x16xf32>, %c: tensor<2x8xf32>, %d: tensor<2x16xf32>) -> tensor<8x16xf32> {
+  // CHECK-DAG: %[[L:.*]] = nncc.concat %arg0, %arg2 dim 0
+  // CHECK-DAG: %[[R:.*]] = nncc.concat %arg1, %arg3 dim 0
+  // CHECK: %[[Y:.*]] = nncc.contract %[[L]], %[[R]] {{.*}} sum [0] x [0]
+  // CHECK-NEXT: return %[[Y]]
+  %x = nncc.contract %a, %b batch [] x [] sum [0] x [0] : (tensor<2x8xf32>, tensor<2x16xf32>) -> tensor<8x16xf32>
+  %y = nncc.contract %c, %d batch [] x [] sum [0] x [0] : (tensor<2x8xf32>, tensor<2x16xf32>) -> tensor<8x16xf32>
+  %z = nncc.add %x, %y : tensor<8x16xf32>
+  return %z : tensor<8x16xf32>
+}
+
+// Not where joining would move more than adding does.
+// CHECK-LABEL: @keep_products
+func.func @keep_products(%a: tensor<64x2xf32>, %b: tensor<64x3xf32>, %c: tensor<64x2xf32>, %d: tensor<64x3xf32>) -> tensor<2x3xf32> {
+  // CHECK-COUNT-2: nncc.contract
+  // CHECK: nncc.add
+  %x = nncc.contract %a, %b batch [] x [] sum [0] x [0] : (tensor<64x2xf32>, tensor<64x3xf32>) -> tensor<2x3xf32>
+  %y = nncc.contract %c, %d batch [] x [] sum [0] x [0] : (tensor<64x2xf32>, tensor<64x3xf32>) -> tensor<2x3xf32>
+  %z = nncc.add %x, %y : tensor<2x3xf32>
+  return %z : tensor<2x3xf32>
+}
+
+// A sum that a scatter is added to is what it starts from.
+// CHECK-LABEL: @scatter_into
+func.func @scatter_into(%x: tensor<4x2xf32>, %i: tensor<3xi64>, %u: tensor<3x2xf32>) -> tensor<4x2xf32> {
+  // CHECK: %[[Y:.*]] = nncc.scatter_add %arg0, %arg1, %arg2
+  // CHECK-NEXT: return %[[Y]]
+  %zero = nncc.constant dense<0.0> : tensor<4x2xf32>
+  %s = nncc.scatter_add %zero, %i, %u : (tensor<4x2xf32>, tensor<3xi64>, tensor<3x2xf32>) -> tensor<4x2xf32>
+  %y = nncc.add %x, %s : tensor<4x2xf32>
+  return %y : tensor<4x2xf32>
+}
