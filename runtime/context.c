@@ -388,7 +388,8 @@ nncc_status nncc_run_body(nncc_context *context, const char *name,
 
 static bool same_shape(const nncc_tensor *tensor, const nncc_view *view) {
   return tensor->rank == view->rank &&
-         !memcmp(tensor->dims, view->dims, view->rank * sizeof(int64_t));
+         (!view->rank ||
+          !memcmp(tensor->dims, view->dims, view->rank * sizeof(int64_t)));
 }
 
 static nncc_status check_views(const nncc_tensor *tensors,

@@ -257,8 +257,8 @@ static nncc_status check_file(const nncc_model *model, const nncc_file *file,
                      nncc_dtype_name((nncc_dtype)tensor->dtype),
                      nncc_dtype_name(stored->dtype));
     } else if (stored->rank != tensor->rank ||
-               memcmp(stored->dims, tensor->dims,
-                      tensor->rank * sizeof(int64_t))) {
+               (tensor->rank && memcmp(stored->dims, tensor->dims,
+                                       tensor->rank * sizeof(int64_t)))) {
       nncc_fail_more(
           "\n  %s must have shape %s, the file has %s", tensor->name,
           nncc_shape_text(expected, sizeof expected, tensor->dims,

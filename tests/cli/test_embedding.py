@@ -40,10 +40,18 @@ def test_runtime_is_small():
     assert int(text.split()[3]) < 150_000
 
 
+RUNTIME_TESTS = {
+    "runtime_test": (("examples", "classifier.json"), ()),
+    "training_test": (("tests", "runtime", "trained.json"),
+                      ("--entries=forward,train_step",))}
+
+
+@pytest.mark.parametrize("name", RUNTIME_TESTS)
 @pytest.mark.parametrize("sanitizer", ["none", "address,undefined", "thread"])
-def test_runtime(tmp_path, sanitizer):
-    sh(NNCC, os.path.join(ROOT, "examples", "classifier.json"), "-o",
-       "classifier.o", cwd=tmp_path)
+def test_runtime(tmp_path, sanitizer, name):
+    model, options = RUNTIME_TESTS[name]
+    sh(NNCC, os.path.join(ROOT, *model), *options, "-o",
+       model[-1].replace(".json", ".o"), cwd=tmp_path)
     runtime = os.path.join(ROOT, "runtime")
     sources = [os.path.join(runtime, f) for f in sorted(os.listdir(runtime))
                if f.endswith(".c")]
@@ -51,8 +59,9 @@ def test_runtime(tmp_path, sanitizer):
                                             "-fno-sanitize-recover=all"]
     sh("cc", "-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", *flags, "-I",
        runtime, "-I", ".", os.path.join(ROOT, "tests", "runtime",
-                                        "runtime_test.c"), *sources,
-       "classifier.o", "-lm", "-lpthread", "-o", "test", cwd=tmp_path)
+                                        name + ".c"), *sources,
+       model[-1].replace(".json", ".o"), "-lm", "-lpthread", "-o", "test",
+       cwd=tmp_path)
     assert sh("./test", cwd=tmp_path) == "ok\n"
 
 
@@ -91,4 +100,44 @@ int main(void) {
     wrap = "-Wl,--wrap=malloc,--wrap=calloc,--wrap=aligned_alloc"
     sh("cc", "count.c", "-I.", "-I", os.path.join(ROOT, "runtime"),
        "classifier.a", wrap, "-lm", "-lpthread", "-o", "count", cwd=tmp_path)
+    assert sh("./count", cwd=tmp_path) == "0\n"
+
+
+def test_training_does_not_allocate(tmp_path):
+    sh(NNCC, os.path.join(ROOT, "tests", "runtime", "trained.json"), "-o",
+       "trained.a", "--entries=forward,train_step", cwd=tmp_path)
+    (tmp_path / "count.c").write_text("""
+#include "trained.h"
+#include <stdio.h>
+static int calls;
+void *__real_malloc(size_t n);
+void *__wrap_malloc(size_t n) { ++calls; return __real_malloc(n); }
+void *__real_calloc(size_t n, size_t s);
+void *__wrap_calloc(size_t n, size_t s) { ++calls; return __real_calloc(n, s); }
+void *__real_aligned_alloc(size_t a, size_t n);
+void *__wrap_aligned_alloc(size_t a, size_t n) {
+  ++calls; return __real_aligned_alloc(a, n); }
+int main(void) {
+  const nncc_model *m = trained_model();
+  nncc_weights *w; nncc_context *c;
+  static float zero[4096], x[32], y[12], loss;
+  static int64_t t[4];
+  nncc_weights_create(m, &w);
+  for (uint64_t i = 0; i < m->weight_count; ++i)
+    nncc_weights_set(w, m->weights[i].name, zero, m->weights[i].bytes);
+  nncc_weights_prepare(w);
+  nncc_options options = {2};
+  options.trains = 1;
+  if (nncc_context_create(m, w, &options, &c) || calls == 0) return 1;
+  int before = calls;
+  for (int i = 0; i < 10; ++i)
+    if (trained_train_step(c, x, t, 0, &loss) || trained_forward(c, x, y))
+      return 1;
+  printf("%d\\n", calls - before);
+  return 0;
+}
+""")
+    wrap = "-Wl,--wrap=malloc,--wrap=calloc,--wrap=aligned_alloc"
+    sh("cc", "count.c", "-I.", "-I", os.path.join(ROOT, "runtime"),
+       "trained.a", wrap, "-lm", "-lpthread", "-o", "count", cwd=tmp_path)
     assert sh("./count", cwd=tmp_path) == "0\n"
