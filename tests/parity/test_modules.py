@@ -42,6 +42,8 @@ MODULES = {
     "conv2d_unbatched": (nn.Conv2d(6, 10, 3), IMAGE[1:]),
     "conv_transpose2d": (nn.ConvTranspose2d(6, 5, 3, 2, 1, 1), IMAGE),
     "conv_transpose2d_blocks": (nn.ConvTranspose2d(6, 16, 2, 2), IMAGE),
+    "conv_transpose2d_narrow": (nn.ConvTranspose2d(6, 5, 2, 2), IMAGE),
+    "conv_transpose2d_rest": (nn.ConvTranspose2d(6, 72, 2, 2), IMAGE),
     "conv_transpose2d_groups": (nn.ConvTranspose2d(6, 4, 3, groups=2), IMAGE),
     "conv_transpose1d": (nn.ConvTranspose1d(5, 7, 4, 3), (2, 5, 6)),
     "max_pool2d": (nn.MaxPool2d(3, 2, 1), IMAGE),

@@ -97,26 +97,35 @@ LogicalResult GemmShape::analyse(func::FuncOp kernel,
       sums.erase(sums.begin() + i);
     }
   }
-  // A slice behind the product says which columns of the last panel count.
+  // A slice behind the product says which columns of the last panel of a row
+  // of panels count: of each, where a row is one panel (the taps of a transposed
+  // convolution).
   panelWidth = lastWidth = width;
+  int64_t wholeWidth = width;
   for (Operation &user : kernel.getBody().front())
     if (auto slice = dyn_cast<SliceOp>(user))
       if (auto merged = slice.getOperand().getDefiningOp<ReshapeOp>())
         if (merged.getOperand() == op.getResult()) {
           int64_t columns = slice.getSizes().back();
-          lastWidth = columns - (panels.count() - 1) * width;
+          int64_t inRow = shapeOf(merged.getResult()).back() / width;
+          lastWidth = columns - (inRow - 1) * width;
+          if (inRow != panels.count()) {
+            if (inRow != 1)
+              return failure();
+            wholeWidth = lastWidth;
+          }
         }
   if (panels.count() == 1 && width > target.maxPanel()) {
     // One wide run-time operand: panels are runs of columns in place.
     int64_t wide = target.maxPanel();
     panels = DimGroup{{(width + wide - 1) / wide}, {wide}};
-    panelWidth = wide;
+    panelWidth = wholeWidth = wide;
     lastWidth = width - (panels.sizes[0] - 1) * wide;
     panelsAreColumns = true;
   }
   int64_t lanes = target.lanes;
   bool inPlace = panelsAreColumns || panels.sizes.empty();
-  wholePanel = segmentsOf(panelWidth, panelWidth, lanes);
+  wholePanel = segmentsOf(wholeWidth, panelWidth, lanes);
   lastPanel = segmentsOf(lastWidth, inPlace ? lastWidth : panelWidth, lanes);
   return success();
 }
