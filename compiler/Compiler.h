@@ -33,7 +33,8 @@ enum class Stage {
 
 /// State that goes into the object, so that it runs without a weights file.
 struct EmbeddedWeights {
-  /// The bytes of each tensor of the model's table, in order.
+  /// The bytes of each tensor of the model's table, in order; null for fresh
+  /// state of an optimizer.
   std::vector<std::string_view> tensors;
   /// What the model's `prepare` made of them.
   std::string_view prepared;

@@ -351,7 +351,8 @@ llvm::Constant *Descriptor::embedded() {
     return null();
   Constants rows;
   for (auto [i, data] : llvm::enumerate(weights->tensors))
-    rows.push_back(weightsRead.contains(i) ? bytes(data) : null());
+    rows.push_back(weightsRead.contains(i) && data.data() ? bytes(data)
+                                                          : null());
   return global(record({table(rows), bytes(weights->prepared)}));
 }
 

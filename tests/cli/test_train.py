@@ -224,6 +224,24 @@ def test_json_and_compiled(train, folder):
     assert again["validation"] == summary["validation"]
 
 
+def test_embedded_start(train, folder):
+    """An object with weights trains from them without a file."""
+    subprocess.run([NNCC, "net.json", "-o", "own.so", "--entries",
+                    "forward,train_step", "--weights", "w.safetensors",
+                    "--embed-weights"], cwd=folder, check=True,
+                   capture_output=True)
+    for model in (("own.so",), ("net.json", "--weights", "w.safetensors")):
+        done = subprocess.run([NNCC, "train", *model, "--data", "train.npz",
+                               "--steps", "5", "--json", "--checkpoint",
+                               model[0] + ".st"], cwd=folder, check=True,
+                              capture_output=True)
+        assert json.loads(done.stdout)["steps"] == 5
+    ours, other = (load_file(folder / f"{m}.st") for m in ("own.so",
+                                                           "net.json"))
+    assert ours.keys() == other.keys()
+    assert all(np.array_equal(ours[k], other[k]) for k in ours)
+
+
 def test_help_examples(train, folder):
     text = subprocess.run([NNCC, "train", "--help"], capture_output=True,
                           text=True, check=True).stdout

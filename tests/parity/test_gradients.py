@@ -205,3 +205,65 @@ def test_frozen_and_unwanted(tmp_path):
     result = model.run("backward", x, torch.ones(2, 10))
     assert [n for n in result if n.startswith("grad.")] == [
         "grad.fc1.weight", "grad.fc2.weight", "grad.fc2.bias"]
+
+
+class Embed(nn.Module):
+    def __init__(self, rows, width, padding):
+        super().__init__()
+        self.table = nn.Embedding(rows, width, padding_idx=padding)
+
+    def forward(self, ids):
+        return self.table(ids)
+
+
+# Widths around whole vectors and blocks of columns; many repeated rows.
+@pytest.mark.parametrize("rows,width,padding", [
+    (5, 1, None), (5, 3, 2), (7, 16, -1), (9, 64, None), (3, 70, 0),
+    (100, 130, 99), (2, 257, 1), (6, 48, None)])
+def test_scatter(gradients, rows, width, padding):
+    torch.manual_seed(0)
+    gradients(Embed(rows, width, padding),
+              (torch.randint(0, rows, (4, 11)),), (1, 2, 3))
+
+
+class Tied(nn.Module):
+    """The scatter is added to the gradient of a product."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(37, 24)
+
+    def forward(self, ids):
+        return F.linear(torch.tanh(self.table(ids)), self.table.weight)
+
+
+def test_scatter_into_a_product(gradients):
+    torch.manual_seed(0)
+    gradients(Tied(), (torch.randint(0, 37, (3, 9)),), (1, 2))
+
+
+# Overlaps, gaps between windows, borders, dilation; channels last and first.
+@pytest.mark.parametrize("pool,shape", [
+    (nn.MaxPool2d(2), (2, 3, 8, 8)), (nn.MaxPool2d(3, 2, 1), (2, 17, 9, 10)),
+    (nn.MaxPool2d(3, 1), (1, 4, 6, 7)), (nn.MaxPool2d(2, 3), (2, 5, 11, 8)),
+    (nn.MaxPool2d((3, 2), (1, 2), (1, 0), (2, 1)), (2, 6, 9, 8)),
+    (nn.MaxPool1d(4, 3, 2), (3, 5, 20)), (nn.AvgPool2d(3, 2, 1), (2, 19, 8, 9)),
+    (nn.MaxPool3d(2, 1), (1, 3, 4, 5, 4)), (nn.MaxPool2d(5, 2), (2, 64, 9, 9)),
+    (nn.AvgPool2d((2, 4), (2, 1)), (2, 3, 6, 11))])
+def test_fold(gradients, pool, shape):
+    torch.manual_seed(0)
+    channels = shape[1]
+    kind = {3: nn.Conv1d, 4: nn.Conv2d, 5: nn.Conv3d}[len(shape)]
+    gradients(nn.Sequential(kind(channels, channels, 1), pool),
+              (torch.randn(*shape),), (1, 2))
+    gradients(test_modules.Wrap(pool), (torch.randn(*shape),))
+
+
+# The mean over few and many elements, far from and near 0.
+@pytest.mark.parametrize("batch,size,shift", [
+    (2, 2, 0), (2, 3, 5), (8, 16, 0), (3, 30, -3), (16, 1, 0), (5, 7, 50),
+    (1, 40, 1), (4, 4, 0)])
+def test_batch_norm(gradients, batch, size, shift):
+    torch.manual_seed(0)
+    gradients(nn.Sequential(nn.BatchNorm2d(6)),
+              (torch.randn(batch, 6, size, size) + shift,), (1, 3))

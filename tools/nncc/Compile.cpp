@@ -94,7 +94,7 @@ int CompileVerb::embedWeights(CompileResult &result) {
   EmbeddedWeights embedded;
   const nncc_model &model = *library.model;
   auto bytes = [](const void *data, size_t size) {
-    return std::string_view(static_cast<const char *>(data), size);
+    return std::string_view(static_cast<const char *>(data), data ? size : 0);
   };
   for (uint64_t i = 0; i < model.weight_count; ++i)
     embedded.tensors.push_back(

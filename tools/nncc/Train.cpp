@@ -165,14 +165,15 @@ int TrainVerb::openWeights() {
   std::string path = weightsFile;
   if (resumes)
     path = checkpoint;
-  if (path.empty() && library.model->weight_count) {
+  if (path.empty() && !library.model->embedded) {
     std::cerr << "nncc: " << library.model->name
               << " has state: give --weights FILE.safetensors\n";
     return exitUsage;
   }
-  if (int code = reportRuntime(
-          nncc_weights_load(library.model, path.c_str(), &weights)))
-    return code;
+  if (!path.empty())
+    if (int code = reportRuntime(
+            nncc_weights_load(library.model, path.c_str(), &weights)))
+      return code;
   nncc_options options = {};
   options.threads = threads;
   options.trains = 1;

@@ -443,10 +443,18 @@ Value CpuEmitter::reduce(Combiner combiner, Type elementType,
     return combine(combiner, combine(combiner, carried[0], carried[1]),
                    combine(combiner, carried[2], carried[3]));
   };
+  // Sums of f32 runs are added up in f64: free beside the runs.
+  Type f64 = b.getF64Type();
+  bool widens = combiner == Combiner::sum && elementType.isF32() &&
+                extents.size() > 1 && extents.back() >= 4;
+  Type outer = widens ? f64 : elementType;
+  Value start = splat(outer, identityOf(combiner, outer));
   auto nest = [&](auto &self) -> Value {
-    if (iv.size() + 1 == extents.size())
-      return run(extents.back());
-    return loop(0, extents[iv.size()], 1, identity,
+    if (iv.size() + 1 == extents.size()) {
+      Value sum = run(extents.back());
+      return widens ? convert(sum, elementType, f64) : sum;
+    }
+    return loop(0, extents[iv.size()], 1, start,
                 [&](const Coord &i, ValueRange acc) {
                   iv.push_back(i);
                   Value next = combine(combiner, acc[0], self(self));
@@ -454,7 +462,8 @@ Value CpuEmitter::reduce(Combiner combiner, Type elementType,
                   return SmallVector<Value>{next};
                 })[0];
   };
-  return nest(nest);
+  Value total = nest(nest);
+  return widens ? convert(total, f64, elementType) : total;
 }
 
 /// Vectors along the innermost extent, in four independent chains so that the

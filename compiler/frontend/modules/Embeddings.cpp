@@ -26,15 +26,21 @@ static Result emitEmbedding(Call &c) {
   if (table.rank() != 2)
     return c.error("weight", "weight needs 2 dimensions, got " +
                                  shapeText(table.shape()));
+  int64_t padding = -1;
+  if (c.has("padding_idx")) {
+    padding = c.integer("padding_idx");
+    padding += padding < 0 ? table.dim(0) : 0;
+    if (padding < 0 || padding >= table.dim(0))
+      return c.error("padding_idx",
+                     "padding_idx must be in [" +
+                         llvm::Twine(-table.dim(0)) + ", " +
+                         llvm::Twine(table.dim(0)) + "), got " +
+                         llvm::Twine(c.integer("padding_idx")));
+  }
   Expr rows = gather(table, ids, 0);
-  if (!c.trains || !c.has("padding_idx"))
+  if (!c.trains || padding < 0)
     return rows;
   // The padding row gets no gradient.
-  int64_t padding = c.integer("padding_idx");
-  padding += padding < 0 ? table.dim(0) : 0;
-  if (padding < 0 || padding >= table.dim(0))
-    return c.error("padding_idx", "padding_idx must be a row of " +
-                                      shapeText(table.shape()));
   llvm::SmallVector<int64_t> column(ids.shape());
   column.push_back(1);
   Expr isPadding = compare(Predicate::eq, ids,
