@@ -82,10 +82,12 @@ public:
 
     report("forming kernels");
     PassManager kernelPasses(&context);
-    populateKernelPipeline(kernelPasses, target, schedules);
+    populateKernelPipeline(kernelPasses, target, schedules, options.maxArena);
     injectWrongPass(kernelPasses, options.wrongPass);
     if (failed(kernelPasses.run(*model)))
       return end(Status::internal);
+    if (!fitsArena(*model))
+      return end(Status::limit);
     if (stage == Stage::kernels)
       return print(*model);
 
@@ -126,6 +128,20 @@ private:
   void report(const char *what) {
     if (options.progress)
       options.progress(what);
+  }
+  bool fitsArena(ModuleOp model) {
+    bool fits = true;
+    for (auto entry : model.getOps<func::FuncOp>()) {
+      auto bytes = entry->getAttrOfType<IntegerAttr>("nncc.arena");
+      if (!options.maxArena || !bytes || bytes.getInt() <= options.maxArena)
+        continue;
+      llvm::raw_string_ostream(result.messages)
+          << "nncc: the arena of " << entry.getName() << " takes "
+          << bytes.getInt() << " bytes at least, --max-arena allows "
+          << options.maxArena << '\n';
+      fits = false;
+    }
+    return fits;
   }
   /// {"key of a kernel": {"rows": 4, ...}, ...}
   bool parseSchedules(ScheduleTable &table) {

@@ -61,6 +61,8 @@ struct CompileOptions {
   std::vector<std::string> entries = {"forward"};
   /// Schedules by hand or from a tuner: JSON, kernel key -> numbers.
   std::string scheduleFile, scheduleText;
+  /// Bytes that the arena of each entry may take, 0: any.
+  int64_t maxArena = 0;
   /// Must outlive the compilation; null: weights come at run time.
   const EmbeddedWeights *embedded = nullptr;
   /// Told what begins, if set: "reading the model", "kernel passes", ...
@@ -76,6 +78,7 @@ enum class Status {
   rejected = 1,
   usage = 2,
   unsupported = 4,
+  limit = 6,
   internal = 70
 };
 

@@ -18,7 +18,7 @@ using namespace mlir;
 namespace nncc {
 
 void populateKernelPipeline(OpPassManager &pm, const TargetInfo &target,
-                            const ScheduleTable &schedules) {
+                            const ScheduleTable &schedules, int64_t maxArena) {
   pm.addPass(createNnccAutodiff()); // before anything specialises ops
   pm.addPass(createNnccSimplify());
   NnccLayoutOptions layout;
@@ -31,7 +31,9 @@ void populateKernelPipeline(OpPassManager &pm, const TargetInfo &target,
   // Before kernels are formed: weights become plain operands.
   pm.addPass(createNnccPrepare());
   pm.addPass(createNnccFormKernels());
-  pm.addPass(createNnccPlanMemory());
+  NnccPlanMemoryOptions memory;
+  memory.maxArena = maxArena;
+  pm.addPass(createNnccPlanMemory(memory));
   // Last: nothing before it depends on how a kernel runs.
   pm.addPass(createTilePass(target, schedules));
 }

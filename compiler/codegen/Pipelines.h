@@ -9,7 +9,8 @@ namespace nncc {
 
 /// nncc dialect as imported -> entries that call kernels on planned buffers.
 void populateKernelPipeline(mlir::OpPassManager &pm, const TargetInfo &target,
-                            const ScheduleTable &schedules);
+                            const ScheduleTable &schedules,
+                            int64_t maxArena = 0);
 
 /// Makes the pass of that name a wrong one, for tests: afterwards the first
 /// result of every entry is doubled.

@@ -53,8 +53,22 @@ static json::Object kernelInfo(func::FuncOp kernel) {
       {"flops", flopsOf(kernel)}};
 }
 
+/// The number of the last call that needs the memory of `value`.
+static int64_t lastCall(Value value, const DenseMap<Operation *, int64_t> &number) {
+  int64_t last = 0;
+  for (Operation *user : value.getUsers()) {
+    last = std::max(last, number.lookup(user));
+    if (isa<ReshapeOp, SliceOp>(user))
+      last = std::max(last, lastCall(user->getResult(0), number));
+  }
+  return last;
+}
+
 static json::Object entryInfo(ModuleOp model, func::FuncOp entry) {
   json::Array calls;
+  DenseMap<Operation *, int64_t> number;
+  for (CallOp call : entry.getBody().front().getOps<CallOp>())
+    number[call] = number.size();
   int64_t flops = 0;
   for (CallOp call : entry.getBody().front().getOps<CallOp>()) {
     json::Array reasons;
@@ -62,9 +76,20 @@ static json::Object entryInfo(ModuleOp model, func::FuncOp entry) {
       for (Attribute reason : list)
         reasons.push_back(cast<StringAttr>(reason).getValue());
     flops += flopsOf(model.lookupSymbol<func::FuncOp>(call.getCallee()));
-    calls.push_back(json::Object{{"kernel", call.getCallee()},
-                                 {"origin", originOf(call.getLoc())},
-                                 {"operands_from_memory", std::move(reasons)}});
+    int64_t bytes = 0, last = 0;
+    for (auto [result, offset] :
+         llvm::zip_equal(call.getResults(), *call.getOffsets()))
+      if (offset >= 0) {
+        bytes += byteSize(tensorType(result));
+        last = std::max(last, lastCall(result, number));
+      }
+    calls.push_back(json::Object{
+        {"kernel", call.getCallee()},
+        {"origin", originOf(call.getLoc())},
+        {"operands_from_memory", std::move(reasons)},
+        {"arena_bytes", bytes},
+        {"kept_calls", std::max<int64_t>(0, last - number[call])},
+        {"recomputed", call->hasAttr(recomputedAttr)}});
   }
   return json::Object{
       {"name", entry.getName()},
@@ -107,6 +132,12 @@ static void writeText(const json::Object &report, llvm::raw_ostream &os) {
       llvm::interleave(
           *call.getArray("operands_from_memory"), os,
           [&](const json::Value &v) { os << *v.getAsString(); }, "; ");
+      // What waits for backward, mostly.
+      if (*call.getInteger("kept_calls") > 20)
+        os << "; keeps " << *call.getInteger("arena_bytes") << " bytes for "
+           << *call.getInteger("kept_calls") << " calls";
+      if (*call.getBoolean("recomputed"))
+        os << "; computed again";
       os << '\n';
     }
   }

@@ -30,6 +30,8 @@ inline constexpr const char *keyAttr = "nncc.key";
 /// there are to an update with this one.
 inline constexpr const char *accumulateAttr = "nncc.accumulate";
 inline constexpr const char *periodAttr = "nncc.period";
+/// On a call: an earlier one gave the same, which was not kept.
+inline constexpr const char *recomputedAttr = "nncc.recomputed";
 /// On a kernel's argument: a result may be written over it.
 inline constexpr const char *inPlaceAttr = "nncc.in_place";
 

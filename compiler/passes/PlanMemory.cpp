@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 #include "dialect/Names.h"
 #include "passes/Passes.h"
+#include "passes/Recompute.h"
 #include "passes/Utils.h"
 
 using namespace mlir;
@@ -31,9 +32,16 @@ int64_t bytesOf(RankedTensorType type) {
 }
 
 struct PlanMemory : impl::NnccPlanMemoryBase<PlanMemory> {
+  using NnccPlanMemoryBase::NnccPlanMemoryBase;
+
   void runOnOperation() override {
-    for (func::FuncOp entry : entriesOf(getOperation()))
-      plan(entry);
+    for (func::FuncOp entry : entriesOf(getOperation())) {
+      int64_t arena = plan(entry);
+      while (maxArena && arena > maxArena && recomputeLargest(entry)) {
+        arena = plan(entry);
+        ++recomputed;
+      }
+    }
   }
 
 private:
@@ -71,7 +79,8 @@ private:
     return inside;
   }
 
-  void plan(func::FuncOp entry) {
+  /// Gives the bytes of the arena.
+  int64_t plan(func::FuncOp entry) {
     Block &block = entry.getBody().front();
     DenseMap<Operation *, int64_t> number;
     for (Operation &op : block)
@@ -137,6 +146,7 @@ private:
       call.setOffsets(list);
     }
     entry->setAttr("nncc.arena", builder.getI64IntegerAttr(arena));
+    return arena;
   }
 };
 

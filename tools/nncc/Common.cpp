@@ -29,6 +29,9 @@ void CommonFlags::addTarget(CLI::App &app) {
   app.add_option("--O", options.level,
                  "LLVM optimisation, -O0 to -O3 (default 2)")
       ->check(CLI::Range(0, 3));
+  app.add_option("--max-arena", options.maxArena,
+                 "most bytes of an entry's arena: 256MiB; recomputes to fit")
+      ->transform(CLI::AsSizeValue(false));
   app.add_option("-j", options.threads, "threads that compile (default: all)")
       ->check(CLI::Range(1, 1024));
   app.add_flag("-v", verbose, "print each stage with its time");

@@ -1,0 +1,80 @@
+"""--max-arena: values made again instead of kept."""
+import json
+import re
+import subprocess
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from lenet_model import NNCC
+
+LAYERS = 6
+
+
+@pytest.fixture
+def folder(tmp_path):
+    random = np.random.default_rng(0)
+    nodes, modules, weights, value = [], {}, {}, "x"
+    for i in range(LAYERS):
+        modules[f"fc{i}"] = {"type": "nn.Linear", "in_features": 64,
+                             "out_features": 64}
+        weights[f"fc{i}.weight"] = random.normal(0, 0.1, (64, 64)).astype("f4")
+        weights[f"fc{i}.bias"] = random.normal(0, 0.1, 64).astype("f4")
+        nodes += [{"name": f"a{i}", "module": f"fc{i}", "inputs": [value]},
+                  {"name": f"b{i}", "op": "F.relu", "inputs": [f"a{i}"]},
+                  {"name": f"c{i}", "op": "torch.mul",
+                   "inputs": [f"b{i}", f"b{i}"]},
+                  {"name": f"d{i}", "op": "torch.add",
+                   "inputs": [f"c{i}", f"a{i}"]}]
+        value = f"d{i}"
+    (tmp_path / "m.json").write_text(json.dumps({
+        "format": "nncc-model/1", "name": "deep",
+        "inputs": {"x": {"shape": [128, 64], "dtype": "f32"}},
+        "modules": modules, "nodes": nodes, "outputs": [value]}))
+    save_file(weights, tmp_path / "w.safetensors")
+    return tmp_path
+
+
+def nncc(folder, *arguments, code=0):
+    done = subprocess.run([NNCC, *arguments], cwd=folder, capture_output=True,
+                          text=True, timeout=120)
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def test_recomputing_to_fit(folder):
+    def backward(name, *flags):
+        nncc(folder, "run", "m.json", "--weights", "w.safetensors", "--input",
+             "x=random:normal", "--input", f"grad.d{LAYERS - 1}=random:normal",
+             "--entry", "backward", "--outputs", name, *flags)
+        return load_file(folder / name)
+
+    def report(*flags):
+        return json.loads(nncc(folder, "inspect", "m.json", "--entries",
+                               "backward", "--json", *flags).stdout)[
+                                   "entries"][0]
+    free = report()
+    assert not any(c["recomputed"] for c in free["calls"])
+    # The smallest that can be had is what the refusal names.
+    error = nncc(folder, "compile", "m.json", "--entries", "backward", "-o",
+                 "m.o", "--max-arena", "1KiB", code=6).stderr
+    least = int(re.fullmatch(
+        r"nncc: the arena of backward takes (\d+) bytes at least, --max-arena "
+        r"allows 1024\n", error)[1])
+    assert least < 0.9 * free["arena_bytes"]
+    tight = report("--max-arena", str(least))
+    assert tight["arena_bytes"] == least
+    assert any(c["recomputed"] for c in tight["calls"])
+    assert len(tight["calls"]) > len(free["calls"])
+    text = nncc(folder, "inspect", "m.json", "--entries", "backward",
+                "--max-arena", str(least)).stdout
+    assert "; computed again\n" in text
+    assert re.search(r"; keeps \d+ bytes for \d+ calls\n", text)
+    expected, got = backward("a"), backward("b", "--max-arena", str(least))
+    assert all(np.array_equal(expected[k], got[k]) for k in expected)
+
+
+def test_wrong_size(folder):
+    assert "--max-arena" in nncc(folder, "compile", "m.json", "-o", "m.o",
+                                 "--max-arena", "much", code=2).stderr
