@@ -47,9 +47,9 @@ public:
 
   CompileResult run(Stage stage) {
     if (!isSupportedTriple(options.target)) {
-      result.messages = "nncc: no code generator for --target=" +
-                        options.target +
-                        "; x86_64-unknown-linux-gnu is supported\n";
+      result.messages =
+          "nncc: no code generator for --target=" + options.target +
+          "; x86_64-unknown-linux-gnu is supported\n";
       return end(Status::unsupported);
     }
     if (!lookupTarget(options.cpu, target, result.messages))
@@ -60,8 +60,7 @@ public:
     if (!parseSchedules(schedules))
       return end(Status::rejected);
     OwningOpRef<ModuleOp> model =
-        importModel(text, options.dims, options.entries, &context,
-                    diagnostics);
+        importModel(text, options.dims, options.entries, &context, diagnostics);
     llvm::raw_string_ostream os(result.messages);
     diagnostics.print(os);
     if (!model)

@@ -41,10 +41,10 @@ typedef void (*nncc_kernel)(void *const *buffers, int64_t begin, int64_t end);
 
 /* Where a buffer of a kernel call lies. */
 typedef enum nncc_space {
-  NNCC_ARENA,   /* value: byte offset in the context's arena */
-  NNCC_INPUT,   /* value: number of the entry's input */
-  NNCC_OUTPUT,  /* value: number of the entry's output */
-  NNCC_WEIGHT,  /* value: number of the model's tensor */
+  NNCC_ARENA,    /* value: byte offset in the context's arena */
+  NNCC_INPUT,    /* value: number of the entry's input */
+  NNCC_OUTPUT,   /* value: number of the entry's output */
+  NNCC_WEIGHT,   /* value: number of the model's tensor */
   NNCC_PREPARED, /* value: byte offset in the prepared weights */
   NNCC_KEY       /* two i64: seed and step of random numbers */
 } nncc_space;
@@ -73,9 +73,9 @@ typedef struct nncc_step {
   int64_t tiles;
   const nncc_buffer *buffers;
   uint64_t buffer_count;
-  const char *name;   /* the kernel's */
-  const char *origin; /* module paths, for profiles */
-  uint64_t flops;     /* multiplications and additions of products */
+  const char *name;           /* the kernel's */
+  const char *origin;         /* module paths, for profiles */
+  uint64_t flops;             /* multiplications and additions of products */
   const nncc_tensor *reduced; /* of all_reduce: what each buffer is */
 } nncc_step;
 
@@ -137,7 +137,7 @@ typedef struct nncc_model {
   const nncc_alias *aliases;
   uint64_t alias_count;
   const nncc_embedded *embedded; /* or null: weights come from a file */
-  uint8_t weights_hash[16]; /* of names, shapes and dtypes */
+  uint8_t weights_hash[16];      /* of names, shapes and dtypes */
 } nncc_model;
 
 #endif /* NNCC_RUNTIME_ABI_H */

@@ -79,10 +79,9 @@ static nncc_status all_reduce(const nncc_step *step, const nncc_memory *memory,
   for (uint64_t k = 0; k < step->buffer_count; ++k) {
     const nncc_tensor *tensor = &step->reduced[k];
     nncc_dtype dtype = (nncc_dtype)tensor->dtype;
-    bucket[count++] =
-        (nncc_gradient){tensor->name, dtype,
-                        tensor->bytes / nncc_dtype_bytes(dtype),
-                        nncc_buffer_address(&step->buffers[k], memory)};
+    bucket[count++] = (nncc_gradient){
+        tensor->name, dtype, tensor->bytes / nncc_dtype_bytes(dtype),
+        nncc_buffer_address(&step->buffers[k], memory)};
     if (count < max_gradients && k + 1 < step->buffer_count)
       continue;
     int code = options->all_reduce(options->all_reduce_host, bucket, count);
@@ -98,9 +97,8 @@ nncc_status nncc_run_steps(const nncc_body *body, const nncc_memory *memory,
   for (uint64_t i = 0; i < body->step_count; ++i) {
     const nncc_step *step = &body->steps[i];
     if (!step->kernel) {
-      nncc_status status = options->all_reduce
-                               ? all_reduce(step, memory, options)
-                               : NNCC_OK;
+      nncc_status status =
+          options->all_reduce ? all_reduce(step, memory, options) : NNCC_OK;
       if (status)
         return status;
       continue;
@@ -219,8 +217,9 @@ nncc_status nncc_context_create(const nncc_model *model,
     context->options.parallel_for = run_in_pool;
     context->options.host = context->pool;
   }
-  if (!context->arena || !context->inputs || !context->outputs || (context->options.threads > 1 &&
-                          !options->parallel_for && !context->pool)) {
+  if (!context->arena || !context->inputs || !context->outputs ||
+      (context->options.threads > 1 && !options->parallel_for &&
+       !context->pool)) {
     nncc_context_free(context);
     return nncc_fail(NNCC_ERROR_MEMORY,
                      "no memory for an arena of %llu bytes and %u threads",
@@ -351,7 +350,7 @@ static nncc_status run(nncc_context *context, const nncc_entry *entry,
   }
   const nncc_weights *weights = context->weights;
   const nncc_embedded *embedded = context->model->embedded;
-  nncc_memory memory = {context->arena, NULL, context->inputs,
+  nncc_memory memory = {context->arena,   NULL, context->inputs,
                         context->outputs, NULL, key};
   if (weights) {
     memory.prepared = weights->prepared;

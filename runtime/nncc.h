@@ -28,8 +28,8 @@ typedef enum nncc_status {
   NNCC_ERROR_FORMAT,   /* a file is not what it should be */
   NNCC_ERROR_IO,       /* the system could not read or write */
   NNCC_ERROR_MEMORY,
-  NNCC_ERROR_CPU,  /* the object needs features that this CPU lacks */
-  NNCC_ERROR_ABI,  /* the object is from another version of nncc */
+  NNCC_ERROR_CPU,   /* the object needs features that this CPU lacks */
+  NNCC_ERROR_ABI,   /* the object is from another version of nncc */
   NNCC_ERROR_RANGE, /* an index input points outside its table */
   NNCC_ERROR_HOST   /* a function of the host gave up */
 } nncc_status;
@@ -123,7 +123,8 @@ NNCC_API const nncc_weights *nncc_context_weights(const nncc_context *context);
 NNCC_API void *nncc_context_tensor(nncc_context *context, const char *name);
 NNCC_API void nncc_context_changed(nncc_context *context);
 /* Random numbers of the next run that does not count steps itself (train_step
- * does: optimizer.step) are those of this seed and step; later runs count on. */
+ * does: optimizer.step) are those of this seed and step; later runs count on.
+ */
 NNCC_API nncc_status nncc_context_seed(nncc_context *context, uint64_t seed,
                                        uint64_t step);
 NNCC_API void nncc_context_free(nncc_context *context);

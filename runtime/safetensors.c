@@ -350,6 +350,9 @@ static const char *other_kind(const char *data, size_t bytes) {
       {"\x80\x04", "a Python pickle: save with safetensors.torch.save_file"},
       {"\x93NUMPY", "a NumPy array, not a safetensors file"},
   };
+  /* The length of a header may begin like a pickle. */
+  if (bytes > 8 && data[7] == 0 && data[8] == '{')
+    return NULL;
   for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; ++i)
     if (bytes >= strlen(kinds[i].start) &&
         !strncasecmp(data, kinds[i].start, strlen(kinds[i].start)))

@@ -156,8 +156,8 @@ static nncc_status allocate_prepared(nncc_weights *weights) {
 void nncc_weights_refresh(nncc_weights *weights) {
   static const nncc_options alone;
   nncc_memory memory = {
-      weights->prepare_arena,   NULL, NULL,
-      weights->prepare_outputs, weights->tensors, NULL};
+      weights->prepare_arena, NULL, NULL, weights->prepare_outputs,
+      weights->tensors,       NULL};
   if (weights->model->prepare)
     nncc_run_steps(weights->model->prepare, &memory, &alone);
 }

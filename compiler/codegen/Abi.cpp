@@ -181,11 +181,10 @@ private:
               ? global(llvm::ConstantFP::get(llvm::Type::getFloatTy(context),
                                              *tensor.initial))
               : null();
-      rows.push_back(record({text(tensor.name),
-                             number(dtypeOf(tensor.type.getElementType())),
-                             number(tensor.type.getRank()), table(dims),
-                             number(byteSize(tensor.type)), number(isFresh),
-                             initial}));
+      rows.push_back(record(
+          {text(tensor.name), number(dtypeOf(tensor.type.getElementType())),
+           number(tensor.type.getRank()), table(dims),
+           number(byteSize(tensor.type)), number(isFresh), initial}));
     }
     return table(rows);
   }
@@ -262,9 +261,9 @@ llvm::Constant *Descriptor::steps(func::FuncOp entry, uint64_t &count) {
            llvm::zip_equal(reduce.getNames(), reduce.getOperands()))
         list.push_back(
             {cast<StringAttr>(name).str(), tensorType(value), std::nullopt});
-      rows.push_back(record({null(), number(0), table(buffers),
-                             number(buffers.size()), text("all_reduce"),
-                             text(""), number(0), tensors(list)}));
+      rows.push_back(
+          record({null(), number(0), table(buffers), number(buffers.size()),
+                  text("all_reduce"), text(""), number(0), tensors(list)}));
       continue;
     }
     auto call = cast<CallOp>(op);
@@ -272,11 +271,10 @@ llvm::Constant *Descriptor::steps(func::FuncOp entry, uint64_t &count) {
       buffers.push_back(buffer(value, entry));
     auto kernel = model.lookupSymbol<func::FuncOp>(call.getCallee());
     auto tiles = kernel->getAttrOfType<IntegerAttr>(tilesAttr);
-    rows.push_back(
-        record({module.getFunction(call.getCallee()), number(tiles.getInt()),
-                table(buffers), number(buffers.size()), text(call.getCallee()),
-                text(originOf(call.getLoc())), number(flopsOf(kernel)),
-                null()}));
+    rows.push_back(record(
+        {module.getFunction(call.getCallee()), number(tiles.getInt()),
+         table(buffers), number(buffers.size()), text(call.getCallee()),
+         text(originOf(call.getLoc())), number(flopsOf(kernel)), null()}));
   }
   count = rows.size();
   return table(rows);
@@ -392,25 +390,23 @@ void Descriptor::add() {
       if (other->getAttrOfType<StringAttr>(entryAttr) == name)
         bodies.push_back(body(other));
     auto period = entry->getAttrOfType<IntegerAttr>(periodAttr);
-    entries.push_back(record({text(name), number(inputsOf(entry).size()),
-                              number(outputsOf(entry).size()), table(bodies),
-                              number(bodies.size()),
-                              number(period ? period.getInt() : 1),
-                              number(outputsOf(entry).size() <
-                                     entry.getNumResults())}));
+    entries.push_back(
+        record({text(name), number(inputsOf(entry).size()),
+                number(outputsOf(entry).size()), table(bodies),
+                number(bodies.size()), number(period ? period.getInt() : 1),
+                number(outputsOf(entry).size() < entry.getNumResults())}));
   }
   uint64_t aliasCount;
   llvm::StringRef name =
       model->getAttrOfType<StringAttr>(modelNameAttr).getValue();
   auto *i32 = llvm::Type::getInt32Ty(context);
-  llvm::Constant *descriptor = global(
-      record({llvm::ConstantInt::get(i32, NNCC_ABI_VERSION),
-              llvm::ConstantInt::get(i32, 0), text("nncc 0.1.0"), text(name),
-              text(target.cpu), number(target.requiredFeatures), table(entries),
-              number(entries.size()), tensors(state), number(state.size()),
-              prepare ? global(body(prepare)) : null(), number(preparedBytes),
-              aliases(aliasCount), number(aliasCount), embedded(),
-              hash(state)}));
+  llvm::Constant *descriptor = global(record(
+      {llvm::ConstantInt::get(i32, NNCC_ABI_VERSION),
+       llvm::ConstantInt::get(i32, 0), text("nncc 0.1.0"), text(name),
+       text(target.cpu), number(target.requiredFeatures), table(entries),
+       number(entries.size()), tensors(state), number(state.size()),
+       prepare ? global(body(prepare)) : null(), number(preparedBytes),
+       aliases(aliasCount), number(aliasCount), embedded(), hash(state)}));
   auto *type = llvm::FunctionType::get(pointer, false);
   auto *function =
       llvm::Function::Create(type, llvm::GlobalValue::ExternalLinkage,

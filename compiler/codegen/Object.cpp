@@ -151,9 +151,8 @@ static std::vector<std::string> splitKernels(llvm::Module &module,
   std::vector<std::string> list;
   for (const auto &part : parts) {
     llvm::ValueToValueMapTy map;
-    auto copy = llvm::CloneModule(
-        module, map,
-        [&](const llvm::GlobalValue *value) {
+    auto copy =
+        llvm::CloneModule(module, map, [&](const llvm::GlobalValue *value) {
           return part.contains(value) || isa<llvm::GlobalVariable>(value);
         });
     llvm::raw_string_ostream os(list.emplace_back());

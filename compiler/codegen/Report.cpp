@@ -54,7 +54,8 @@ static json::Object kernelInfo(func::FuncOp kernel) {
 }
 
 /// The number of the last call that needs the memory of `value`.
-static int64_t lastCall(Value value, const DenseMap<Operation *, int64_t> &number) {
+static int64_t lastCall(Value value,
+                        const DenseMap<Operation *, int64_t> &number) {
   int64_t last = 0;
   for (Operation *user : value.getUsers()) {
     last = std::max(last, number.lookup(user));
@@ -83,13 +84,13 @@ static json::Object entryInfo(ModuleOp model, func::FuncOp entry) {
         bytes += byteSize(tensorType(result));
         last = std::max(last, lastCall(result, number));
       }
-    calls.push_back(json::Object{
-        {"kernel", call.getCallee()},
-        {"origin", originOf(call.getLoc())},
-        {"operands_from_memory", std::move(reasons)},
-        {"arena_bytes", bytes},
-        {"kept_calls", std::max<int64_t>(0, last - number[call])},
-        {"recomputed", call->hasAttr(recomputedAttr)}});
+    calls.push_back(
+        json::Object{{"kernel", call.getCallee()},
+                     {"origin", originOf(call.getLoc())},
+                     {"operands_from_memory", std::move(reasons)},
+                     {"arena_bytes", bytes},
+                     {"kept_calls", std::max<int64_t>(0, last - number[call])},
+                     {"recomputed", call->hasAttr(recomputedAttr)}});
   }
   return json::Object{
       {"name", entry.getName()},

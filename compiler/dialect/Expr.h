@@ -89,8 +89,8 @@ Expr convert(Expr x, mlir::Type element);
 Expr pow(Expr x, Expr y);
 Expr max(Expr x, Expr y);
 Expr min(Expr x, Expr y);
-/// Where x equals the number, `ties` says whether x still has its gradient (lhs)
-/// or not (rhs).
+/// Where x equals the number, `ties` says whether x still has its gradient
+/// (lhs) or not (rhs).
 Expr max(Expr x, double y, Ties ties);
 Expr min(Expr x, double y, Ties ties);
 Expr compare(Predicate predicate, Expr x, Expr y);

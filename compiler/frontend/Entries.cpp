@@ -45,9 +45,9 @@ func::FuncOp Importer::beginFunction(StringRef name, const Signature &signature,
   weights.clear();
   streams = 0;
   builder.b.setInsertionPointToEnd(module->getBody());
-  function = func::FuncOp::create(
-      builder.b, UnknownLoc::get(context), name,
-      FunctionType::get(context, signature.types, {}));
+  function =
+      func::FuncOp::create(builder.b, UnknownLoc::get(context), name,
+                           FunctionType::get(context, signature.types, {}));
   Block *entry = function.addEntryBlock();
   builder.b.setInsertionPointToStart(entry);
   for (auto [i, input] : llvm::enumerate(signature.names)) {
@@ -65,12 +65,12 @@ Expr Importer::findLoss(const Json &training, Scope &scope) {
     return {};
   if (!loss.isTuple && loss.value.rank() == 0 && loss.value.isFloat())
     return loss.value;
-  diagnostics.error(
-      name.span, "the loss must be a floating scalar, but \"" + name.string +
-                     "\" is " +
-                     (loss.isTuple ? std::string("a tuple")
-                                   : dtypeName(loss.value.element()) + " " +
-                                         shapeText(loss.value.shape())));
+  diagnostics.error(name.span,
+                    "the loss must be a floating scalar, but \"" + name.string +
+                        "\" is " +
+                        (loss.isTuple ? std::string("a tuple")
+                                      : dtypeName(loss.value.element()) + " " +
+                                            shapeText(loss.value.shape())));
   return {};
 }
 
@@ -142,8 +142,8 @@ Expr Importer::argument(StringRef name, RankedTensorType type) {
   unsigned number = function.getNumArguments();
   auto attr =
       builder.b.getNamedAttr(valueNameAttr, builder.b.getStringAttr(name));
-  (void)function.insertArgument(
-      number, type, builder.b.getDictionaryAttr(attr), builder.loc);
+  (void)function.insertArgument(number, type, builder.b.getDictionaryAttr(attr),
+                                builder.loc);
   return Expr(builder, function.getArgument(number));
 }
 
@@ -152,7 +152,8 @@ Expr Importer::key() {
   for (unsigned i = 0; i < function.getNumArguments(); ++i)
     if (function.getArgAttr(i, keyAttr))
       return Expr(builder, function.getArgument(i));
-  Expr key = argument("seed", RankedTensorType::get({2}, builder.b.getI64Type()));
+  Expr key =
+      argument("seed", RankedTensorType::get({2}, builder.b.getI64Type()));
   function.setArgAttr(function.getNumArguments() - 1, keyAttr,
                       builder.b.getUnitAttr());
   return key;
@@ -251,8 +252,8 @@ void Importer::importBody(const Json &root, const std::string &entry,
   trains = entry != "forward" && entry != "loss";
   updates.clear();
   if (withLoss && !training) {
-    diagnostics.error(root.span, "the entry " + entry +
-                                     " needs a \"training\" section");
+    diagnostics.error(root.span,
+                      "the entry " + entry + " needs a \"training\" section");
     return;
   }
   if (steps && !training->find("optimizer")) {

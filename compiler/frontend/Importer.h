@@ -13,8 +13,8 @@ namespace nncc {
 using DimSizes = std::map<std::string, std::vector<int64_t>>;
 
 /// Checks `text` (a model file) and builds a module with one function per
-/// entry of `entries` (CompileOptions::entries) and combination of sizes. All problems go to `diagnostics`; with errors the
-/// result is null.
+/// entry of `entries` (CompileOptions::entries) and combination of sizes. All
+/// problems go to `diagnostics`; with errors the result is null.
 mlir::OwningOpRef<mlir::ModuleOp>
 importModel(llvm::StringRef text, const DimSizes &dims,
             llvm::ArrayRef<std::string> entries, mlir::MLIRContext *context,

@@ -31,10 +31,9 @@ static void sgd(Update &u) {
     Expr buffer = u.state["momentum_buffer"], blend = d * (1 - dampening);
     // The first step takes the gradient as it is.
     if (dampening != 0)
-      blend = select(
-          compare(Predicate::eq, u.count,
-                  scalar(p.context(), u.count.element(), 1)),
-          d, blend);
+      blend = select(compare(Predicate::eq, u.count,
+                             scalar(p.context(), u.count.element(), 1)),
+                     d, blend);
     buffer = buffer * momentum + blend;
     u.state["momentum_buffer"] = buffer;
     d = u.flag("nesterov") ? d + buffer * momentum : buffer;
@@ -77,34 +76,33 @@ template <bool decoupled> static void adam(Update &u) {
 const std::vector<Optimizer> &optimizers() {
   constexpr auto number = Json::Kind::number, boolean = Json::Kind::boolean,
                  array = Json::Kind::array;
-  static const std::vector<Optimizer> table = {
-      {"optim.SGD",
-       {{"lr", number, 1e-3},
-        {"momentum", number, 0},
-        {"dampening", number, 0},
-        {"weight_decay", number, 0},
-        {"nesterov", boolean, 0},
-        {"maximize", boolean, 0}},
-       sgdState,
-       sgd},
-      {"optim.Adam",
-       {{"lr", number, 1e-3},
-        {"betas", array, 0.9, 0.999},
-        {"eps", number, 1e-8},
-        {"weight_decay", number, 0},
-        {"amsgrad", boolean, 0},
-        {"maximize", boolean, 0}},
-       adamState,
-       adam<false>},
-      {"optim.AdamW",
-       {{"lr", number, 1e-3},
-        {"betas", array, 0.9, 0.999},
-        {"eps", number, 1e-8},
-        {"weight_decay", number, 1e-2},
-        {"amsgrad", boolean, 0},
-        {"maximize", boolean, 0}},
-       adamState,
-       adam<true>}};
+  static const std::vector<Optimizer> table = {{"optim.SGD",
+                                                {{"lr", number, 1e-3},
+                                                 {"momentum", number, 0},
+                                                 {"dampening", number, 0},
+                                                 {"weight_decay", number, 0},
+                                                 {"nesterov", boolean, 0},
+                                                 {"maximize", boolean, 0}},
+                                                sgdState,
+                                                sgd},
+                                               {"optim.Adam",
+                                                {{"lr", number, 1e-3},
+                                                 {"betas", array, 0.9, 0.999},
+                                                 {"eps", number, 1e-8},
+                                                 {"weight_decay", number, 0},
+                                                 {"amsgrad", boolean, 0},
+                                                 {"maximize", boolean, 0}},
+                                                adamState,
+                                                adam<false>},
+                                               {"optim.AdamW",
+                                                {{"lr", number, 1e-3},
+                                                 {"betas", array, 0.9, 0.999},
+                                                 {"eps", number, 1e-8},
+                                                 {"weight_decay", number, 1e-2},
+                                                 {"amsgrad", boolean, 0},
+                                                 {"maximize", boolean, 0}},
+                                                adamState,
+                                                adam<true>}};
   return table;
 }
 

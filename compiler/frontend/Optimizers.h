@@ -15,7 +15,7 @@ namespace nncc {
 
 struct OptimizerAttribute {
   llvm::StringRef name;
-  Json::Kind kind;        // number also takes integers
+  Json::Kind kind;          // number also takes integers
   double first, second = 0; // default; both of a list, 0 or 1 of a boolean
 };
 

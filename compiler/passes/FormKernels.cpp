@@ -5,9 +5,8 @@
 // attention) start a kernel and take the elementwise ops behind them, as long
 // as one value leaves. All *others* go, last to first, into the one kernel that
 // uses them, or start their own. A kernel has one result, but what an optimizer
-// makes of one parameter is computed together, and a scatter keeps its result to
-// itself. Each different kernel is outlined
-// once.
+// makes of one parameter is computed together, and a scatter keeps its result
+// to itself. Each different kernel is outlined once.
 //
 //===----------------------------------------------------------------------===//
 #include "dialect/Expr.h"
@@ -167,7 +166,8 @@ private:
   Value sumsInnermost(OpBuilder &b, ContractOp contract) {
     ExprBuilder c{b, contract.getLoc()};
     Expr lhs(c, contract.getLhs());
-    SmallVector<int64_t> order = otherDims(contract.getLhsContract(), lhs.rank());
+    SmallVector<int64_t> order =
+        otherDims(contract.getLhsContract(), lhs.rank());
     llvm::append_range(order, contract.getLhsContract());
     Value copy = createCopy(c.b, transpose(lhs, order).value());
     SmallVector<int64_t> back(order.size());

@@ -41,16 +41,17 @@ inline bool isFree(mlir::Operation *op) {
          !op->hasTrait<mlir::OpTrait::nncc::Costly>() &&
          llvm::all_of(op->getOperands(), [](mlir::Value value) {
            mlir::Operation *def = value.getDefiningOp();
-           return def && mlir::isa<ConstantOp, IotaOp, BroadcastOp, ReshapeOp,
-                                   TransposeOp>(def) &&
+           return def &&
+                  mlir::isa<ConstantOp, IotaOp, BroadcastOp, ReshapeOp,
+                            TransposeOp>(def) &&
                   (mlir::isa<ConstantOp, IotaOp>(def) ||
                    mlir::isa_and_nonnull<ConstantOp, IotaOp>(
                        def->getOperand(0).getDefiningOp()));
          });
 }
 
-/// Turns the kernels into functions, each different one once (`known`: by text),
-/// and calls; gives the number of calls.
+/// Turns the kernels into functions, each different one once (`known`: by
+/// text), and calls; gives the number of calls.
 int64_t outlineKernels(FormedKernels &formed,
                        llvm::StringMap<mlir::func::FuncOp> &known);
 

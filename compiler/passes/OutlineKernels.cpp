@@ -21,8 +21,8 @@ namespace {
 class Outliner {
 public:
   Outliner(FormedKernels &formed, llvm::StringMap<func::FuncOp> &known)
-      : formed(formed),
-        module(formed.entry->getParentOfType<ModuleOp>()), known(known) {}
+      : formed(formed), module(formed.entry->getParentOfType<ModuleOp>()),
+        known(known) {}
 
   int64_t calls = 0;
 
@@ -87,9 +87,8 @@ private:
     ArrayAttr why = reasons(kernel, operands.getArrayRef(), b);
     func::FuncOp callee = deduplicate(function.release());
     b.setInsertionPointAfter(kernel.ops.back());
-    auto call =
-        CallOp::create(b, loc, results.getTypes(), callee.getName(),
-                       operands.getArrayRef(), DenseI64ArrayAttr());
+    auto call = CallOp::create(b, loc, results.getTypes(), callee.getName(),
+                               operands.getArrayRef(), DenseI64ArrayAttr());
     call->setAttr("nncc.reasons", why);
     for (auto [result, replacement] :
          llvm::zip_equal(results, call.getResults()))
@@ -159,7 +158,8 @@ private:
       if (behind)
         op->moveAfter(behind);
     };
-    for (auto op : llvm::make_early_inc_range(formed.block.getOps<AllReduceOp>()))
+    for (auto op :
+         llvm::make_early_inc_range(formed.block.getOps<AllReduceOp>()))
       place(op, nullptr);
     SmallVector<CallOp> writers;
     for (auto call : formed.block.getOps<CallOp>())
@@ -179,8 +179,7 @@ private:
       };
       for (Value result : call.getResults())
         for (auto weight : formed.block.getOps<WeightOp>())
-          if (!weight.getPrepared() &&
-              weight.getPath() == writtenState(result))
+          if (!weight.getPrepared() && weight.getPath() == writtenState(result))
             readers(readers, weight.getResult());
       place(call, reader);
     }
@@ -216,7 +215,7 @@ private:
     function.setName("k" + std::to_string(known.size() - 1));
     function.setPrivate();
     module.push_back(function);
-      return function;
+    return function;
   }
 
   /// Why each operand comes from memory.

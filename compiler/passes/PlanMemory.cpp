@@ -1,8 +1,9 @@
 //===- PlanMemory.cpp - fixed places in one arena -------------------------===//
 //
-// Lifetimes are intervals of call numbers. A result takes the place of an operand
-// that dies with it, where its kernel allows that. Largest tensors first, each at the
-// lowest offset where nothing that lives at the same time is in the way.
+// Lifetimes are intervals of call numbers. A result takes the place of an
+// operand that dies with it, where its kernel allows that. Largest tensors
+// first, each at the lowest offset where nothing that lives at the same time is
+// in the way.
 //
 //===----------------------------------------------------------------------===//
 #include "dialect/Names.h"

@@ -43,12 +43,12 @@ private:
   /// Multiplications and the like: not what costs more than memory.
   bool isCheap(CallOp call) {
     auto kernel = module.lookupSymbol<func::FuncOp>(call.getCallee());
-    return llvm::all_of(
-        kernel.getBody().front().without_terminator(), [](Operation &op) {
-          return isa<ConstantOp, IotaOp, View>(op) ||
-                 (op.hasTrait<OpTrait::Elementwise>() &&
-                  !op.hasTrait<OpTrait::nncc::Costly>());
-        });
+    return llvm::all_of(kernel.getBody().front().without_terminator(),
+                        [](Operation &op) {
+                          return isa<ConstantOp, IotaOp, View>(op) ||
+                                 (op.hasTrait<OpTrait::Elementwise>() &&
+                                  !op.hasTrait<OpTrait::nncc::Costly>());
+                        });
   }
 
   /// The number of the last op that reads the memory of `value`.

@@ -141,8 +141,8 @@ struct MergeBiases : OpRewritePattern<AddOp> {
 };
 
 /// contract(a, b) + contract(c, d) -> contract(a ++ c, b ++ d), joined along
-/// what is summed: one product for the steps that share a weight. Where a result
-/// is smaller than its operands, joining costs more than adding.
+/// what is summed: one product for the steps that share a weight. Where a
+/// result is smaller than its operands, joining costs more than adding.
 struct MergeProducts : OpRewritePattern<AddOp> {
   MergeProducts(MLIRContext *context, Pass::Statistic &merged)
       : OpRewritePattern(context), merged(merged) {}
@@ -169,8 +169,8 @@ struct MergeProducts : OpRewritePattern<AddOp> {
           lhs.push_back(Expr(c, product.getLhs()));
           rhs.push_back(Expr(c, product.getRhs()));
         }
-      llvm::erase_if(products,
-                     [&](ContractOp product) { return isLike(first, product); });
+      llvm::erase_if(
+          products, [&](ContractOp product) { return isLike(first, product); });
       if (lhs.size() == 1) {
         others.push_back(first.getResult());
         continue;
@@ -204,11 +204,9 @@ private:
     if (add && (isEnd || value.hasOneUse())) {
       collect(add.getLhs(), false, products, others);
       collect(add.getRhs(), false, products, others);
-    } else if (product && value.hasOneUse() &&
-               product.getLhsBatch().empty() &&
+    } else if (product && value.hasOneUse() && product.getLhsBatch().empty() &&
                product.getLhsContract().size() == 1 &&
-               size(value) >=
-                   size(product.getLhs()) + size(product.getRhs())) {
+               size(value) >= size(product.getLhs()) + size(product.getRhs())) {
       products.push_back(product);
     } else {
       others.push_back(value);
@@ -229,8 +227,8 @@ struct ScatterInto : OpRewritePattern<AddOp> {
       while (auto reshaped = inner.getDefiningOp<ReshapeOp>())
         inner = reshaped.getOperand();
       auto scatter = inner.getDefiningOp<ScatterAddOp>();
-      auto base =
-          scatter ? scatter.getBase().getDefiningOp<ConstantOp>() : ConstantOp();
+      auto base = scatter ? scatter.getBase().getDefiningOp<ConstantOp>()
+                          : ConstantOp();
       if (!base || !value.hasOneUse() || !inner.hasOneUse() ||
           !matchPattern(base.getResult(), m_AnyZeroFloat()))
         continue;

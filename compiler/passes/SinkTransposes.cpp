@@ -217,9 +217,9 @@ Expr sinkBroadcast(ExprBuilder &c, BroadcastOp op, TransposeOp moved) {
   for (int64_t i = 0; i < own; ++i)
     places.push_back(i + 1 < own ? i : rank - 1);
   Expr x(c, moved.getOperand());
-  Value y = BroadcastOp::create(
-      c.b, c.loc, RankedTensorType::get(sizes, x.element()), x.value(),
-      c.b.getDenseI64ArrayAttr(places));
+  Value y =
+      BroadcastOp::create(c.b, c.loc, RankedTensorType::get(sizes, x.element()),
+                          x.value(), c.b.getDenseI64ArrayAttr(places));
   return transpose(Expr(c, y), inverse(order));
 }
 
@@ -300,8 +300,8 @@ void populateSinkTransposes(RewritePatternSet &patterns,
   patterns.add<SinkElementwise, SinkConcat, SinkOne<ReduceOp, sinkReduce>,
                SinkOne<PadOp, sinkPad>, SinkOne<SliceOp, sinkSlice>,
                SinkOne<PatchesOp, sinkPatches>,
-               SinkOne<BroadcastOp, sinkBroadcast>,
-               SinkOne<FoldOp, sinkFold>>(patterns.getContext(), sunk);
+               SinkOne<BroadcastOp, sinkBroadcast>, SinkOne<FoldOp, sinkFold>>(
+      patterns.getContext(), sunk);
   patterns.add<TransposeToReshape>(patterns.getContext());
 }
 

@@ -98,8 +98,8 @@ int main(void) {
         best = c;
     right += best == t[i];
   }
-  printf("step %3d: loss %.3f, %d of %d new images right\n", steps, loss,
-         right, (int)batch);
+  printf("step %3d: loss %.3f, %d of %d new images right\n", steps, loss, right,
+         (int)batch);
   if (nncc_weights_save(nncc_context_weights(context), "lenet5.safetensors"))
     return failed("save");
   nncc_context_free(context);

@@ -70,6 +70,18 @@ def test_broken_weights(nncc, lenet, name):
     assert done.stderr == f"nncc: {text}\n"
 
 
+@pytest.mark.parametrize("length", [0x280, 0x380, 0x480, 0x2750, 0x4b50])
+def test_headers_that_look_like_other_files(nncc, lenet, length):
+    """The header's length may begin with a pickle's or a zip's bytes."""
+    path = lenet / "lenet.safetensors"
+    data = path.read_bytes()
+    size = struct.unpack("<Q", data[:8])[0]
+    text = data[8:8 + size].rstrip().ljust(length)
+    path.write_bytes(struct.pack("<Q", length) + text + data[8 + size:])
+    nncc("run", "lenet.json", "--weights", "lenet.safetensors", "--inputs",
+         "in.safetensors")
+
+
 def test_all_misfits_are_listed(nncc, lenet):
     tensors = weights()
     del tensors["conv.bias"]

@@ -208,8 +208,9 @@ static void test_wrong_calls(const nncc_weights *weights) {
   foreign.abi_version = 99;
   nncc_context *none;
   expect(nncc_context_create(&foreign, weights, NULL, &none), NNCC_ERROR_ABI,
-         "the object has ABI version 99, this runtime " TEXT(NNCC_ABI_VERSION) ": compile the model "
-         "again");
+         "the object has ABI version 99, this runtime " TEXT(
+             NNCC_ABI_VERSION) ": compile the model "
+                               "again");
   foreign = *classifier_model();
   assert(nncc_context_create(&foreign, weights, NULL, &none) ==
          NNCC_ERROR_WEIGHTS);

@@ -51,8 +51,7 @@ static void equal_bits(const nncc_weights *weights) {
   for (int threads = 1; threads <= 3; ++threads) {
     nncc_context *context = make_context(weights, (uint32_t)threads);
     for (int i = 0; i < 6; ++i)
-      assert(!trained_train_step(context, x, t, NULL,
-                                 &losses[threads - 1][i]));
+      assert(!trained_train_step(context, x, t, NULL, &losses[threads - 1][i]));
     assert(!nncc_weights_get(nncc_context_weights(context), "fc2.bias",
                              bias[threads - 1], sizeof bias[0]));
     nncc_context_free(context);
@@ -71,8 +70,8 @@ static void equal_bits(const nncc_weights *weights) {
                             "training_test.safetensors"));
   nncc_context_free(context);
   nncc_weights *half;
-  assert(!nncc_weights_load(trained_model(), "training_test.safetensors",
-                            &half));
+  assert(
+      !nncc_weights_load(trained_model(), "training_test.safetensors", &half));
   context = make_context(half, 2);
   nncc_weights_free(half);
   for (int i = 3; i < 6; ++i) {

@@ -103,9 +103,8 @@ int CheckVerb::compare(const Session &session, const TensorValues &reference) {
       return exitRejected;
     }
     bool isGradient = tensor.name.rfind("grad.", 0) == 0;
-    double error =
-        difference(valuesOf(tensor.data.data(), tensor.dtype, count),
-                   wanted->second, isGradient ? floor : 1e-30);
+    double error = difference(valuesOf(tensor.data.data(), tensor.dtype, count),
+                              wanted->second, isGradient ? floor : 1e-30);
     bool good = error <= tolerance;
     if (json)
       printf("{\"output\": \"%s\", \"error\": %.3e, \"ok\": %s}\n",

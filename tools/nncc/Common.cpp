@@ -10,9 +10,9 @@
 namespace nncc {
 
 static const std::vector<std::string> &entryNames() {
-  static const std::vector<std::string> names = {
-      "forward",    "backward",     "loss", "loss_and_grad",
-      "train_step", "train_forward"};
+  static const std::vector<std::string> names = {"forward",    "backward",
+                                                 "loss",       "loss_and_grad",
+                                                 "train_step", "train_forward"};
   return names;
 }
 
@@ -61,12 +61,12 @@ void CommonFlags::addEntries(CLI::App &app) {
 
 bool CommonFlags::finish() {
   if (verbose)
-    options.progress = [start = std::chrono::steady_clock::now()](
-                           const char *what) {
-      std::chrono::duration<double> time =
-          std::chrono::steady_clock::now() - start;
-      fprintf(stderr, "nncc: %6.2f s %s\n", time.count(), what);
-    };
+    options.progress =
+        [start = std::chrono::steady_clock::now()](const char *what) {
+          std::chrono::duration<double> time =
+              std::chrono::steady_clock::now() - start;
+          fprintf(stderr, "nncc: %6.2f s %s\n", time.count(), what);
+        };
   for (const std::string &text : dims) {
     DimSpec spec;
     std::string error;

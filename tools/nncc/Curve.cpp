@@ -18,9 +18,8 @@ static std::string number(double value) {
 std::string Curve::csv() const {
   std::string text = std::string(header) + "\n";
   for (const CurvePoint &p : points)
-    text += std::to_string(p.step) + "," + number(p.lr) + "," +
-            number(p.loss) + "," +
-            (std::isnan(p.validation) ? "" : number(p.validation)) + "\n";
+    text += std::to_string(p.step) + "," + number(p.lr) + "," + number(p.loss) +
+            "," + (std::isnan(p.validation) ? "" : number(p.validation)) + "\n";
   return text;
 }
 
@@ -60,7 +59,8 @@ std::string Curve::svg(const std::string &title) const {
     low = 0, high = 1;
   if (high == low)
     high = low + 1;
-  double last = points.empty() ? 1 : std::max<double>(2, double(points.back().step));
+  double last =
+      points.empty() ? 1 : std::max<double>(2, double(points.back().step));
   double first = points.empty() ? 0 : double(points.front().step);
   if (first >= last)
     first = last - 1;
@@ -90,8 +90,8 @@ std::string Curve::svg(const std::string &title) const {
   }
   auto line = [&](const char *name, const char *colour, double wide,
                   auto valueOf) {
-    os << "<polyline fill=\"none\" stroke=\"" << colour
-       << "\" stroke-width=\"" << wide << "\" points=\"";
+    os << "<polyline fill=\"none\" stroke=\"" << colour << "\" stroke-width=\""
+       << wide << "\" points=\"";
     bool any = false;
     for (const CurvePoint &p : points)
       if (double value = valueOf(p); std::isfinite(value)) {
@@ -106,9 +106,8 @@ std::string Curve::svg(const std::string &title) const {
   line("running mean", "#08519c", 2, [&](const CurvePoint &p) {
     return mean = std::isnan(mean) ? p.loss : mean * 0.9 + p.loss * 0.1;
   });
-  bool validated = line("validation", "#d94801", 2, [](const CurvePoint &p) {
-    return p.validation;
-  });
+  bool validated = line("validation", "#d94801", 2,
+                        [](const CurvePoint &p) { return p.validation; });
   os << "<text x=\"" << width - right << "\" y=\"24\" text-anchor=\"end\">"
      << "<tspan fill=\"#08519c\">loss, running mean</tspan>";
   if (validated)

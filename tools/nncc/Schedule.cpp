@@ -52,7 +52,8 @@ double Schedule::factor(uint64_t step, uint64_t total, uint64_t warmup) const {
   case linear:
     return rise * (1 - share);
   case oneCycle: {
-    double last = double(std::max<uint64_t>(total, 2) - 1), peak = 0.3 * double(total) - 1;
+    double last = double(std::max<uint64_t>(total, 2) - 1),
+           peak = 0.3 * double(total) - 1;
     if (double(step) <= peak)
       return ease(1 / 25.0, 1, double(step) / std::max(peak, 1.0));
     return ease(1, 1 / 25.0 / 1e4, (double(step) - peak) / (last - peak));

@@ -251,7 +251,8 @@ int Session::fillInputs(const SessionFlags &flags) {
   for (size_t i = 0; i < given.size(); ++i)
     if (const void *initial = body->inputs[i].initial; initial && !given[i])
       memcpy(inputs[i].data.data(), initial, inputs[i].data.size());
-    else if (!given[i] && fillsCotangents && inputs[i].name.rfind("grad.", 0) == 0)
+    else if (!given[i] && fillsCotangents &&
+             inputs[i].name.rfind("grad.", 0) == 0)
       randomize(inputs[i], true, i);
     else if (!given[i]) {
       std::cerr << "nncc: input " << inputs[i].name

@@ -233,8 +233,7 @@ int TrainVerb::runEntry(const nncc_entry &entry, std::vector<HostTensor> &batch,
   for (const HostTensor &tensor : batch)
     in.push_back(tensor.data.data());
   void *out[] = {lossTensor.data.data()};
-  nncc_status status =
-      nncc_run_body(context, entry.name, 0, in.data(), out);
+  nncc_status status = nncc_run_body(context, entry.name, 0, in.data(), out);
   loss = elementAt(lossTensor.data.data(), lossTensor.dtype, 0);
   return status == NNCC_ERROR_HOST ? exitDone : reportRuntime(status);
 }
@@ -291,8 +290,8 @@ int TrainVerb::save() {
   if (!csvFile.empty() && !writeFile(csvFile, curve.csv()))
     return exitIo;
   if (!svgFile.empty() &&
-      !writeFile(svgFile, curve.svg(std::string("Training of ") +
-                                    library.model->name)))
+      !writeFile(svgFile,
+                 curve.svg(std::string("Training of ") + library.model->name)))
     return exitIo;
   return exitDone;
 }
@@ -373,9 +372,9 @@ int TrainVerb::trainOn() {
 }
 
 int TrainVerb::run() {
-  for (auto part : {&TrainVerb::checkFlags, &TrainVerb::openModel,
-                    &TrainVerb::openData, &TrainVerb::openWeights,
-                    &TrainVerb::openCurve, &TrainVerb::trainOn})
+  for (auto part :
+       {&TrainVerb::checkFlags, &TrainVerb::openModel, &TrainVerb::openData,
+        &TrainVerb::openWeights, &TrainVerb::openCurve, &TrainVerb::trainOn})
     if (int code = (this->*part)())
       return code;
   return exitDone;
@@ -390,15 +389,18 @@ Verb addTrain(CLI::App &app) {
   sub->add_option("model", verb->model,
                   "model file with a \"training\" section, or a compiled one")
       ->required();
-  sub->add_option("--data", verb->dataFiles,
-                  "samples: FILE.npz, FILE.safetensors, NAME=@FILE.npy; several")
+  sub->add_option(
+         "--data", verb->dataFiles,
+         "samples: FILE.npz, FILE.safetensors, NAME=@FILE.npy; several")
       ->required();
   sub->add_option("--validate", verb->validationFiles,
                   "samples for the loss in eval mode after each epoch");
-  sub->add_option("--weights", verb->weightsFile, "safetensors file to start from");
+  sub->add_option("--weights", verb->weightsFile,
+                  "safetensors file to start from");
   sub->add_option("--checkpoint", verb->checkpoint,
                   "safetensors file for weights and optimizer state");
-  sub->add_option("--checkpoint-every", verb->every, "also after so many steps");
+  sub->add_option("--checkpoint-every", verb->every,
+                  "also after so many steps");
   sub->add_flag("--resume", verb->resumes, "start from the checkpoint");
   sub->add_option("--epochs", verb->epochs, "times over the data")
       ->default_str("1");

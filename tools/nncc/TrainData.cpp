@@ -34,12 +34,11 @@ int TrainData::append(HostTensor tensor, const std::string &file) {
                            tensor.dims.begin() + 1);
     if (!fits)
       return fail(file + ": " + tensor.name + " " +
-                  nncc_dtype_name(tensor.dtype) + " " +
-                  shapeText(tensor.dims) + " does not continue " +
-                  nncc_dtype_name(known.dtype) + " " + shapeText(known.dims));
+                  nncc_dtype_name(tensor.dtype) + " " + shapeText(tensor.dims) +
+                  " does not continue " + nncc_dtype_name(known.dtype) + " " +
+                  shapeText(known.dims));
     known.dims[0] += tensor.dims[0];
-    known.data.insert(known.data.end(), tensor.data.begin(),
-                      tensor.data.end());
+    known.data.insert(known.data.end(), tensor.data.begin(), tensor.data.end());
     return exitDone;
   }
   tensors.push_back(std::move(tensor));
@@ -139,16 +138,15 @@ int TrainData::check(const nncc_entry &entry, const nncc_body &body) {
     std::vector<int64_t> want(input.dims, input.dims + input.rank);
     if (want.empty() || want[0] == 0)
       return fail("input " + name + " has no first dimension for samples");
-    bool fits = tensor.dtype == nncc_dtype(input.dtype) &&
-                tensor.dims.size() == want.size() &&
-                std::equal(want.begin() + 1, want.end(),
-                           tensor.dims.begin() + 1);
+    bool fits =
+        tensor.dtype == nncc_dtype(input.dtype) &&
+        tensor.dims.size() == want.size() &&
+        std::equal(want.begin() + 1, want.end(), tensor.dims.begin() + 1);
     if (!fits)
-      return fail(files[k] + ": " + name + " is " +
-                  nncc_dtype_name(tensor.dtype) + " " +
-                  shapeText(tensor.dims) + ", a batch of the model is " +
-                  nncc_dtype_name(nncc_dtype(input.dtype)) + " " +
-                  shapeText(want));
+      return fail(
+          files[k] + ": " + name + " is " + nncc_dtype_name(tensor.dtype) +
+          " " + shapeText(tensor.dims) + ", a batch of the model is " +
+          nncc_dtype_name(nncc_dtype(input.dtype)) + " " + shapeText(want));
     if (ordered.empty()) {
       count = size_t(tensor.dims[0]);
       batch = size_t(want[0]);
@@ -190,8 +188,7 @@ void TrainData::fill(std::vector<HostTensor> &inputs, size_t index) const {
     size_t bytes = tensors[k].data.size() / count;
     for (size_t i = 0; i < batch; ++i)
       memcpy(inputs[k].data.data() + i * bytes,
-             tensors[k].data.data() +
-                 permutation[index * batch + i] * bytes,
+             tensors[k].data.data() + permutation[index * batch + i] * bytes,
              bytes);
   }
 }

@@ -48,7 +48,8 @@ struct CommonFlags {
   /// Only what a verb needs that knows its entries.
   void addTarget(CLI::App &app);
   void addEntries(CLI::App &app);
-  /// Takes over --dim and -v; a sentence on stderr and false if one is malformed.
+  /// Takes over --dim and -v; a sentence on stderr and false if one is
+  /// malformed.
   bool finish();
 };
 

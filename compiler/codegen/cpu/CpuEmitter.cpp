@@ -431,13 +431,13 @@ Value CpuEmitter::reduce(Combiner combiner, Type elementType,
   auto run = [&](int64_t length) -> Value {
     int64_t chains = 4, blocked = length / chains * chains;
     SmallVector<Value> carried(chains, identity);
-    carried = loop(0, blocked, chains, carried,
-                   [&](const Coord &i, ValueRange acc) {
-                     SmallVector<Value> next;
-                     for (int64_t c = 0; c < chains; ++c)
-                       next.push_back(into(acc[c], addTo(i, c)));
-                     return next;
-                   });
+    carried =
+        loop(0, blocked, chains, carried, [&](const Coord &i, ValueRange acc) {
+          SmallVector<Value> next;
+          for (int64_t c = 0; c < chains; ++c)
+            next.push_back(into(acc[c], addTo(i, c)));
+          return next;
+        });
     for (int64_t i = blocked; i < length; ++i)
       carried[i - blocked] = into(carried[i - blocked], Coord::constant(i));
     return combine(combiner, combine(combiner, carried[0], carried[1]),

@@ -98,8 +98,8 @@ LogicalResult GemmShape::analyse(func::FuncOp kernel,
     }
   }
   // A slice behind the product says which columns of the last panel of a row
-  // of panels count: of each, where a row is one panel (the taps of a transposed
-  // convolution).
+  // of panels count: of each, where a row is one panel (the taps of a
+  // transposed convolution).
   panelWidth = lastWidth = width;
   int64_t wholeWidth = width;
   for (Operation &user : kernel.getBody().front())

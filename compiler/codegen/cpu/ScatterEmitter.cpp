@@ -27,9 +27,8 @@ int64_t emitScatter(KernelCode &code, ScatterAddOp op) {
       return e.linear({row, column}, strides);
     };
     auto along = [&](function_ref<void(const Coord &)> body) {
-      alongLanes(e, length, [&](const Coord &lane) {
-        body(e.add(start, lane));
-      });
+      alongLanes(e, length,
+                 [&](const Coord &lane) { body(e.add(start, lane)); });
     };
     auto copy = [&] {
       e.forEach(0, rows, 1, [&](const Coord &row) {
@@ -54,8 +53,8 @@ int64_t emitScatter(KernelCode &code, ScatterAddOp op) {
       along([&](const Coord &column) {
         Coord at = place(row, column);
         Type element = tensorType(op.getResult()).getElementType();
-        Value sum = e.add(e.load(out, element, at),
-                          e.at(op.getUpdates(), {i, column}));
+        Value sum =
+            e.add(e.load(out, element, at), e.at(op.getUpdates(), {i, column}));
         e.store(out, at, sum);
       });
     });
@@ -74,9 +73,8 @@ int64_t emitScatter(KernelCode &code, ScatterAddOp op) {
                 e.ifThen(is(arith::CmpIPredicate::slt),
                          [&] { run(e.scale(unit, block), block); });
               if (rest)
-                e.ifThen(is(arith::CmpIPredicate::eq), [&] {
-                  run(Coord::constant(blocks * block), rest);
-                });
+                e.ifThen(is(arith::CmpIPredicate::eq),
+                         [&] { run(Coord::constant(blocks * block), rest); });
             });
   return tiles;
 }

@@ -111,9 +111,7 @@ Value RandomOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
   auto exclusiveOr = [&](Value x, Value y) -> Value {
     return arith::XOrIOp::create(e.b, e.loc, x, y);
   };
-  auto keyAt = [&](int64_t i) {
-    return e.at(getKey(), {Coord::constant(i)});
-  };
+  auto keyAt = [&](int64_t i) { return e.at(getKey(), {Coord::constant(i)}); };
   Coord position = e.linear(at, stridesOf(shapeOf(getResult())));
   Value seed = keyAt(0), step = keyAt(1);
   Value c[] = {e.coordElement(position, i64), e.splat(i64, getStream()),
@@ -122,10 +120,9 @@ Value RandomOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
   for (int round = 0; round < philoxRounds; ++round) {
     Value first = e.mul(c[0], e.splat(i64, double(philoxFactor[0])));
     Value second = e.mul(c[2], e.splat(i64, double(philoxFactor[1])));
-    Value next[] = {exclusiveOr(exclusiveOr(highOf(second), c[1]), key[0]),
-                    lowOf(second),
-                    exclusiveOr(exclusiveOr(highOf(first), c[3]), key[1]),
-                    lowOf(first)};
+    Value next[] = {
+        exclusiveOr(exclusiveOr(highOf(second), c[1]), key[0]), lowOf(second),
+        exclusiveOr(exclusiveOr(highOf(first), c[3]), key[1]), lowOf(first)};
     std::copy(next, next + 4, c);
     for (int k = 0; k < 2; ++k)
       key[k] = lowOf(e.add(key[k], e.splat(i64, double(philoxStep[k]))));

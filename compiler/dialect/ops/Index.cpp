@@ -62,8 +62,9 @@ void GatherOp::gradient(Gradient &g) {
     (d < dim ? before : after) *= d == dim ? 1 : table.dim(d);
   int64_t rows = table.dim(dim), columns = before * after;
   auto rowsFirst = [&](Expr x, int64_t first, int64_t second) {
-    return before == 1 ? x
-                       : transpose(reshape(x, {first, second, after}), {1, 0, 2});
+    return before == 1
+               ? x
+               : transpose(reshape(x, {first, second, after}), {1, 0, 2});
   };
   Expr flat = reshape(rowsFirst(dy, before, count), {count, columns});
   Expr sums = scatterAdd(full(g.c, table.element(), {rows, columns}, 0),
@@ -82,10 +83,11 @@ LogicalResult ScatterAddOp::inferReturnTypes(MLIRContext *,
   auto base = tensorType(adaptor.getBase());
   auto indices = tensorType(adaptor.getIndices());
   auto updates = tensorType(adaptor.getUpdates());
-  if (base.getRank() != 2 || base.getDimSize(0) == 0 || indices.getRank() != 1 ||
-      updates != RankedTensorType::get(
-                     {indices.getDimSize(0), base.getDimSize(1)},
-                     base.getElementType()))
+  if (base.getRank() != 2 || base.getDimSize(0) == 0 ||
+      indices.getRank() != 1 ||
+      updates !=
+          RankedTensorType::get({indices.getDimSize(0), base.getDimSize(1)},
+                                base.getElementType()))
     return emitOptionalError(loc, base, ", ", indices, " and ", updates,
                              " do not fit"); // C1
   types.push_back(base);

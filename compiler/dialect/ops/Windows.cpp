@@ -99,9 +99,9 @@ void PatchesOp::gradient(Gradient &g) {
 
 LogicalResult FoldOp::verify() {
   SmallVector<Type> types;
-  auto windows = PatchesOp::Adaptor(
-      ValueRange{getResult()}, (*this)->getAttrDictionary(),
-      (*this)->getPropertiesStorage(), {});
+  auto windows =
+      PatchesOp::Adaptor(ValueRange{getResult()}, (*this)->getAttrDictionary(),
+                         (*this)->getPropertiesStorage(), {});
   if (failed(PatchesOp::inferReturnTypes(getContext(), std::nullopt, windows,
                                          types)) ||
       types[0] != getOperand().getType())

@@ -26,7 +26,9 @@ static void simple(Registry &r, const char *module,
       {functions, doc, {}, {input, inplace()}, nullptr, nullptr, emit, types});
 }
 
-static Result emitRelu(Call &c) { return max(c.tensor("input"), 0.0, Ties::rhs); }
+static Result emitRelu(Call &c) {
+  return max(c.tensor("input"), 0.0, Ties::rhs);
+}
 static Result emitRelu6(Call &c) {
   return min(max(c.tensor("input"), 0.0, Ties::rhs), 6.0, Ties::rhs);
 }

@@ -48,8 +48,7 @@ static Result emitAttention(Call &c) {
   llvm::SmallVector<int64_t> batch;
   for (int64_t d = 0; d < rank - 2; ++d)
     batch.push_back(d);
-  Expr scores =
-      contract(q, k, batch, batch, {rank - 1}, {rank - 1}) * scale;
+  Expr scores = contract(q, k, batch, batch, {rank - 1}, {rank - 1}) * scale;
   if (mask)
     scores = scores + mask;
   if (causal) {

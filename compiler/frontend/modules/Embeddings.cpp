@@ -31,11 +31,10 @@ static Result emitEmbedding(Call &c) {
     padding = c.integer("padding_idx");
     padding += padding < 0 ? table.dim(0) : 0;
     if (padding < 0 || padding >= table.dim(0))
-      return c.error("padding_idx",
-                     "padding_idx must be in [" +
-                         llvm::Twine(-table.dim(0)) + ", " +
-                         llvm::Twine(table.dim(0)) + "), got " +
-                         llvm::Twine(c.integer("padding_idx")));
+      return c.error("padding_idx", "padding_idx must be in [" +
+                                        llvm::Twine(-table.dim(0)) + ", " +
+                                        llvm::Twine(table.dim(0)) + "), got " +
+                                        llvm::Twine(c.integer("padding_idx")));
   }
   Expr rows = gather(table, ids, 0);
   if (!c.trains || padding < 0)
@@ -43,8 +42,9 @@ static Result emitEmbedding(Call &c) {
   // The padding row gets no gradient.
   llvm::SmallVector<int64_t> column(ids.shape());
   column.push_back(1);
-  Expr isPadding = compare(Predicate::eq, ids,
-                           scalar(ids.context(), ids.element(), double(padding)));
+  Expr isPadding =
+      compare(Predicate::eq, ids,
+              scalar(ids.context(), ids.element(), double(padding)));
   return select(broadcastTo(reshape(isPadding, column), rows.shape()),
                 detach(rows), rows);
 }

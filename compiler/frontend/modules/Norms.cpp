@@ -19,15 +19,16 @@ static void batchNormState(Call &c, std::vector<StateDef> &state) {
   }
 }
 
-/// (x - mean)^2. The variance does not change with the mean (the sum of x - mean
-/// is 0), so reverse mode may take it as given.
+/// (x - mean)^2. The variance does not change with the mean (the sum of x -
+/// mean is 0), so reverse mode may take it as given.
 static Expr squared(Expr x, Expr centre) {
   Expr centred = x - detach(centre);
   return centred * centred;
 }
 
-/// (x - mean) / sqrt(var + eps) * weight + bias per channel. Running statistics in eval mode; the batch's, with the biased
-/// variance, where there are none or `training` says so (torch.nn.BatchNorm2d).
+/// (x - mean) / sqrt(var + eps) * weight + bias per channel. Running statistics
+/// in eval mode; the batch's, with the biased variance, where there are none or
+/// `training` says so (torch.nn.BatchNorm2d).
 static Result normalizeChannels(Call &c, bool ofBatch) {
   Expr x = c.tensor("input"), centre, variance;
   if (ofBatch) {
@@ -44,8 +45,8 @@ static Result normalizeChannels(Call &c, bool ofBatch) {
   if (c.hasTensor("weight"))
     scale = scale * c.tensor("weight");
   if (ofBatch) { // its gradient needs sums over x - mean
-    Expr y = (x - alongDim(centre, x.shape(), 1)) *
-             alongDim(scale, x.shape(), 1);
+    Expr y =
+        (x - alongDim(centre, x.shape(), 1)) * alongDim(scale, x.shape(), 1);
     return c.hasTensor("bias") ? y + alongDim(c.tensor("bias"), y.shape(), 1)
                                : y;
   }

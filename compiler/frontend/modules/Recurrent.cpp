@@ -81,7 +81,8 @@ struct Cell {
       h = n + z * (h - n); // (1 - z) n + z h
     } else {
       Expr sum = x + product;
-      h = c.word("nonlinearity") == "relu" ? max(sum, 0.0, Ties::rhs) : tanh(sum);
+      h = c.word("nonlinearity") == "relu" ? max(sum, 0.0, Ties::rhs)
+                                           : tanh(sum);
     }
   }
 };
