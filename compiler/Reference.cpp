@@ -90,6 +90,8 @@ public:
 private:
   func::FuncOp entryOf(ModuleOp module) {
     std::string suffix = what.body ? "." + std::to_string(what.body) : "";
+    if (what.accumulates)
+      suffix += ".accumulate";
     return module.lookupSymbol<func::FuncOp>(what.entry + suffix);
   }
 
@@ -115,9 +117,11 @@ private:
     for (unsigned i = 0; i < entry.getNumArguments(); ++i) {
       auto type = cast<RankedTensorType>(entry.getArgumentTypes()[i]);
       auto input = entry.getArgAttrOfType<StringAttr>(i, valueNameAttr);
-      arguments.push_back(entry.getArgAttr(i, keyAttr)
-                              ? RefTensor(type) // seed 0, step 0
-                              : fromValues(type, inputs.at(input.str())));
+      if (entry.getArgAttr(i, keyAttr))
+        arguments.push_back(
+            fromValues(type, {double(int64_t(what.seed)), double(what.step)}));
+      else
+        arguments.push_back(fromValues(type, inputs.at(input.str())));
     }
     return interpret(entry, arguments, lookup, observe);
   }

@@ -49,13 +49,18 @@ struct ReferenceResult {
 struct ReferenceOptions {
   std::string entry = "forward";
   unsigned body = 0;
+  /// Of the random numbers.
+  uint64_t seed = 0;
+  int64_t step = 0;
+  /// A step of train_step that only adds up gradients.
+  bool accumulates = false;
   /// Also after each pass of the kernel pipeline, with all kernel calls.
   bool everyPass = false;
   /// Elements of each gradient to take by differences.
   unsigned samples = 0;
 };
 
-/// Interprets an entry (reverse mode done) with seed 0, at step 0.
+/// Interprets an entry (reverse mode done).
 ReferenceResult interpretModel(const std::string &file, const std::string &text,
                                const CompileOptions &options,
                                const TensorValues &inputs,

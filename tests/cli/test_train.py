@@ -242,6 +242,27 @@ def test_embedded_start(train, folder):
     assert all(np.array_equal(ours[k], other[k]) for k in ours)
 
 
+def test_check(train, folder):
+    """train_step against the interpreter: adding up, updating, with dropout."""
+    model = json.loads(MODEL)
+    model["training"]["accumulate_steps"] = 2
+    (folder / "net.json").write_text(json.dumps(model))
+    weights = "w.safetensors"
+    for step in range(2):
+        call = ["net.json", "--entry", "train_step", "--weights", weights,
+                "--input", "x=random:normal", "--input", "t=zeros"]
+        done = subprocess.run([NNCC, "check", *call, "--bisect"], cwd=folder,
+                              capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        lines = done.stdout.splitlines()
+        assert lines[0].startswith("loss: ") and len(lines) > 5
+        assert any(line.startswith("fc1.weight: ") for line in lines) == (
+            step == 1)
+        weights = f"{step}.safetensors"
+        subprocess.run([NNCC, "run", *call, "--save-weights", weights],
+                       cwd=folder, check=True, capture_output=True)
+
+
 def test_help_examples(train, folder):
     text = subprocess.run([NNCC, "train", "--help"], capture_output=True,
                           text=True, check=True).stdout

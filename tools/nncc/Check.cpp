@@ -221,6 +221,14 @@ int CheckVerb::run() {
   ReferenceOptions what;
   what.entry = flags.entry;
   what.body = unsigned(session.body - session.entry->bodies);
+  int64_t step = weights.count("optimizer.step")
+                     ? int64_t(weights["optimizer.step"][0])
+                     : 0;
+  what.seed = flags.seed;
+  what.step = session.entry->trains ? step : 0;
+  what.accumulates = (step + 1) % int64_t(session.entry->period) != 0;
+  if (what.accumulates) // the body that the run took
+    session.body = session.body->accumulate;
   what.everyPass = bisect;
   what.samples = gradients ? gradientSamples : 0;
   Progress progress;

@@ -323,7 +323,10 @@ void *StepRunner::step(size_t i) {
       (reinterpret_cast<uintptr_t>(arena.data()) + 63) / 64 * 64;
   const nncc_weights *weights = nncc_context_weights(session.context);
   const nncc_embedded *embedded = session.model->embedded;
-  int64_t key[2] = {int64_t(session.seed), 0};
+  auto *done = static_cast<const int64_t *>(
+      nncc_context_tensor(session.context, "optimizer.step"));
+  int64_t key[2] = {int64_t(session.seed),
+                    session.entry->trains && done ? *done : 0};
   nncc_memory memory = {reinterpret_cast<char *>(aligned),
                         nullptr,
                         inputs.data(),
