@@ -263,6 +263,29 @@ def test_check(train, folder):
                        cwd=folder, check=True, capture_output=True)
 
 
+@pytest.mark.parametrize("cpu", ["x86-64", "x86-64-v3", "native"])
+def test_check_on_every_cpu(folder, cpu):
+    """Batch norm, dropout, clipping, accumulation. The bias before the batch
+    norm has a gradient of 0, which is noise in f32."""
+    root = os.path.join(os.path.dirname(__file__), "..", "runtime")
+    random = np.random.default_rng(0)
+    state = {"fc1.weight": (64, 8), "fc1.bias": (64,), "norm.weight": (64,),
+             "norm.bias": (64,), "norm.running_mean": (64,),
+             "norm.running_var": (64,), "fc2.weight": (3, 64),
+             "fc2.bias": (3,)}
+    weights = {n: random.uniform(0.1, 0.5, s).astype(np.float32)
+               for n, s in state.items()}
+    weights["norm.num_batches_tracked"] = np.array(0)
+    save_file(weights, folder / "t.safetensors")
+    done = subprocess.run(
+        [NNCC, "check", os.path.join(root, "trained.json"), "--entry",
+         "train_step", "--weights", "t.safetensors", "--input",
+         "x=random:normal", "--input", "t=zeros", "--seed", "9",
+         f"-mcpu={cpu}"], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "optimizer.gradient.fc1.bias: " in done.stdout
+
+
 def test_help_examples(train, folder):
     text = subprocess.run([NNCC, "train", "--help"], capture_output=True,
                           text=True, check=True).stdout

@@ -47,14 +47,24 @@ double difference(const std::vector<double> &x, const std::vector<double> &y,
 /// Gradients that are zero in exact arithmetic (a bias before a batch norm) are
 /// noise in f32. So they are measured by a hundredth of the largest element of
 /// all gradients, if that is more than their own.
-double gradientFloor(const TensorValues &values) {
+double gradientFloor(const TensorValues &values, const std::string &kind) {
   double largest = 0;
   for (const auto &[name, list] : values)
-    if (name.rfind("grad.", 0) == 0)
+    if (name.rfind(kind, 0) == 0)
       for (double value : list)
         if (std::isfinite(value))
           largest = std::max(largest, std::fabs(value));
   return std::max(1e-30, largest / 100);
+}
+
+/// "grad." or "optimizer.exp_avg.": what all gradients, or what was made of
+/// them, have in front of the parameter; "" for other tensors.
+std::string gradientKind(const std::string &name) {
+  if (name.rfind("grad.", 0) == 0)
+    return "grad.";
+  size_t dot =
+      name.rfind("optimizer.", 0) == 0 ? name.find('.', 10) : std::string::npos;
+  return dot == std::string::npos ? "" : name.substr(0, dot + 1);
 }
 
 struct CheckVerb {
@@ -93,7 +103,6 @@ int CheckVerb::readTensors(const std::string &path, TensorValues &values) {
 /// One line per output; exitDiffers if one is off.
 int CheckVerb::compare(const Session &session, const TensorValues &reference) {
   int code = exitDone;
-  double floor = gradientFloor(reference);
   for (const HostTensor &tensor : session.outputs) {
     size_t count = tensor.data.size() / nncc_dtype_bytes(tensor.dtype);
     auto wanted = reference.find(tensor.name);
@@ -102,9 +111,10 @@ int CheckVerb::compare(const Session &session, const TensorValues &reference) {
                 << "\" with " << count << " elements\n";
       return exitRejected;
     }
-    bool isGradient = tensor.name.rfind("grad.", 0) == 0;
-    double error = difference(valuesOf(tensor.data.data(), tensor.dtype, count),
-                              wanted->second, isGradient ? floor : 1e-30);
+    std::string kind = gradientKind(tensor.name);
+    double error = difference(
+        valuesOf(tensor.data.data(), tensor.dtype, count), wanted->second,
+        kind.empty() ? 1e-30 : gradientFloor(reference, kind));
     bool good = error <= tolerance;
     if (json)
       printf("{\"output\": \"%s\", \"error\": %.3e, \"ok\": %s}\n",
@@ -123,7 +133,7 @@ int CheckVerb::compareGradients(const ReferenceResult &reference,
                                 const TensorValues &values) {
   std::map<std::string, double> worst;
   for (const GradientSample &sample : reference.gradients) {
-    double scale = gradientFloor(values);
+    double scale = gradientFloor(values, "grad.");
     for (double value : values.at("grad." + sample.name))
       scale = std::max(scale, std::fabs(value));
     double error = std::fabs(sample.byAutodiff - sample.byDifferences) / scale;
