@@ -179,10 +179,7 @@ void optimize(llvm::Module &module, const TargetInfo &target, unsigned level,
   };
   llvm::DefaultThreadPool pool(llvm::hardware_concurrency(threads));
   for (std::string &part : parts)
-    if (threads > 1)
-      pool.async([&] { optimizeText(part); });
-    else
-      optimizeText(part);
+    pool.async([&] { optimizeText(part); });
   pool.wait();
   llvm::Linker linker(module);
   for (const std::string &text : parts)

@@ -3,8 +3,6 @@ import ctypes
 
 import numpy as np
 
-ABI_VERSION = 3
-
 # By nncc_dtype. NumPy has no bf16: its bits stand for it.
 NUMPY = [np.float32, np.float64, np.float16, np.uint16, np.int64, np.int32,
          np.int16, np.int8, np.uint8, np.bool_]
