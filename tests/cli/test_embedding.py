@@ -65,49 +65,8 @@ def test_runtime(tmp_path, sanitizer, name):
     assert sh("./test", cwd=tmp_path) == "ok\n"
 
 
-def test_run_does_not_allocate(tmp_path):
-    """Counts calls of the allocator between runs."""
-    sh(NNCC, os.path.join(ROOT, "examples", "classifier.json"), "-o",
-       "classifier.a", cwd=tmp_path)
-    (tmp_path / "count.c").write_text("""
-#include "classifier.h"
-#include <stdio.h>
-#include <stdlib.h>
-static int calls;
-void *__real_malloc(size_t n);
-void *__wrap_malloc(size_t n) { ++calls; return __real_malloc(n); }
-void *__real_calloc(size_t n, size_t s);
-void *__wrap_calloc(size_t n, size_t s) { ++calls; return __real_calloc(n, s); }
-void *__real_aligned_alloc(size_t a, size_t n);
-void *__wrap_aligned_alloc(size_t a, size_t n) {
-  ++calls; return __real_aligned_alloc(a, n); }
-int main(void) {
-  const nncc_model *m = classifier_model();
-  nncc_weights *w; nncc_context *c;
-  static float zero[4096], x[64], p[3];
-  nncc_weights_create(m, &w);
-  for (uint64_t i = 0; i < m->weight_count; ++i)
-    nncc_weights_set(w, m->weights[i].name, zero, m->weights[i].bytes);
-  nncc_weights_prepare(w);
-  nncc_options options = {2, 0, 0};
-  if (nncc_context_create(m, w, &options, &c) || calls == 0) return 1;
-  int before = calls;
-  for (int i = 0; i < 10; ++i) if (classifier_forward(c, x, p)) return 1;
-  printf("%d\\n", calls - before);
-  return 0;
-}
-""")
-    wrap = "-Wl,--wrap=malloc,--wrap=calloc,--wrap=aligned_alloc"
-    sh("cc", "count.c", "-I.", "-I", os.path.join(ROOT, "runtime"),
-       "classifier.a", wrap, "-lm", "-lpthread", "-o", "count", cwd=tmp_path)
-    assert sh("./count", cwd=tmp_path) == "0\n"
-
-
-def test_training_does_not_allocate(tmp_path):
-    sh(NNCC, os.path.join(ROOT, "tests", "runtime", "trained.json"), "-o",
-       "trained.a", "--entries=forward,train_step", cwd=tmp_path)
-    (tmp_path / "count.c").write_text("""
-#include "trained.h"
+COUNT = """
+#include "MODEL.h"
 #include <stdio.h>
 static int calls;
 void *__real_malloc(size_t n);
@@ -118,26 +77,40 @@ void *__real_aligned_alloc(size_t a, size_t n);
 void *__wrap_aligned_alloc(size_t a, size_t n) {
   ++calls; return __real_aligned_alloc(a, n); }
 int main(void) {
-  const nncc_model *m = trained_model();
+  const nncc_model *m = MODEL_model();
   nncc_weights *w; nncc_context *c;
-  static float zero[4096], x[32], y[12], loss;
+  static float zero[4096], x[64], y[12], loss;
   static int64_t t[4];
+  (void)t; (void)loss;
   nncc_weights_create(m, &w);
   for (uint64_t i = 0; i < m->weight_count; ++i)
     nncc_weights_set(w, m->weights[i].name, zero, m->weights[i].bytes);
   nncc_weights_prepare(w);
   nncc_options options = {2};
-  options.trains = 1;
+  options.trains = TRAINS;
   if (nncc_context_create(m, w, &options, &c) || calls == 0) return 1;
   int before = calls;
-  for (int i = 0; i < 10; ++i)
-    if (trained_train_step(c, x, t, 0, &loss) || trained_forward(c, x, y))
-      return 1;
+  for (int i = 0; i < 10; ++i) if (RUN) return 1;
   printf("%d\\n", calls - before);
   return 0;
 }
-""")
+"""
+
+
+@pytest.mark.parametrize("name,trains,run", [
+    ("runtime_test", "0", "classifier_forward(c, x, y)"),
+    ("training_test", "1", "trained_train_step(c, x, t, 0, &loss) || "
+                           "trained_forward(c, x, y)")])
+def test_running_does_not_allocate(tmp_path, name, trains, run):
+    """Counts calls of the allocator between runs."""
+    path, options = RUNTIME_TESTS[name]
+    model = path[-1].replace(".json", "")
+    sh(NNCC, os.path.join(ROOT, *path), *options, "-o", model + ".a",
+       cwd=tmp_path)
+    (tmp_path / "count.c").write_text(
+        COUNT.replace("MODEL", model).replace("TRAINS", trains).replace(
+            "RUN", run))
     wrap = "-Wl,--wrap=malloc,--wrap=calloc,--wrap=aligned_alloc"
     sh("cc", "count.c", "-I.", "-I", os.path.join(ROOT, "runtime"),
-       "trained.a", wrap, "-lm", "-lpthread", "-o", "count", cwd=tmp_path)
+       model + ".a", wrap, "-lm", "-lpthread", "-o", "count", cwd=tmp_path)
     assert sh("./count", cwd=tmp_path) == "0\n"
