@@ -1,4 +1,7 @@
 """One test per bug that was found."""
+import copy
+
+import pytest
 import torch
 import torch.nn as nn
 
@@ -22,3 +25,23 @@ def test_many_operands(parity):
         def forward(self, x):
             return torch.cat([x * float(i) for i in range(150)], 1)
     parity(Join(), (torch.randn(3, 2),))
+
+
+@pytest.mark.parametrize("module,shape", [
+    (nn.Conv2d(512, 64, 3, padding=1), (1, 512, 7, 7)),
+    (nn.Conv2d(960, 64, 1), (1, 960, 7, 7)),
+    (nn.Conv2d(37, 24, (11, 5), dilation=2), (1, 37, 30, 20)),
+    (nn.Linear(5000, 48), (8, 5000)),
+], ids=lambda x: type(x).__name__)
+def test_rounding_of_deep_sums(module, shape, tmp_path):
+    """One chain of thousands of products had five times PyTorch's error."""
+    import nncc
+    torch.manual_seed(0)
+    x = torch.randn(shape)
+    nncc.export(module, (x,), tmp_path)
+    with torch.no_grad():
+        theirs = module(x)
+        exact = copy.deepcopy(module).double()(x.double())
+    for cpu in ("native", "x86-64-v3", "x86-64"):
+        ours = nncc.compile(tmp_path, cpu=cpu)(x)
+        assert (ours - exact).norm() <= 2 * (theirs - exact).norm(), cpu
