@@ -70,6 +70,11 @@ int64_t flopsOf(Operation *kernel) {
       flops += 2 * columns *
                (tensorType(attention.getQ()).getNumElements() +
                 tensorType(attention.getResult()).getNumElements());
+    } else if (auto backward = dyn_cast<AttentionBackwardOp>(op)) {
+      int64_t columns = *(shapeOf(backward.getK()).end() - 2);
+      flops += 2 * columns *
+               (3 * tensorType(backward.getQ()).getNumElements() +
+                2 * tensorType(backward.getDResult()).getNumElements());
     }
   });
   return flops;

@@ -344,4 +344,14 @@ Expr attention(Expr q, Expr k, Expr v, Expr mask, double scale, bool causal) {
                            c.b.getF64FloatAttr(scale), isCausal);
 }
 
+std::array<Expr, 3> attentionBackward(Expr q, Expr k, Expr v, Expr dResult,
+                                      Expr mask, double scale, bool causal) {
+  ExprBuilder &c = q.context();
+  UnitAttr isCausal = causal ? c.b.getUnitAttr() : UnitAttr();
+  auto op = AttentionBackwardOp::create(
+      c.b, c.loc, q.value(), k.value(), v.value(), dResult.value(),
+      mask.value(), c.b.getF64FloatAttr(scale), isCausal);
+  return {Expr(c, op.getDQ()), Expr(c, op.getDK()), Expr(c, op.getDV())};
+}
+
 } // namespace nncc

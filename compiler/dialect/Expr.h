@@ -12,6 +12,7 @@
 
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinTypes.h"
+#include <array>
 #include <optional>
 
 namespace nncc {
@@ -145,7 +146,11 @@ Expr convolution(Expr x, Expr kernel, const ConvolutionShape &shape);
 Expr gather(Expr x, Expr indices, int64_t dim);
 /// base (rows, columns) with updates (n, columns) added to rows `indices` (n).
 Expr scatterAdd(Expr base, Expr indices, Expr updates);
+/// `mask` may be missing.
 Expr attention(Expr q, Expr k, Expr v, Expr mask, double scale, bool causal);
+/// Gradients of q, k and v, given that of attention's result.
+std::array<Expr, 3> attentionBackward(Expr q, Expr k, Expr v, Expr dResult,
+                                      Expr mask, double scale, bool causal);
 
 } // namespace nncc
 #endif // NNCC_DIALECT_EXPR_H

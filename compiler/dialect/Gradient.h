@@ -36,6 +36,12 @@ public:
   }
   /// No operand has a gradient: zero on purpose.
   void none() const {}
+  /// There is a derivative, and this op cannot say it.
+  void fail(llvm::StringRef why) {
+    op->emitOpError(why);
+    failed = true;
+  }
+  bool failed = false;
 
 private:
   mlir::Operation *op;

@@ -59,12 +59,17 @@ private:
     };
     sums[op.getValue()] = Expr(c, op.getSeed());
     for (Operation *step : llvm::reverse(path)) {
-      Expr of = sums.lookup(step->getResult(0));
+      Expr of;
+      for (Value result : step->getResults())
+        if (!of)
+          of = sums.lookup(result);
       if (!of)
         continue;
       c.loc = step->getLoc();
       Gradient gradient(c, step, of, wants, give);
       cast<Differentiable>(step).gradient(gradient);
+      if (gradient.failed)
+        signalPassFailure();
       ++steps;
     }
     for (auto [value, result] : llvm::zip_equal(op.getOf(), op.getResults())) {

@@ -3,10 +3,11 @@
 // Three kinds of op. *Free* ones (views, constants, counting) cost nothing and
 // are copied into every kernel that reads through them. *Roots* (contraction,
 // attention) start a kernel and take the elementwise ops behind them, as long
-// as one value leaves. All *others* go, last to first, into the one kernel that
-// uses them, or start their own. A kernel has one result, but what an optimizer
-// makes of one parameter is computed together, and a scatter keeps its result
-// to itself. Each different kernel is outlined once.
+// as one value leaves (those with several results take none). All *others* go,
+// last to first, into the one kernel that uses them, or start their own. A
+// kernel has one result, but what an optimizer makes of one parameter is
+// computed together, and a scatter keeps its result to itself. Each different
+// kernel is outlined once.
 //
 //===----------------------------------------------------------------------===//
 #include "dialect/Expr.h"
@@ -31,7 +32,9 @@ constexpr int64_t maxOperands = 60;
 /// Elements of 4 bytes in a page, and in more than most caches.
 constexpr int64_t pageElements = 1 << 10, uncachedElements = 4 << 20;
 
-bool isRoot(Operation *op) { return isa<ContractOp, AttentionOp>(op); }
+bool isRoot(Operation *op) {
+  return isa<ContractOp, AttentionOp, AttentionBackwardOp>(op);
+}
 
 /// A view whose operand elements land in exactly one place each (or nowhere).
 bool isForward(Operation *op) {
@@ -84,8 +87,15 @@ private:
       if (isRoot(&op))
         roots.push_back(&op);
     for (Operation *root : roots)
-      for (unsigned i = 0, e = std::min(3u, root->getNumOperands()); i < e; ++i)
+      for (unsigned i = 0, e = multipliedOperands(root); i < e; ++i)
         materialize(root->getOpOperand(i));
+  }
+
+  /// The operands of a root that stand in products come first.
+  static unsigned multipliedOperands(Operation *root) {
+    if (isa<AttentionBackwardOp>(root))
+      return 4;
+    return isa<AttentionOp>(root) ? 3 : 2;
   }
 
   FailureOr<StridedView> viewOf(Value value, Value &failing) {
@@ -128,7 +138,7 @@ private:
       return last < 0 || view.shape[last] == 1 ||
              view.strides[last] < pageElements ||
              tensorType(view.base).getNumElements() < uncachedElements;
-    } else if (operand != 2) {
+    } else if (isa<AttentionOp>(root) && operand != 2) {
       return true;
     }
     return view.shape.back() == 1 || view.strides.back() == 1;
@@ -198,10 +208,11 @@ private:
     // Values that the epilogue has in registers.
     DenseSet<Value> derived{root->getResult(0)};
     SmallVector<Operation *> joined;
+    SmallVector<Value> results(root->getResults());
     for (Operation &op :
          llvm::make_range(std::next(root->getIterator()),
                           block.getTerminator()->getIterator())) {
-      if (!behind.contains(&op) || joined.size() == 48)
+      if (!behind.contains(&op) || joined.size() == 48 || results.size() > 1)
         continue;
       if (!joins(&op, derived, behind))
         continue;
@@ -217,7 +228,9 @@ private:
     kernel->hasRoot = true;
     kernel->ops.push_back(root);
     llvm::append_range(kernel->ops, joined);
-    kernel->results = {kernel->ops.back()->getResult(0)};
+    if (!joined.empty())
+      results = {joined.back()->getResult(0)};
+    kernel->results = results;
     for (Operation *op : kernel->ops)
       kernelOf[op] = kernel.get();
     kernels.push_back(std::move(kernel));

@@ -10,7 +10,7 @@ namespace nncc {
 
 struct Kernel {
   llvm::SmallVector<mlir::Operation *> ops; // in program order once complete
-  llvm::SmallVector<mlir::Value> results;   // of one shape
+  llvm::SmallVector<mlir::Value> results;   // of one shape without a root
   bool hasRoot = false;
   /// At most this many tensors come from memory.
   int64_t operands = 1;

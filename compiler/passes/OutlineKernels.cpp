@@ -230,6 +230,8 @@ private:
         why = "a weight";
       else if (kernel.hasRoot)
         why = "the root reads its operands several times";
+      else if (def->getNumResults() > 1)
+        why = "the kernel before has several results";
       else if (!operand.hasOneUse())
         why = "several kernels use it";
       else if (!kernel.rowSpace.empty())

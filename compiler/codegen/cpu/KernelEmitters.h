@@ -39,6 +39,9 @@ int64_t emitScatter(KernelCode &code, ScatterAddOp op);
 /// Scaled dot-product attention, one tile per head and block of rows.
 int64_t emitAttention(KernelCode &code);
 
+/// The kernel that `op` alone is, one tile per head.
+int64_t emitAttentionBackward(KernelCode &code, AttentionBackwardOp op);
+
 /// From an element of the kernel's root at `at` to the store of the result:
 /// views move the coordinates, elementwise ops are evaluated where they stand.
 void emitResult(KernelCode &code, mlir::Value root, mlir::Value element,

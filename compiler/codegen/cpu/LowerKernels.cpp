@@ -34,6 +34,8 @@ static int64_t emitKernel(KernelCode &code) {
   Operation *ret = code.kernel.getBody().front().getTerminator();
   if (auto scatter = ret->getOperand(0).getDefiningOp<ScatterAddOp>())
     return emitScatter(code, scatter);
+  if (auto backward = ret->getOperand(0).getDefiningOp<AttentionBackwardOp>())
+    return emitAttentionBackward(code, backward);
   if (attention)
     return emitAttention(code);
   if (contraction)

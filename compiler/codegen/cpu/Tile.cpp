@@ -89,6 +89,26 @@ Numbers chooseAttention(AttentionOp op, const TargetInfo &target) {
   return {{"rows", rows}, {"keys", keys}, {"groups", groups}};
 }
 
+/// rows: of a register tile. keys: of a block. block: query rows whose scores
+/// with a block of keys, and their gradients, share half the L2 cache.
+Numbers chooseAttentionBackward(AttentionBackwardOp op,
+                                const TargetInfo &target) {
+  ArrayRef<int64_t> q = shapeOf(op.getQ()), v = shapeOf(op.getV());
+  int64_t rank = q.size(), rowCount = q[rank - 2], columns = v[rank - 2];
+  int64_t panel = target.maxPanel();
+  int64_t keyBytes = std::max<int64_t>(1, q[rank - 1] + v[rank - 1]) * 4;
+  int64_t fitting =
+      std::max(panel, target.l2Bytes / 2 / keyBytes / panel * panel);
+  bool whole = columns <= std::min(wholeRowKeys, fitting);
+  int64_t keys = whole ? columns : std::min(fitting, wholeRowKeys / 2);
+  int64_t rows = std::clamp<int64_t>(mostTileRows(target, panel / target.lanes),
+                                     1, rowCount);
+  int64_t block = std::clamp<int64_t>(target.l2Bytes / 2 /
+                                          (2 * 4 * std::max<int64_t>(1, keys)),
+                                      rows, std::max<int64_t>(rows, 96));
+  return {{"rows", rows}, {"keys", keys}, {"block", block}};
+}
+
 /// tiles: the most that the elements are shared out to.
 Numbers chooseLoops(func::FuncOp kernel) {
   int64_t elements = 0;
@@ -104,14 +124,19 @@ Numbers chooseLoops(func::FuncOp kernel) {
 
 Numbers choose(func::FuncOp kernel, const TargetInfo &target) {
   AttentionOp attention;
+  AttentionBackwardOp backward;
   bool isProduct = false;
   kernel.walk([&](Operation *op) {
     if (auto found = dyn_cast<AttentionOp>(op))
       attention = found;
+    if (auto found = dyn_cast<AttentionBackwardOp>(op))
+      backward = found;
     isProduct |= isa<ContractOp>(op);
   });
   if (attention)
     return chooseAttention(attention, target);
+  if (backward)
+    return chooseAttentionBackward(backward, target);
   if (isProduct)
     if (auto shape = GemmShape::of(kernel, target); succeeded(shape))
       return chooseProduct(*shape, target);

@@ -1,7 +1,7 @@
 //===- Attention.cpp - scaled dot-product attention -----------------------===//
 //
 // Formula: torch.nn.functional.scaled_dot_product_attention, documentation.
-// Lowered as a whole by codegen/cpu/AttentionEmitter.cpp.
+// Lowered as a whole by codegen/cpu/Attention*.cpp.
 //
 //===----------------------------------------------------------------------===//
 #include "dialect/Gradient.h"
@@ -12,10 +12,10 @@ using namespace mlir;
 
 namespace nncc {
 
-LogicalResult AttentionOp::inferReturnTypes(MLIRContext *,
-                                            std::optional<Location> loc,
-                                            AttentionOp::Adaptor adaptor,
-                                            SmallVectorImpl<Type> &types) {
+/// The type of attention's result.
+template <typename Adaptor>
+static FailureOr<Type> attentionType(std::optional<Location> loc,
+                                     Adaptor adaptor) {
   auto q = tensorType(adaptor.getQ()), k = tensorType(adaptor.getK()),
        v = tensorType(adaptor.getV());
   int64_t rank = q.getRank();
@@ -36,58 +36,93 @@ LogicalResult AttentionOp::inferReturnTypes(MLIRContext *,
     return emitOptionalError(loc, "element types of q, k and v differ"); // C3
   SmallVector<int64_t> shape(q.getShape());
   shape.back() = v.getShape().back();
-  types.push_back(RankedTensorType::get(shape, q.getElementType()));
+  return Type(RankedTensorType::get(shape, q.getElementType()));
+}
+
+LogicalResult AttentionOp::inferReturnTypes(MLIRContext *,
+                                            std::optional<Location> loc,
+                                            AttentionOp::Adaptor adaptor,
+                                            SmallVectorImpl<Type> &types) {
+  auto type = attentionType(loc, adaptor);
+  if (failed(type))
+    return failure();
+  types.push_back(*type);
   return success();
 }
 
-void AttentionOp::evaluate(ArrayRef<RefTensor> inputs,
-                           MutableArrayRef<RefTensor> results) {
-  const RefTensor &q = inputs[0], &k = inputs[1], &v = inputs[2];
-  ArrayRef<int64_t> shape = q.shape();
-  int64_t rank = shape.size(), rows = shape[rank - 2], depth = shape[rank - 1];
-  int64_t columns = k.shape()[rank - 2], width = v.shape()[rank - 1];
-  double infinity = std::numeric_limits<double>::infinity();
-  int64_t batches = depth && rows ? q.size() / (rows * depth) : 0;
-  std::vector<double> p(columns);
-  for (int64_t i = 0; i < batches * rows; ++i) {
-    int64_t batch = i / rows, row = i % rows;
+namespace {
+
+/// The sizes of an attention, and its weights row by row in f64.
+struct Rows {
+  const RefTensor &q, &k;
+  const RefTensor *mask; // may be null
+  double scale;
+  bool causal;
+  int64_t rows = q.shape().end()[-2], depth = q.shape().back(),
+          columns = k.shape().end()[-2];
+
+  /// Of all heads.
+  int64_t count() const { return depth ? q.size() / depth : 0; }
+  int64_t head(int64_t i) const { return i / rows; }
+
+  /// softmax of row `i`.
+  void weights(int64_t i, MutableArrayRef<double> p) const {
+    double infinity = std::numeric_limits<double>::infinity();
     double maximum = -infinity, sum = 0;
     for (int64_t j = 0; j < columns; ++j) {
       double score = 0;
       for (int64_t d = 0; d < depth; ++d)
         score += q.floats[i * depth + d] *
-                 k.floats[(batch * columns + j) * depth + d];
-      score *= getScale().convertToDouble();
-      if (getMask())
-        score += inputs[3].floats[i * columns + j];
-      p[j] = getCausal() && j > row ? -infinity : score;
+                 k.floats[(head(i) * columns + j) * depth + d];
+      score *= scale;
+      if (mask)
+        score += mask->floats[i * columns + j];
+      p[j] = causal && j > i % rows ? -infinity : score;
       maximum = std::max(maximum, p[j]);
     }
-    for (int64_t j = 0; j < columns; ++j)
-      sum += p[j] = std::exp(p[j] - maximum);
-    for (int64_t c = 0; c < width; ++c) {
-      double y = 0;
-      for (int64_t j = 0; j < columns; ++j)
-        y += p[j] * v.floats[(batch * columns + j) * width + c];
-      results[0].floats[i * width + c] = y / sum;
-    }
+    for (double &x : p)
+      sum += x = std::exp(x - maximum);
+    for (double &x : p)
+      x /= sum;
+  }
+};
+
+} // namespace
+
+void AttentionOp::evaluate(ArrayRef<RefTensor> inputs,
+                           MutableArrayRef<RefTensor> results) {
+  const RefTensor &v = inputs[2];
+  Rows rows{inputs[0], inputs[1], getMask() ? &inputs[3] : nullptr,
+            getScale().convertToDouble(), getCausal()};
+  int64_t width = v.shape().back();
+  std::vector<double> p(rows.columns);
+  for (int64_t i = 0; i < rows.count(); ++i) {
+    rows.weights(i, p);
+    for (int64_t j = 0; j < rows.columns; ++j)
+      for (int64_t c = 0; c < width; ++c)
+        results[0].floats[i * width + c] +=
+            p[j] * v.floats[(rows.head(i) * rows.columns + j) * width + c];
   }
 }
 
-/// P = softmax(scale q k^T + mask); dv = P^T do, dS = P (do v^T - rowsum(P do
-/// v^T)), dq = scale dS k, dk = scale dS^T q, dmask = dS. Keeps the scores in
-/// memory.
+/// dmask = P (dP - rowsum(P dP)) is as large as the scores: where it is wanted
+/// they are kept in memory.
 void AttentionOp::gradient(Gradient &g) {
-  Expr q = g.operand(0), k = g.operand(1), v = g.operand(2), dO = g.of;
+  double scale = getScale().convertToDouble();
+  Expr q = g.operand(0), k = g.operand(1), v = g.operand(2);
+  Expr mask = getMask() ? g.operand(3) : Expr();
+  if (!mask || !g.wants(3)) {
+    auto gradients = attentionBackward(q, k, v, g.of, mask, scale, getCausal());
+    for (unsigned i = 0; i < 3; ++i)
+      g.give(i, gradients[i]);
+    return;
+  }
   int64_t n = q.rank() - 2;
   SmallVector<int64_t> batch = llvm::to_vector(llvm::seq<int64_t>(0, n));
   auto product = [&](Expr x, Expr y, int64_t xSum, int64_t ySum) {
     return contract(x, y, batch, batch, {n + xSum}, {n + ySum});
   };
-  double scale = getScale().convertToDouble();
-  Expr scores = product(q, k, 1, 1) * scale;
-  if (getMask())
-    scores = scores + g.operand(3);
+  Expr scores = product(q, k, 1, 1) * scale + mask;
   if (getCausal()) {
     Type i64 = g.c.b.getI64Type();
     Expr row = iota(g.c, i64, scores.shape(), n);
@@ -97,13 +132,62 @@ void AttentionOp::gradient(Gradient &g) {
     scores = select(compare(Predicate::le, column, row), scores, hidden);
   }
   Expr p = exp(logSoftmax(scores, n + 1));
-  Expr dP = product(dO, v, 1, 1);
+  Expr dP = product(g.of, v, 1, 1);
   Expr dS = p * (dP - sum(p * dP, {n + 1}, true));
-  g.give(2, product(p, dO, 0, 0));
+  g.give(2, product(p, g.of, 0, 0));
   g.give(0, product(dS, k, 1, 0) * scale);
   g.give(1, product(dS, q, 0, 0) * scale);
-  if (getMask())
-    g.give(3, dS);
+  g.give(3, dS);
+}
+
+LogicalResult AttentionBackwardOp::inferReturnTypes(
+    MLIRContext *, std::optional<Location> loc,
+    AttentionBackwardOp::Adaptor adaptor, SmallVectorImpl<Type> &types) {
+  auto type = attentionType(loc, adaptor);
+  if (failed(type))
+    return failure();
+  if (adaptor.getDResult().getType() != *type)
+    return emitOptionalError(loc, "d_result must be ", *type); // C4
+  for (Value operand : {adaptor.getQ(), adaptor.getK(), adaptor.getV()})
+    types.push_back(operand.getType());
+  return success();
+}
+
+void AttentionBackwardOp::evaluate(ArrayRef<RefTensor> inputs,
+                                   MutableArrayRef<RefTensor> results) {
+  const RefTensor &q = inputs[0], &k = inputs[1], &v = inputs[2],
+                  &dO = inputs[3];
+  double scale = getScale().convertToDouble();
+  Rows rows{q, k, getMask() ? &inputs[4] : nullptr, scale, getCausal()};
+  int64_t width = v.shape().back(), depth = rows.depth;
+  std::vector<double> p(rows.columns), dP(rows.columns);
+  for (int64_t i = 0; i < rows.count(); ++i) {
+    rows.weights(i, p);
+    int64_t first = rows.head(i) * rows.columns;
+    double delta = 0;
+    for (int64_t j = 0; j < rows.columns; ++j) {
+      dP[j] = 0;
+      for (int64_t c = 0; c < width; ++c)
+        dP[j] += dO.floats[i * width + c] * v.floats[(first + j) * width + c];
+      delta += p[j] * dP[j];
+    }
+    for (int64_t j = 0; j < rows.columns; ++j) {
+      double dS = scale * p[j] * (dP[j] - delta);
+      for (int64_t d = 0; d < depth; ++d) {
+        results[0].floats[i * depth + d] +=
+            dS * k.floats[(first + j) * depth + d];
+        results[1].floats[(first + j) * depth + d] +=
+            dS * q.floats[i * depth + d];
+      }
+      for (int64_t c = 0; c < width; ++c)
+        results[2].floats[(first + j) * width + c] +=
+            p[j] * dO.floats[i * width + c];
+    }
+  }
+}
+
+void AttentionBackwardOp::gradient(Gradient &g) {
+  g.fail("has no derivative of its own");
 }
 
 } // namespace nncc

@@ -1,5 +1,5 @@
-// Scaled dot-product attention: a primitive because its composition keeps the
-// score matrix in memory, and because its gradient recomputes the scores.
+// Scaled dot-product attention and its gradient: primitives because their
+// compositions keep the score matrix in memory.
 
 def Nncc_AttentionOp : Nncc_Base<"attention", Nncc_Infer> {
   let summary = "softmax(q k^T * scale + mask) v over the last two dims";
@@ -16,4 +16,29 @@ def Nncc_AttentionOp : Nncc_Base<"attention", Nncc_Infer> {
   let results = (outs Nncc_FloatTensor:$result);
   let assemblyFormat = [{$q `,` $k `,` $v (`mask` $mask^)? attr-dict `:`
                          functional-type(operands, results)}];
+}
+
+def Nncc_AttentionBackwardOp : Nncc_Base<"attention_backward", Nncc_Infer> {
+  let summary = "gradients of attention with respect to q, k and v";
+  let description = [{
+    For `d_result`, the gradient of attention's result (*B, T, Dv): with
+    P = softmax(scale q k^T + mask) and dP = d_result v^T,
+    dS = scale P (dP - rowsum(P dP)): d_q = dS k, d_k = dS^T q,
+    d_v = P^T d_result. The scores are computed again.
+    ```mlir
+    %dq, %dk, %dv = nncc.attention_backward %q, %k, %v, %dy {scale = 1.0 : f64}
+        : (tensor<2x5x4xf32>, tensor<2x7x4xf32>, tensor<2x7x3xf32>,
+           tensor<2x5x3xf32>)
+        -> (tensor<2x5x4xf32>, tensor<2x7x4xf32>, tensor<2x7x3xf32>)
+    ```
+    C1: equal batch dims, D and S agree. C2: the mask's shape. C3: equal types.
+    C4: d_result has the type of attention's result.
+  }];
+  let arguments = (ins Nncc_FloatTensor:$q, Nncc_FloatTensor:$k,
+      Nncc_FloatTensor:$v, Nncc_FloatTensor:$d_result,
+      Optional<Nncc_FloatTensor>:$mask, F64Attr:$scale, UnitAttr:$causal);
+  let results = (outs Nncc_FloatTensor:$d_q, Nncc_FloatTensor:$d_k,
+      Nncc_FloatTensor:$d_v);
+  let assemblyFormat = [{$q `,` $k `,` $v `,` $d_result (`mask` $mask^)?
+                         attr-dict `:` functional-type(operands, results)}];
 }

@@ -313,3 +313,39 @@ func.func @fold_c1(%p: tensor<1x4x4x3x3x4xf32>) {
   %0 = nncc.fold %p [1, 2] [3, 3] [1, 1] [1, 1] : tensor<1x4x4x3x3x4xf32> to tensor<1x7x6x4xf32>
   return
 }
+
+// -----
+
+func.func @attention_backward_c1(%q: tensor<2x4x8xf32>, %k: tensor<2x4x6xf32>) {
+  // expected-error @+2 {{do not fit}}
+  // expected-error @+1 {{failed to infer returned types}}
+  %0:3 = nncc.attention_backward %q, %k, %k, %k {scale = 1.0} : (tensor<2x4x8xf32>, tensor<2x4x6xf32>, tensor<2x4x6xf32>, tensor<2x4x6xf32>) -> (tensor<2x4x8xf32>, tensor<2x4x6xf32>, tensor<2x4x6xf32>)
+  return
+}
+
+// -----
+
+func.func @attention_backward_c2(%q: tensor<4x8xf32>, %m: tensor<4x5xf32>) {
+  // expected-error @+2 {{mask must have the scores' shape}}
+  // expected-error @+1 {{failed to infer returned types}}
+  %0:3 = nncc.attention_backward %q, %q, %q, %q mask %m {scale = 1.0} : (tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x5xf32>) -> (tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>)
+  return
+}
+
+// -----
+
+func.func @attention_backward_c3(%q: tensor<4x8xf32>, %k: tensor<4x8xf64>) {
+  // expected-error @+2 {{element types of q, k and v differ}}
+  // expected-error @+1 {{failed to infer returned types}}
+  %0:3 = nncc.attention_backward %q, %k, %k, %q {scale = 1.0} : (tensor<4x8xf32>, tensor<4x8xf64>, tensor<4x8xf64>, tensor<4x8xf32>) -> (tensor<4x8xf32>, tensor<4x8xf64>, tensor<4x8xf64>)
+  return
+}
+
+// -----
+
+func.func @attention_backward_c4(%q: tensor<4x8xf32>, %d: tensor<4x7xf32>) {
+  // expected-error @+2 {{d_result must be 'tensor<4x8xf32>'}}
+  // expected-error @+1 {{failed to infer returned types}}
+  %0:3 = nncc.attention_backward %q, %q, %q, %d {scale = 1.0} : (tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x7xf32>) -> (tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>)
+  return
+}

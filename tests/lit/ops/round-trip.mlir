@@ -78,6 +78,13 @@ func.func @random(%k: tensor<2xi64>) -> (tensor<3x4xf32>, tensor<2xf64>) {
   return %m#0, %m#1 : tensor<3x4xf32>, tensor<2xf64>
 }
 
+// CHECK-LABEL: @attention_backward
+func.func @attention_backward(%q: tensor<2x5x4xf32>, %k: tensor<2x7x4xf32>, %v: tensor<2x7x3xf32>, %d: tensor<2x5x3xf32>, %m: tensor<2x5x7xf32>) -> tensor<2x7x3xf32> {
+  // CHECK: nncc.attention_backward %{{.*}}, %{{.*}}, %{{.*}}, %{{.*}} mask %{{.*}} {causal, scale = 1.000000e+00 : f64} :
+  %0:3 = nncc.attention_backward %q, %k, %v, %d mask %m {causal, scale = 1.0 : f64} : (tensor<2x5x4xf32>, tensor<2x7x4xf32>, tensor<2x7x3xf32>, tensor<2x5x3xf32>, tensor<2x5x7xf32>) -> (tensor<2x5x4xf32>, tensor<2x7x4xf32>, tensor<2x7x3xf32>)
+  return %0#2 : tensor<2x7x3xf32>
+}
+
 // CHECK-LABEL: @scatter_add
 func.func @scatter_add(%x: tensor<4x2xf32>, %i: tensor<3xi64>, %u: tensor<3x2xf32>) -> tensor<4x2xf32> {
   // CHECK: nncc.scatter_add %{{.*}}, %{{.*}}, %{{.*}} : (tensor<4x2xf32>, tensor<3xi64>, tensor<3x2xf32>) -> tensor<4x2xf32>

@@ -54,6 +54,16 @@ func.func @only_one(%x: tensor<4x8xf32>, %w: tensor<8x2xf32>, %seed: tensor<4x2x
   return %g : tensor<4x8xf32>
 }
 
+// Attention has a gradient without a score matrix.
+// CHECK-LABEL: @attention
+func.func @attention(%q: tensor<2x4x8xf32>, %seed: tensor<2x4x8xf32>) -> tensor<2x4x8xf32> {
+  // CHECK-NOT: nncc.contract
+  // CHECK: %[[DQ:.*]], %{{.*}}, %{{.*}} = nncc.attention_backward %arg0, %arg0, %arg0, %arg1
+  %y = nncc.attention %q, %q, %q {scale = 1.0 : f64} : (tensor<2x4x8xf32>, tensor<2x4x8xf32>, tensor<2x4x8xf32>) -> tensor<2x4x8xf32>
+  %g = nncc.gradient %y * %seed by %q : tensor<2x4x8xf32> by tensor<2x4x8xf32> to tensor<2x4x8xf32>
+  return %g : tensor<2x4x8xf32>
+}
+
 // IR without gradients stays as it is.
 // CHECK-LABEL: @plain
 // CHECK-NEXT: %[[Y:.*]] = nncc.exp %arg0

@@ -113,4 +113,17 @@ func.func @order(%g: tensor<8x8xf32>, %x: tensor<8x8xf32>) -> (tensor<8x8xf32> {
   return %v, %y : tensor<8x8xf32>, tensor<8x8xf32>
 }
 
+// A root with several results is a kernel by itself: nothing joins it, and its
+// operands are memory.
+// CHECK-LABEL: func.func @backward
+func.func @backward(%q: tensor<2x4x8xf32>, %d: tensor<2x4x8xf32>) -> tensor<2x4x8xf32> {
+  // CHECK: nncc.call
+  // CHECK: %[[Y:.*]]:3 = nncc.call
+  // CHECK-NEXT: nncc.call @{{.*}}(%[[Y]]#0) {nncc.reasons = ["the kernel before has several results"]}
+  %e = nncc.exp %d : tensor<2x4x8xf32>
+  %y:3 = nncc.attention_backward %q, %q, %q, %e {scale = 1.0 : f64} : (tensor<2x4x8xf32>, tensor<2x4x8xf32>, tensor<2x4x8xf32>, tensor<2x4x8xf32>) -> (tensor<2x4x8xf32>, tensor<2x4x8xf32>, tensor<2x4x8xf32>)
+  %z = nncc.exp %y#0 : tensor<2x4x8xf32>
+  return %z : tensor<2x4x8xf32>
+}
+
 // CHECK: func.func private @[[UPDATE]](%{{.*}}: tensor<4x8xf32> {nncc.in_place}, %{{.*}}: tensor<4x8xf32> {nncc.in_place}, %{{.*}}: tensor<4x8xf32>)

@@ -49,6 +49,14 @@ func.func private @long_rows(%q: tensor<4x4096x64xf32>) -> tensor<4x4096x64xf32>
   return %y : tensor<4x4096x64xf32>
 }
 
+// Of the gradient, keys too, and the rows whose scores fit the cache.
+// CHECK-LABEL: @backward
+// CHECK-SAME: nncc.schedule = {block = {{[0-9]+}} : i64, keys = 128 : i64, rows = {{[0-9]+}} : i64}
+func.func private @backward(%q: tensor<4x128x64xf32>) -> (tensor<4x128x64xf32>, tensor<4x128x64xf32>, tensor<4x128x64xf32>) {
+  %y:3 = nncc.attention_backward %q, %q, %q, %q {scale = 1.0 : f64} : (tensor<4x128x64xf32>, tensor<4x128x64xf32>, tensor<4x128x64xf32>, tensor<4x128x64xf32>) -> (tensor<4x128x64xf32>, tensor<4x128x64xf32>, tensor<4x128x64xf32>)
+  return %y#0, %y#1, %y#2 : tensor<4x128x64xf32>, tensor<4x128x64xf32>, tensor<4x128x64xf32>
+}
+
 // Small loops are one tile.
 // CHECK-LABEL: @loops
 // CHECK-SAME: nncc.schedule = {tiles = 1 : i64}

@@ -1,0 +1,108 @@
+"""Gradients of attention against autograd: whole rows and blocks of keys,
+causal, masked, odd sizes, all vector widths."""
+import copy
+import json
+import subprocess
+
+import pytest
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+import nncc
+from test_gradients import run_autograd
+
+CPUS = ("native", "x86-64-v3", "x86-64")
+
+
+class Attention(nn.Module):
+    def __init__(self, mask=None, **options):
+        super().__init__()
+        self.options = options
+        self.register_buffer("mask", mask)
+
+    def forward(self, q, k, v):
+        return F.scaled_dot_product_attention(q, k, v, self.mask,
+                                              **self.options)
+
+
+def hiding(rows, columns):
+    """Every second row sees none of the first keys."""
+    mask = torch.zeros(rows, columns)
+    mask[::2, :columns // 2] = float("-inf")
+    return mask
+
+
+# name -> (shape of q, keys, width of v, module)
+CASES = {
+    "one": ((1, 8), 1, 8, Attention()),
+    "no_batch": ((3, 8), 5, 2, Attention()),
+    "small": ((2, 3, 5, 4), 7, 3, Attention()),
+    "causal": ((1, 2, 64, 64), 64, 64, Attention(is_causal=True)),
+    "causal_odd": ((1, 2, 65, 33), 65, 17, Attention(is_causal=True)),
+    "causal_more_rows": ((2, 2, 100, 8), 60, 8, Attention(is_causal=True)),
+    "causal_more_keys": ((2, 2, 60, 8), 100, 8, Attention(is_causal=True)),
+    "scale": ((2, 33, 16), 47, 40, Attention(scale=0.3)),
+    "wide": ((1, 9, 150), 9, 150, Attention()),
+    "groups_of_rows": ((1, 1, 300, 64), 128, 64, Attention()),
+    "blocks": ((1, 1, 200, 16), 1333, 24, Attention()),
+    "blocks_causal": ((1, 2, 1300, 8), 1300, 8, Attention(is_causal=True)),
+    "mask": ((2, 3, 21, 16), 30, 16, Attention(torch.randn(21, 30))),
+    "mask_causal": ((2, 40, 8), 40, 8, Attention(
+        torch.tril(torch.ones(40, 40)).bool())),
+    "mask_blocks": ((1, 70, 16), 1200, 16, Attention(hiding(70, 1200))),
+}
+
+
+def compare(module, inputs, folder, cpu="native", threads=(1,)):
+    """A norm's distance from f64 is at most twice PyTorch's, per input."""
+    torch.manual_seed(1)
+    with torch.no_grad():
+        cotangent = torch.randn_like(module(*inputs))
+    nncc.export(module, inputs, folder)
+    results = []
+    for count in threads:
+        compiled = nncc.compile(folder, entries=("backward",), cpu=cpu,
+                                threads=count)
+        names = compiled.signature("backward")[0]
+        given = compiled.run("backward", *inputs, cotangent)
+        results.append([given["grad." + n] for n in names[:len(inputs)]])
+    for other in results[1:]:
+        assert all(torch.equal(x, y) for x, y in zip(results[0], other))
+    theirs, exact = ([run_autograd(module, inputs, [cotangent], to)
+                      [f"input {i}"] for i in range(len(inputs))]
+                     for to in (torch.float32, torch.float64))
+    for i, right in enumerate(exact):
+        own = (results[0][i] - right).norm()
+        bound = max(2 * (theirs[i] - right).norm(), 1e-6 * right.norm())
+        assert own <= bound, (i, own, bound)
+
+
+@pytest.mark.parametrize("cpu", CPUS)
+@pytest.mark.parametrize("name", CASES)
+def test_attention(tmp_path, name, cpu):
+    shape, keys, width, module = CASES[name]
+    torch.manual_seed(0)
+    compare(copy.deepcopy(module), (
+        torch.randn(shape), torch.randn(*shape[:-2], keys, shape[-1]),
+        torch.randn(*shape[:-2], keys, width)), tmp_path, cpu,
+        (1, 3) if cpu == "native" else (1,))
+
+
+def test_gradient_of_mask(tmp_path):
+    class Masked(nn.Module):
+        def forward(self, x, mask):
+            return F.scaled_dot_product_attention(x, x, x, mask)
+    torch.manual_seed(0)
+    compare(Masked(), (torch.randn(2, 3, 21, 16), torch.randn(3, 21, 21)),
+            tmp_path)
+
+
+def test_scores_are_not_in_memory(tmp_path):
+    x = torch.randn(1, 2, 512, 16)
+    nncc.export(Attention(), (x, x, x), tmp_path)
+    report = subprocess.run(
+        [nncc.runner.find_nncc(), "inspect", "model.json", "--entries",
+         "backward", "--json"], cwd=tmp_path, check=True, capture_output=True)
+    entry, = json.loads(report.stdout)["entries"]
+    assert entry["arena_bytes"] < 512 * 512 * 4
