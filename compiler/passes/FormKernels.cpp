@@ -1,13 +1,13 @@
 //===- FormKernels.cpp - ops into kernels, kernels into functions ---------===//
 //
-// Three kinds of op. *Free* ones (views, constants, counting) cost nothing and
-// are copied into every kernel that reads through them. *Roots* (contraction,
-// attention) start a kernel and take the elementwise ops behind them, as long
-// as one value leaves (those with several results take none). All *others* go,
-// last to first, into the one kernel that uses them, or start their own. A
-// kernel has one result, but what an optimizer makes of one parameter is
-// computed together, and a scatter keeps its result to itself. Each different
-// kernel is outlined once.
+// Three kinds of op. *Free* ones (views, constants, counting, and what costs
+// less to compute than to read: RepeatOps.cpp) are copied into every kernel
+// that reads through them. *Roots* (contraction, attention) start a kernel and
+// take the elementwise ops behind them, as long as one value leaves (those with
+// several results take none). All *others* go, last to first, into the one
+// kernel that uses them, or start their own. A kernel has one result, but what
+// an optimizer makes of one parameter is computed together, and a scatter keeps
+// its result to itself. Each different kernel is outlined once.
 //
 //===----------------------------------------------------------------------===//
 #include "dialect/Expr.h"
@@ -54,6 +54,7 @@ public:
 
   void form() {
     materializeViews();
+    repeated = opsToRepeat(block, isRoot);
     for (Operation &op : block)
       if (isRoot(&op))
         growFromRoot(&op);
@@ -239,7 +240,7 @@ private:
   /// True if `op` can be computed on the root's register tile.
   bool joins(Operation *op, const DenseSet<Value> &derived,
              const DenseSet<Operation *> &behind) {
-    if (kernelOf.count(op))
+    if (kernelOf.count(op) || repeated.contains(op))
       return false;
     if (isForward(op) || isa<PadOp>(op)) {
       if (auto pad = dyn_cast<PadOp>(op))

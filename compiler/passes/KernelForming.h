@@ -3,6 +3,7 @@
 #define NNCC_PASSES_KERNELFORMING_H
 
 #include "dialect/Nncc.h"
+#include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/StringMap.h"
 #include <memory>
 
@@ -18,21 +19,8 @@ struct Kernel {
   llvm::SmallVector<int64_t> rowSpace, rowDims;
 };
 
-/// The ops of one entry, as kernels.
-struct FormedKernels {
-  explicit FormedKernels(mlir::func::FuncOp entry)
-      : entry(entry), block(entry.getBody().front()) {}
-
-  mlir::func::FuncOp entry;
-  mlir::Block &block;
-  std::vector<std::unique_ptr<Kernel>> kernels;
-  llvm::DenseMap<mlir::Operation *, Kernel *> kernelOf;
-  llvm::DenseMap<mlir::Operation *, int64_t> position; // in program order
-};
-
-/// Costs nothing, or less than reading it back: copied into every kernel that
-/// reads through it.
-inline bool isFree(mlir::Operation *op) {
+/// Costs nothing: copied into every kernel that reads through it.
+inline bool isFreeAnywhere(mlir::Operation *op) {
   if (mlir::isa<ConstantOp, IotaOp>(op) ||
       (mlir::isa<View>(op) && !mlir::isa<PadOp>(op)))
     return true;
@@ -49,6 +37,32 @@ inline bool isFree(mlir::Operation *op) {
                        def->getOperand(0).getDefiningOp()));
          });
 }
+
+/// The ops of one entry, as kernels.
+struct FormedKernels {
+  explicit FormedKernels(mlir::func::FuncOp entry)
+      : entry(entry), block(entry.getBody().front()) {}
+
+  mlir::func::FuncOp entry;
+  mlir::Block &block;
+  std::vector<std::unique_ptr<Kernel>> kernels;
+  llvm::DenseMap<mlir::Operation *, Kernel *> kernelOf;
+  llvm::DenseMap<mlir::Operation *, int64_t> position; // in program order
+  /// Computed in every kernel that reads them, instead of stored.
+  llvm::DenseSet<mlir::Operation *> repeated;
+
+  /// Copied into every kernel that reads through it.
+  bool isFree(mlir::Operation *op) const {
+    return isFreeAnywhere(op) || repeated.contains(op);
+  }
+};
+
+/// Ops that several others use and that cost less to compute again than to
+/// store and read: elementwise on large tensors, with at most one tensor of
+/// that size read from memory that is there anyway.
+llvm::DenseSet<mlir::Operation *>
+opsToRepeat(mlir::Block &block,
+            llvm::function_ref<bool(mlir::Operation *)> isRoot);
 
 /// Turns the kernels into functions, each different one once (`known`: by
 /// text), and calls; gives the number of calls.

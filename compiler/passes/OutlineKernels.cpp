@@ -52,7 +52,7 @@ private:
     SetVector<Operation *> body;
     auto collect = [&](auto &self, Value value) -> void {
       Operation *op = value.getDefiningOp();
-      if (!op || !(inside.contains(op) || isFree(op)) || isOffset(op)) {
+      if (!op || !(inside.contains(op) || formed.isFree(op)) || isOffset(op)) {
         operands.insert(value);
         return;
       }
