@@ -54,14 +54,14 @@ struct Conv {
   bool isPointwise() const {
     return llvm::all_of(kernel, [](int64_t k) { return k == 1; });
   }
-  /// Each input element spreads over its own block of outputs.
-  bool isUpsampling() const {
-    for (int64_t i = 0; i < spatial; ++i)
-      if (op.getInputDilations()[i] != kernel[i] || op.getStrides()[i] != 1 ||
-          op.getDilations()[i] != 1 || op.getLow()[i] != kernel[i] - 1 ||
-          op.getHigh()[i] != kernel[i] - 1)
-        return false;
-    return groups == 1 && !isPointwise();
+  /// Zeros between inputs, and nothing else that is unusual: what a strided
+  /// convolution's gradient and a transposed convolution are.
+  bool isSpread() const {
+    auto ones = [](ArrayRef<int64_t> list) {
+      return llvm::all_of(list, [](int64_t x) { return x == 1; });
+    };
+    return groups == 1 && ones(op.getStrides()) && ones(op.getDilations()) &&
+           !ones(op.getInputDilations());
   }
   bool isDepthwise() const {
     return groups == x.dim(-1) && outputs == groups && groups > 1;
@@ -85,23 +85,90 @@ struct Conv {
   }
 };
 
-/// y[n, p*k + i, o] = sum_c x[n, p, c] w[o, c, k-1-i]: a product whose columns
-/// are the taps.
-Expr lowerUpsampling(const Conv &conv) {
+/// A product on the inputs, then the zeros.
+Expr lowerSpreadPointwise(const Conv &conv) {
   int64_t s = conv.spatial;
-  Expr w = reverse(conv.w, range(2, 2 + s));
-  SmallVector<int64_t> perm = range(2, 2 + s); // (*K, O, C)
-  perm.append({0, 1});
-  Expr y = contract(conv.x, transpose(w, perm), {}, {}, {s + 1}, {s + 1});
-  // (N, *P, *K, O) -> (N, P0, K0, P1, K1, ..., O)
+  Expr w = reshape(conv.w, {conv.outputs, conv.w.dim(1)});
+  Expr y = contract(conv.x, w, {}, {}, {s + 1}, {1});
+  SmallVector<int64_t> low{0}, high{0}, interior{0};
+  for (int64_t i = 0; i < s; ++i) {
+    low.push_back(conv.op.getLow()[i]);
+    high.push_back(conv.op.getHigh()[i]);
+    interior.push_back(conv.op.getInputDilations()[i] - 1);
+  }
+  for (auto *list : {&low, &high, &interior})
+    list->push_back(0);
+  return pad(y, low, high, 0, interior);
+}
+
+/// With inputs d apart and `low` zeros before them, output P * d + r needs
+///   y[P * d + r] = sum_u x[P - low / d + u] w[u * d + low % d - r]
+/// (w is 0 outside): one product of windows of the inputs without the zeros
+/// whose columns are the d places r, which then interleave.
+Expr lowerSpread(const Conv &conv) {
+  int64_t s = conv.spatial;
+  auto result = shapeOf(conv.op.getResult()).drop_front(2);
+  SmallVector<int64_t> before(s + 2, 0), after(s + 2, 0); // of the kernel
+  SmallVector<int64_t> split{conv.outputs, conv.w.dim(1)}, steps, windows;
+  SmallVector<int64_t> low(s + 2, 0), high(s + 2, 0); // of the input
+  Expr x = conv.x;
+  for (int64_t i = 0; i < s; ++i) {
+    int64_t d = conv.op.getInputDilations()[i], zeros = conv.op.getLow()[i];
+    before[2 + i] = d - 1 - zeros % d;
+    int64_t length = llvm::alignTo(conv.kernel[i] + before[2 + i], d);
+    after[2 + i] = length - conv.kernel[i] - before[2 + i];
+    split.append({length / d, d});
+    windows.push_back(length / d);
+    steps.push_back(d);
+    low[1 + i] = zeros / d;
+    int64_t reach = int64_t(llvm::divideCeil(result[i], d)) + length / d - 1;
+    high[1 + i] = reach - low[1 + i] - x.dim(1 + i);
+    if (high[1 + i] < 0) {
+      x = slice(x, 1 + i, 0, x.dim(1 + i) + high[1 + i]);
+      high[1 + i] = 0;
+    }
+  }
+  x = pad(x, low, high, 0);
+  // (O, C, *K) -> (O, C, U0, d0, U1, d1, ...) -> (*d, O, *U, C)
+  Expr w = reshape(pad(conv.w, before, after, 0), split);
+  SmallVector<int64_t> places, order, taps;
+  for (int64_t i = 0; i < s; ++i) {
+    taps.push_back(2 + 2 * i);
+    places.push_back(3 + 2 * i);
+  }
+  w = reverse(w, places);
+  order = places;
+  order.push_back(0);
+  bool single = llvm::all_of(windows, [](int64_t u) { return u == 1; });
+  if (!single) {
+    llvm::append_range(order, taps);
+    x = patches(x, range(1, 1 + s), windows, SmallVector<int64_t>(s, 1),
+                SmallVector<int64_t>(s, 1));
+  }
+  order.push_back(1);
+  int64_t sums = single ? 1 : s + 1;
+  if (single) {
+    SmallVector<int64_t> squeezed{conv.outputs, conv.w.dim(1)};
+    llvm::append_range(squeezed, steps);
+    w = reshape(w, squeezed); // (O, C, *d)
+    order = range(2, 2 + s);
+    order.append({0, 1});
+  }
+  w = transpose(w, order);
+  Expr y = contract(x, w, {}, {}, range(1 + s, 1 + s + sums),
+                    range(1 + s, 1 + s + sums));
+  // (N, *P, *d, O) -> (N, P0, d0, P1, d1, ..., O)
   SmallVector<int64_t> interleave{0}, shape{y.dim(0)};
   for (int64_t i = 0; i < s; ++i) {
     interleave.append({1 + i, 1 + s + i});
-    shape.push_back(y.dim(1 + i) * y.dim(1 + s + i));
+    shape.push_back(y.dim(1 + i) * steps[i]);
   }
   interleave.push_back(1 + 2 * s);
   shape.push_back(conv.outputs);
-  return reshape(transpose(y, interleave), shape);
+  y = reshape(transpose(y, interleave), shape);
+  for (int64_t i = 0; i < s; ++i)
+    y = slice(y, 1 + i, 0, result[i]);
+  return y;
 }
 
 /// One multiply per tap and channel; lanes along channels.
@@ -169,7 +236,8 @@ struct LowerConvolution : OpRewritePattern<ConvolutionOp> {
     ExprBuilder c{rewriter, op.getLoc()};
     c.b.setInsertionPoint(op);
     Conv conv(c, op);
-    Expr y = conv.isUpsampling()  ? lowerUpsampling(conv)
+    Expr y = conv.isSpread() ? conv.isPointwise() ? lowerSpreadPointwise(conv)
+                                                  : lowerSpread(conv)
              : conv.isDepthwise() ? lowerDepthwise(conv)
                                   : lowerDense(conv);
     rewriter.replaceOp(op, channelsFirst(y).value());

@@ -45,3 +45,46 @@ def test_rounding_of_deep_sums(module, shape, tmp_path):
     for cpu in ("native", "x86-64-v3", "x86-64"):
         ours = nncc.compile(tmp_path, cpu=cpu)(x)
         assert (ours - exact).norm() <= 2 * (theirs - exact).norm(), cpu
+
+
+@pytest.mark.parametrize("cut", [
+    lambda y: y[2:5], lambda y: y[:, 2:5], lambda y: y[:, :5],
+    lambda y: y[1:, 100:], lambda y: y[:7, :101], lambda y: y[:, 64:]])
+@pytest.mark.parametrize("columns", [32, 101, 128])
+def test_part_of_a_product(parity, cut, columns):
+    """What an epilogue keeps only a part of was written beyond its memory."""
+    class Part(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(9, columns)
+
+        def forward(self, x):
+            return torch.relu(cut(self.linear(x)))
+    torch.manual_seed(0)
+    x = torch.randn(40, 9)
+    if Part()(x).numel():
+        parity(Part(), (x,), ("native", "x86-64-v3", "x86-64"), (1, 2))
+
+
+def test_part_of_a_convolution(parity):
+    class Part(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(8, 40, 3, padding=1)
+
+        def forward(self, x):
+            y = self.conv(x)
+            return torch.relu(y[:, 3:39, 1:5, 2:6]), torch.tanh(y[:, :, 9:])
+    torch.manual_seed(0)
+    parity(Part(), (torch.randn(2, 8, 10, 10),),
+           ("native", "x86-64-v3", "x86-64"))
+
+
+def test_part_of_attention(parity):
+    class Part(nn.Module):
+        def forward(self, x):
+            y = torch.nn.functional.scaled_dot_product_attention(x, x, x)
+            return torch.relu(y[:, 1:, 3:7, 5:21])
+    torch.manual_seed(0)
+    parity(Part(), (torch.randn(2, 3, 9, 24),),
+           ("native", "x86-64-v3", "x86-64"))

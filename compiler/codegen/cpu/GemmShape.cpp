@@ -17,6 +17,15 @@ FailureOr<StridedView> stridedView(Value value) {
   return view.viewOf(*operand);
 }
 
+bool cutsOwnColumns(SliceOp slice, int64_t d) {
+  auto merged = slice.getOperand().getDefiningOp<ReshapeOp>();
+  if (!merged || !merged.getOperand().getDefiningOp<ContractOp>() ||
+      d + 1 != int64_t(slice.getSizes().size()) || slice.getStarts()[d] != 0)
+    return false;
+  int64_t width = shapeOf(merged.getOperand()).back();
+  return slice.getSizes()[d] > shapeOf(merged.getResult())[d] - width;
+}
+
 int64_t mostTileRows(const TargetInfo &target, int64_t vectors) {
   int64_t room = (target.registers - 1 - vectors) / vectors;
   return std::min<int64_t>(room, vectors <= 2 ? 12 : 8);
@@ -104,17 +113,16 @@ LogicalResult GemmShape::analyse(func::FuncOp kernel,
   int64_t wholeWidth = width;
   for (Operation &user : kernel.getBody().front())
     if (auto slice = dyn_cast<SliceOp>(user))
-      if (auto merged = slice.getOperand().getDefiningOp<ReshapeOp>())
-        if (merged.getOperand() == op.getResult()) {
-          int64_t columns = slice.getSizes().back();
-          int64_t inRow = shapeOf(merged.getResult()).back() / width;
-          lastWidth = columns - (inRow - 1) * width;
-          if (inRow != panels.count()) {
-            if (inRow != 1)
-              return failure();
-            wholeWidth = lastWidth;
-          }
+      if (cutsOwnColumns(slice, slice.getSizes().size() - 1)) {
+        int64_t columns = slice.getSizes().back();
+        int64_t inRow = shapeOf(slice.getOperand()).back() / width;
+        lastWidth = columns - (inRow - 1) * width;
+        if (inRow != panels.count()) {
+          if (inRow != 1)
+            return failure();
+          wholeWidth = lastWidth;
         }
+      }
   if (panels.count() == 1 && width > target.maxPanel()) {
     // One wide run-time operand: panels are runs of columns in place.
     int64_t wide = target.maxPanel();

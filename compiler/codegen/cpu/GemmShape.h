@@ -59,6 +59,11 @@ struct Segment {
 llvm::SmallVector<Segment> segmentsOf(int64_t width, int64_t padded,
                                       int64_t lanes);
 
+/// True if dimension `d` of a slice behind a product is the product's columns,
+/// of which the slice keeps all but some of the last panel: columns that do not
+/// exist.
+bool cutsOwnColumns(SliceOp slice, int64_t d);
+
 /// The most rows of a register tile of that many vectors: bounded by registers
 /// and by row pointers.
 int64_t mostTileRows(const TargetInfo &target, int64_t vectors);

@@ -28,9 +28,36 @@ void alongLanes(CpuEmitter &e, int64_t length,
     }
 }
 
+/// The condition under which `slice` keeps an element of its operand; null if
+/// it keeps all. Fails if lanes differ.
+static FailureOr<Value> keeps(CpuEmitter &e, SliceOp slice,
+                              ArrayRef<Coord> at) {
+  Value all;
+  auto require = [&](arith::CmpIPredicate how, const Coord &x, int64_t bound) {
+    Value one = arith::CmpIOp::create(e.b, e.loc, how, e.materialize(x),
+                                      e.indexConstant(bound));
+    all = all ? arith::AndIOp::create(e.b, e.loc, all, one) : one;
+  };
+  ArrayRef<int64_t> shape = shapeOf(slice.getOperand());
+  for (auto [d, x] : llvm::enumerate(at)) {
+    int64_t start = slice.getStarts()[d], end = start + slice.getSizes()[d];
+    if (start == 0 && (end == shape[d] || cutsOwnColumns(slice, d)))
+      continue;
+    if (x.lane)
+      return failure();
+    if (start > 0)
+      require(arith::CmpIPredicate::sge, x, start);
+    if (end < shape[d])
+      require(arith::CmpIPredicate::slt, x, end);
+  }
+  return all;
+}
+
 /// Walks the views behind the root, with `at` at the root's coordinates on the
-/// way in and at the result's on the way out.
+/// way in and at the result's on the way out; `inside` is the condition under
+/// which there is such a place.
 static LogicalResult followViews(KernelCode &code, Value root, Coords &at,
+                                 Value &inside,
                                  SmallVectorImpl<Value> &bindings) {
   CpuEmitter &e = code.e;
   DenseSet<Value> derived{root};
@@ -45,6 +72,14 @@ static LogicalResult followViews(KernelCode &code, Value root, Coords &at,
     if (!view)
       continue;
     Value moved = e.at(op.getOperand(0), at);
+    if (auto slice = dyn_cast<SliceOp>(op)) {
+      auto kept = keeps(e, slice, at);
+      if (failed(kept))
+        return failure();
+      if (*kept)
+        inside = inside ? arith::AndIOp::create(e.b, e.loc, inside, *kept)
+                        : *kept;
+    }
     auto next = view.mapForward(e, at);
     if (failed(next))
       return failure();
@@ -61,12 +96,17 @@ void emitResult(KernelCode &code, Value root, Value element, Coords at) {
   SmallVector<Value> bindings{root};
   e.bound[root] = element;
   Coords place = at;
-  LogicalResult followed = followViews(code, root, place, bindings);
-  if (succeeded(followed)) {
+  Value inside;
+  LogicalResult followed = followViews(code, root, place, inside, bindings);
+  auto store = [&] {
     Value stored = e.at(result, place);
     e.store(code.outputs.front(), e.linear(place, stridesOf(shapeOf(result))),
             stored);
-  }
+  };
+  if (succeeded(followed) && inside)
+    e.ifThen(inside, store);
+  else if (succeeded(followed))
+    store();
   for (Value binding : bindings)
     e.bound.erase(binding);
   if (succeeded(followed))
