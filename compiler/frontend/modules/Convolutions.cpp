@@ -111,6 +111,12 @@ static Result emitConvTranspose(Call &c) {
     if (extra[i] >= std::max(s.inputDilations[i], s.dilations[i]))
       return c.error("output_padding",
                      "output_padding must be smaller than stride or dilation");
+    int64_t whole =
+        (x.dim(2 + i) - 1) * s.inputDilations[i] + reach + 1 + extra[i];
+    if (2 * padding[i] >= whole)
+      return c.error("padding", "padding " + llvm::Twine(padding[i]) +
+                                    " on both sides leaves nothing of " +
+                                    llvm::Twine(whole) + " elements");
     s.low.push_back(reach - padding[i]);
     s.high.push_back(reach - padding[i] + extra[i]);
     flipped.push_back(2 + i);
