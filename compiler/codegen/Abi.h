@@ -31,13 +31,7 @@ std::vector<TensorInfo> weightsOf(mlir::ModuleOp model);
 /// The module path or function that an op was emitted for; "" if unknown.
 std::string originOf(mlir::Location loc);
 
-/// Multiplications and additions of a kernel's products; elementwise work is
-/// not counted.
-int64_t flopsOf(mlir::Operation *kernel);
-
 nncc_dtype dtypeOf(mlir::Type elementType);
-/// Bytes of a tensor in memory; bool takes one each.
-int64_t byteSize(mlir::RankedTensorType type);
 
 /// Adds `const nncc_model *NAME_model(void)` and the tables behind it, whose
 /// steps call functions of `module` by kernel name. Of `embedded`, if not null,

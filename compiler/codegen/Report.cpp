@@ -7,6 +7,7 @@
 #include "codegen/Abi.h"
 #include "codegen/cpu/LowerKernels.h"
 #include "dialect/Nncc.h"
+#include "passes/Utils.h"
 #include "support/Diagnostics.h"
 #include "llvm/Support/JSON.h"
 
@@ -53,18 +54,6 @@ static json::Object kernelInfo(func::FuncOp kernel) {
       {"flops", flopsOf(kernel)}};
 }
 
-/// The number of the last call that needs the memory of `value`.
-static int64_t lastCall(Value value,
-                        const DenseMap<Operation *, int64_t> &number) {
-  int64_t last = 0;
-  for (Operation *user : value.getUsers()) {
-    last = std::max(last, number.lookup(user));
-    if (isa<ReshapeOp, SliceOp>(user))
-      last = std::max(last, lastCall(user->getResult(0), number));
-  }
-  return last;
-}
-
 static json::Object entryInfo(ModuleOp model, func::FuncOp entry) {
   json::Array calls;
   DenseMap<Operation *, int64_t> number;
@@ -82,7 +71,7 @@ static json::Object entryInfo(ModuleOp model, func::FuncOp entry) {
          llvm::zip_equal(call.getResults(), *call.getOffsets()))
       if (offset >= 0) {
         bytes += byteSize(tensorType(result));
-        last = std::max(last, lastCall(result, number));
+        last = std::max(last, lastUse(result, number));
       }
     calls.push_back(
         json::Object{{"kernel", call.getCallee()},

@@ -48,6 +48,13 @@ inline llvm::ArrayRef<int64_t> shapeOf(mlir::Value value) {
   return tensorType(value).getShape();
 }
 
+/// Bytes of a tensor in memory; bool takes one each.
+int64_t byteSize(mlir::RankedTensorType type);
+
+/// Multiplications and additions of a kernel's products; elementwise work is
+/// not counted.
+int64_t flopsOf(mlir::Operation *kernel);
+
 /// True if `entries` are strictly increasing and in [0, rank).
 bool areDims(llvm::ArrayRef<int64_t> entries, int64_t rank);
 

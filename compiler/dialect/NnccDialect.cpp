@@ -75,4 +75,32 @@ double identityOf(Combiner combiner, Type elementType) {
   llvm_unreachable("unknown combiner");
 }
 
+int64_t byteSize(RankedTensorType type) {
+  unsigned bits = type.getElementType().getIntOrFloatBitWidth();
+  return type.getNumElements() * std::max(1u, bits / 8);
+}
+
+int64_t flopsOf(Operation *kernel) {
+  int64_t flops = 0;
+  kernel->walk([&](Operation *op) {
+    if (auto contract = dyn_cast<ContractOp>(op)) {
+      int64_t depth = 1;
+      for (int64_t d : contract.getLhsContract())
+        depth *= shapeOf(contract.getLhs())[d];
+      flops += 2 * depth * tensorType(contract.getResult()).getNumElements();
+    } else if (auto attention = dyn_cast<AttentionOp>(op)) {
+      int64_t columns = *(shapeOf(attention.getK()).end() - 2);
+      flops += 2 * columns *
+               (tensorType(attention.getQ()).getNumElements() +
+                tensorType(attention.getResult()).getNumElements());
+    } else if (auto backward = dyn_cast<AttentionBackwardOp>(op)) {
+      int64_t columns = *(shapeOf(backward.getK()).end() - 2);
+      flops += 2 * columns *
+               (3 * tensorType(backward.getQ()).getNumElements() +
+                2 * tensorType(backward.getDResult()).getNumElements());
+    }
+  });
+  return flops;
+}
+
 } // namespace nncc

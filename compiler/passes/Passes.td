@@ -77,8 +77,9 @@ def NnccPlanMemory : Pass<"nncc-plan-memory", "::mlir::ModuleOp"> {
     64-byte aligned offset that is free for its whole lifetime, largest first.
     A result takes the place of an operand that dies with it, if the kernel
     marks that (`nncc.in_place`). The arena's size becomes `nncc.arena` of the
-    function. With a limit, elementwise kernels are called again instead of
-    keeping their results, largest first, until the arena fits.
+    function. With a limit, kernels are called again instead of keeping their
+    results over the moment that needs most memory: elementwise ones first, then
+    those that free most bytes per operation, until the arena fits.
   }];
   let options = [Option<"maxArena", "max-arena", "int64_t", "0",
                         "bytes that an arena should take at most; 0: any">];

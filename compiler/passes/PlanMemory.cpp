@@ -26,10 +26,8 @@ struct Tensor {
   int64_t bytes, first, last, offset = 0;
 };
 
-int64_t bytesOf(RankedTensorType type) {
-  int64_t bits = type.getElementType().getIntOrFloatBitWidth();
-  int64_t bytes = type.getNumElements() * std::max<int64_t>(1, bits / 8);
-  return (bytes + alignment - 1) / alignment * alignment;
+int64_t alignedBytes(Value value) {
+  return llvm::alignTo(byteSize(tensorType(value)), alignment);
 }
 
 struct PlanMemory : impl::NnccPlanMemoryBase<PlanMemory> {
@@ -38,7 +36,7 @@ struct PlanMemory : impl::NnccPlanMemoryBase<PlanMemory> {
   void runOnOperation() override {
     for (func::FuncOp entry : entriesOf(getOperation())) {
       int64_t arena = plan(entry);
-      while (maxArena && arena > maxArena && recomputeLargest(entry)) {
+      while (maxArena && arena > maxArena && recomputeForPeak(entry)) {
         arena = plan(entry);
         ++recomputed;
       }
@@ -95,21 +93,9 @@ private:
       for (Value result : call.getResults()) {
         if (llvm::is_contained(returned, result))
           continue;
-        int64_t first = number[call], last = first;
-        auto extend = [&](auto &self, Value value) -> void {
-          for (Operation *user : value.getUsers()) {
-            last = std::max(last, number[user]);
-            if (isa<ReshapeOp, SliceOp>(user))
-              self(self, user->getResult(0));
-            if (isa<AllReduceOp>(user))
-              for (auto [in, out] :
-                   llvm::zip(user->getOperands(), user->getResults()))
-                if (in == value)
-                  self(self, out);
-          }
-        };
-        extend(extend, result);
-        tensors.push_back({result, bytesOf(tensorType(result)), first, last});
+        int64_t first = number[call];
+        int64_t last = std::max(first, lastUse(result, number));
+        tensors.push_back({result, alignedBytes(result), first, last});
       }
 
     DenseMap<Value, Value> inside = shareMemory(tensors, number);

@@ -1,13 +1,14 @@
 //===- Recompute.cpp - values made again instead of kept ------------------===//
 //
-// What backward reads of forward lives long. Where an elementwise kernel gives
-// it from tensors that live as long, a second call right before its later uses
-// shortens its life; nncc-plan-memory does that until the arena fits.
+// What backward reads of forward lives long. A second call of its kernel right
+// before the later uses shortens its life; nncc-plan-memory does that, one
+// tensor at a time, until the arena fits or nothing shortens its peak.
 //
 //===----------------------------------------------------------------------===//
 #include "passes/Recompute.h"
 #include "dialect/Names.h"
 #include "passes/Utils.h"
+#include "mlir/IR/IRMapping.h"
 
 using namespace mlir;
 
@@ -19,109 +20,173 @@ struct Choice {
   CallOp call;
   Operation *before = nullptr; // the first of the uses that get the new value
   int64_t bytes = 0;
+  double cost = 0; // operations, or 0 for what is cheaper than memory
+
+  bool isBetterThan(const Choice &other) const {
+    if (!other.before)
+      return true;
+    if ((cost == 0) != (other.cost == 0))
+      return cost == 0;
+    return cost == 0 ? bytes > other.bytes
+                     : bytes * other.cost > other.bytes * cost;
+  }
 };
 
 class Chooser {
 public:
   explicit Chooser(func::FuncOp entry)
-      : entry(entry), module(entry->getParentOfType<ModuleOp>()) {
-    for (Operation &op : entry.getBody().front())
+      : block(entry.getBody().front()),
+        module(entry->getParentOfType<ModuleOp>()) {
+    for (Operation &op : block)
       number.try_emplace(&op, number.size());
+    for (OpOperand &use : block.getTerminator()->getOpOperands())
+      if (unsigned i = use.getOperandNumber();
+          entry.getResultAttr(i, updateAttr))
+        written[entry.getResultAttrOfType<StringAttr>(i, valueNameAttr)] =
+            number[use.get().getDefiningOp()];
   }
 
   Choice choose() {
+    int64_t peak = findPeak();
     Choice best;
-    for (CallOp call : entry.getBody().front().getOps<CallOp>()) {
-      Choice choice = consider(call);
-      if (choice.before && choice.bytes > best.bytes)
+    for (CallOp call : block.getOps<CallOp>()) {
+      Choice choice = consider(call, peak);
+      if (choice.before && choice.isBetterThan(best))
         best = choice;
     }
     return best;
   }
 
+  /// Calls the kernel again, and those of its operands that are gone by then.
+  void apply(Choice choice) {
+    OpBuilder b(choice.before);
+    IRMapping mapping;
+    for (Value operand : choice.call.getOperands())
+      remake(b, operand, choice.before, mapping);
+    Value result = choice.call.getResult(0);
+    Operation *again = clone(b, choice.call, mapping);
+    result.replaceUsesWithIf(again->getResult(0), [&](OpOperand &use) {
+      return use.getOwner() != again &&
+             !use.getOwner()->isBeforeInBlock(choice.before);
+    });
+  }
+
 private:
-  /// Multiplications and the like: not what costs more than memory.
-  bool isCheap(CallOp call) {
+  /// Calls in a row that make one value again.
+  static constexpr int mostSteps = 3;
+
+  /// The op during which most bytes are in use.
+  int64_t findPeak() {
+    std::vector<int64_t> change(number.size() + 1);
+    for (CallOp call : block.getOps<CallOp>())
+      for (Value result : call.getResults()) {
+        int64_t bytes = byteSize(tensorType(result));
+        change[number[call]] += bytes;
+        change[std::max(number[call], lastUse(result, number)) + 1] -= bytes;
+      }
+    int64_t inUse = 0, most = 0, peak = 0;
+    for (auto [i, bytes] : llvm::enumerate(change))
+      if ((inUse += bytes) > most) {
+        most = inUse;
+        peak = int64_t(i);
+      }
+    return peak;
+  }
+
+  double costOf(CallOp call) {
     auto kernel = module.lookupSymbol<func::FuncOp>(call.getCallee());
-    return llvm::all_of(kernel.getBody().front().without_terminator(),
-                        [](Operation &op) {
-                          return isa<ConstantOp, IotaOp, View>(op) ||
-                                 (op.hasTrait<OpTrait::Elementwise>() &&
-                                  !op.hasTrait<OpTrait::nncc::Costly>());
-                        });
-  }
-
-  /// The number of the last op that reads the memory of `value`.
-  int64_t lastUse(Value value) {
-    int64_t last = 0;
-    for (Operation *user : value.getUsers()) {
-      last = std::max(last, number[user]);
-      if (isa<ReshapeOp, SliceOp>(user))
-        last = std::max(last, lastUse(user->getResult(0)));
+    double elements = 0;
+    bool isCheap = true;
+    for (Operation &op : kernel.getBody().front().without_terminator()) {
+      isCheap &= isa<ConstantOp, IotaOp, View>(op) ||
+                 (op.hasTrait<OpTrait::Elementwise>() &&
+                  !op.hasTrait<OpTrait::nncc::Costly>());
+      elements += tensorType(op.getResult(0)).getNumElements();
     }
-    return last;
+    return isCheap ? 0 : elements + double(flopsOf(kernel));
   }
 
-  Choice consider(CallOp call) {
-    if (call.getNumResults() != 1 || !isCheap(call))
+  Choice consider(CallOp call, int64_t peak) {
+    if (call.getNumResults() != 1)
       return {};
     Value result = call.getResult(0);
-    SmallVector<Operation *> users;
+    Operation *after = nullptr; // its first use behind the peak
     for (Operation *user : result.getUsers()) {
-      if (!isa<CallOp>(user))
+      if (!isa<CallOp>(user) || number[user] == peak)
         return {};
-      users.push_back(user);
-    }
-    llvm::sort(users, [&](Operation *x, Operation *y) {
-      return number[x] < number[y];
-    });
-    // The longest time without a use.
-    Operation *previous = call, *after = nullptr;
-    int64_t longest = 8; // less frees nothing
-    for (Operation *user : users) {
-      if (number[user] - number[previous] > longest && previous != call) {
-        longest = number[user] - number[previous];
+      if (number[user] > peak && (!after || number[user] < number[after]))
         after = user;
-      }
-      previous = user;
     }
-    if (!after)
+    if (number[call] >= peak || !after)
       return {};
-    for (Value operand : call.getOperands()) {
-      Value root = storageOf(operand).root;
-      Operation *def = root.getDefiningOp();
-      if (!def) // an input
-        continue;
-      // Weights may have changed by then.
-      if (!isa<CallOp>(def) || lastUse(root) < number[after])
+    double cost = costOf(call);
+    for (Value operand : call.getOperands())
+      if (!canRemake(operand, after, mostSteps - 1, cost))
         return {};
-    }
-    auto type = tensorType(result);
-    int64_t bits = type.getElementType().getIntOrFloatBitWidth();
-    return {call, after,
-            type.getNumElements() * std::max<int64_t>(1, bits / 8)};
+    return {call, after, byteSize(tensorType(result)), cost};
   }
 
-  func::FuncOp entry;
+  /// True if nothing has to be done to have `value` at `at`.
+  bool isThere(Value value, Operation *at) {
+    Value root = storageOf(value).root;
+    Operation *def = root.getDefiningOp();
+    if (!def) // an input
+      return true;
+    if (auto weight = dyn_cast<WeightOp>(def)) {
+      auto writer = written.find(weight.getPathAttr());
+      return weight.getPrepared() || writer == written.end() ||
+             number[at] <= writer->second;
+    }
+    return lastUse(root, number) >= number[at];
+  }
+
+  /// Adds what that costs to `cost`.
+  bool canRemake(Value value, Operation *at, int steps, double &cost) {
+    if (isThere(value, at))
+      return true;
+    Operation *def = value.getDefiningOp();
+    while (isa<ReshapeOp, SliceOp>(def))
+      def = def->getOperand(0).getDefiningOp();
+    auto call = dyn_cast<CallOp>(def);
+    if (!call || call.getNumResults() != 1 || steps == 0)
+      return false;
+    cost += costOf(call);
+    return llvm::all_of(call.getOperands(), [&](Value operand) {
+      return canRemake(operand, at, steps - 1, cost);
+    });
+  }
+
+  void remake(OpBuilder &b, Value value, Operation *at, IRMapping &mapping) {
+    if (isThere(value, at) || mapping.contains(value))
+      return;
+    Operation *def = value.getDefiningOp();
+    for (Value operand : def->getOperands())
+      remake(b, operand, at, mapping);
+    clone(b, def, mapping);
+  }
+
+  static Operation *clone(OpBuilder &b, Operation *op, IRMapping &mapping) {
+    Operation *again = b.clone(*op, mapping);
+    if (isa<CallOp>(again))
+      again->setAttr(recomputedAttr, b.getUnitAttr());
+    return again;
+  }
+
+  Block &block;
   ModuleOp module;
   DenseMap<Operation *, int64_t> number;
+  /// By name: the number of the call that writes a weight.
+  DenseMap<StringAttr, int64_t> written;
 };
 
 } // namespace
 
-bool recomputeLargest(func::FuncOp entry) {
-  Choice choice = Chooser(entry).choose();
-  if (!choice.before)
-    return false;
-  OpBuilder b(choice.before);
-  auto again = cast<CallOp>(b.clone(*choice.call));
-  again->setAttr(recomputedAttr, b.getUnitAttr());
-  choice.call.getResult(0).replaceUsesWithIf(
-      again.getResult(0), [&](OpOperand &use) {
-        return use.getOwner() != again &&
-               !use.getOwner()->isBeforeInBlock(choice.before);
-      });
-  return true;
+bool recomputeForPeak(func::FuncOp entry) {
+  Chooser chooser(entry);
+  Choice choice = chooser.choose();
+  if (choice.before)
+    chooser.apply(choice);
+  return choice.before;
 }
 
 } // namespace nncc

@@ -6,10 +6,11 @@
 
 namespace nncc {
 
-/// Finds the largest tensor that lies unused for a while and whose kernel is
-/// elementwise on tensors that are there anyway when it is needed again, and
-/// calls that kernel a second time. False if there is none.
-bool recomputeLargest(mlir::func::FuncOp entry);
+/// Where most memory is in use, finds a tensor that only waits there and can be
+/// made again from tensors that are there anyway when it is needed next, and
+/// calls its kernel a second time: the largest of elementwise ones, else the
+/// one with most bytes per operation. False if there is none.
+bool recomputeForPeak(mlir::func::FuncOp entry);
 
 } // namespace nncc
 #endif // NNCC_PASSES_RECOMPUTE_H

@@ -45,10 +45,9 @@ inline Storage storageOf(mlir::Value value) {
       if (!isContiguous(slice))
         break;
       auto type = tensorType(slice.getOperand());
-      int64_t bits = type.getElementType().getIntOrFloatBitWidth();
       storage.bytes +=
           positionOf(slice.getStarts(), stridesOf(type.getShape())) *
-          std::max<int64_t>(1, bits / 8);
+          byteSize(type) / std::max<int64_t>(1, type.getNumElements());
     } else if (mlir::isa<AllReduceOp>(op)) {
       unsigned i = mlir::cast<mlir::OpResult>(storage.root).getResultNumber();
       storage.root = op->getOperand(i);
@@ -59,6 +58,23 @@ inline Storage storageOf(mlir::Value value) {
     storage.root = op->getOperand(0);
   }
   return storage;
+}
+
+/// The largest number of an op that needs the memory of `value`: of its users,
+/// and of those of what storageOf leads to it. Ops without a number do not
+/// count.
+inline int64_t
+lastUse(mlir::Value value,
+        const llvm::DenseMap<mlir::Operation *, int64_t> &number) {
+  int64_t last = 0;
+  for (mlir::OpOperand &use : value.getUses()) {
+    mlir::Operation *user = use.getOwner();
+    last = std::max(last, number.lookup(user));
+    unsigned i = mlir::isa<AllReduceOp>(user) ? use.getOperandNumber() : 0;
+    if (mlir::isa<ReshapeOp, SliceOp, AllReduceOp>(user))
+      last = std::max(last, lastUse(user->getResult(i), number));
+  }
+  return last;
 }
 
 /// Erases ops without uses, last to first; calls stay.
