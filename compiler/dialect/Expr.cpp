@@ -289,6 +289,10 @@ Expr sum(Expr x, Ints dims, bool keepDims) {
   return reduce(Combiner::sum, x, dims, keepDims);
 }
 
+Expr sumAll(Expr x) {
+  return sum(x, llvm::to_vector(llvm::seq<int64_t>(0, x.rank())));
+}
+
 Expr mean(Expr x, Ints dims, bool keepDims) {
   double count = 1;
   for (int64_t d : dims)

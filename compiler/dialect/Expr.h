@@ -129,6 +129,8 @@ Expr reduce(Combiner combiner, Expr x, Ints dims, bool keepDims = false,
             bool first = false);
 Expr sum(Expr x, Ints dims, bool keepDims = false);
 Expr mean(Expr x, Ints dims, bool keepDims = false);
+/// Of all elements, as rank 0.
+Expr sumAll(Expr x);
 Expr reduceMax(Expr x, Ints dims, bool keepDims = false);
 
 /// x - max - log(sum(exp(x - max))) along `dim`.

@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "frontend/ImporterImpl.h"
-#include "llvm/Support/GlobPattern.h"
+#include "frontend/Training.h"
 
 using namespace mlir;
 
@@ -118,20 +118,13 @@ bool Importer::findOutputs(const Json &root, Scope &scope, Outputs &outputs) {
 
 /// The names of parameters that are trained: floating and not frozen.
 std::vector<std::string> Importer::trainedParameters(const Json &root) {
-  std::vector<llvm::GlobPattern> frozen;
-  if (const Json *training = root.find("training"))
-    if (const Json *list = training->find("frozen"))
-      for (const Json &item : list->items)
-        if (auto pattern = llvm::GlobPattern::create(item.string))
-          frozen.push_back(std::move(*pattern)); // checkTraining saw the others
+  const Json *training = root.find("training");
+  const Json *frozen = training ? training->find("frozen") : nullptr;
   std::vector<std::string> names;
   for (const std::string &path : statePaths) {
     const TensorSpec &spec = state[path];
-    bool isFrozen = llvm::any_of(frozen, [&](const llvm::GlobPattern &pattern) {
-      return pattern.match(path);
-    });
-    if (!ties.count(path) && !spec.isBuffer && !isFrozen &&
-        isa<FloatType>(spec.element))
+    if (!ties.count(path) && !spec.isBuffer &&
+        !(frozen && matchesAny(*frozen, path)) && isa<FloatType>(spec.element))
       names.push_back(path);
   }
   return names;
@@ -166,10 +159,7 @@ Expr Importer::addCotangents(const Outputs &outputs) {
   for (auto [name, value] : llvm::zip_equal(outputs.names, outputs.values)) {
     if (!value.isFloat())
       continue;
-    llvm::SmallVector<int64_t> all;
-    for (int64_t d = 0; d < value.rank(); ++d)
-      all.push_back(d);
-    Expr part = sum(value * argument("grad." + name, value.type()), all);
+    Expr part = sumAll(value * argument("grad." + name, value.type()));
     total = total ? total + part : part;
   }
   return total;

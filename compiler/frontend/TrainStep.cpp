@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "frontend/ImporterImpl.h"
-#include "llvm/Support/GlobPattern.h"
+#include "frontend/Training.h"
 
 using namespace mlir;
 
@@ -20,14 +20,6 @@ Expr Importer::optimizerState(const std::string &name, RankedTensorType type) {
                                builder.b.getStringAttr(path), UnitAttr()));
 }
 
-/// True if one of the patterns in `list`, which checkTraining saw, fits.
-static bool matches(const Json &list, StringRef name) {
-  return llvm::any_of(list.items, [&](const Json &item) {
-    auto pattern = llvm::GlobPattern::create(item.string);
-    return pattern && pattern->match(name);
-  });
-}
-
 /// The attributes for a parameter: defaults, the optimizer's, those of the
 /// first group that names it.
 Update Importer::updateOf(const Json &optimizer, const std::string &parameter) {
@@ -35,7 +27,7 @@ Update Importer::updateOf(const Json &optimizer, const std::string &parameter) {
   const Json *group = nullptr;
   if (const Json *groups = optimizer.find("groups"))
     for (const Json &item : groups->items)
-      if (!group && matches(*item.find("params"), parameter))
+      if (!group && matchesAny(*item.find("params"), parameter))
         group = &item;
   for (const OptimizerAttribute &attribute :
        findOptimizer(optimizer.find("type")->string)->attributes) {
@@ -63,10 +55,7 @@ void Importer::clip(const Json &training, std::vector<Expr> &gradients) {
     return;
   Expr total;
   for (Expr g : gradients) {
-    SmallVector<int64_t> all;
-    for (int64_t d = 0; d < g.rank(); ++d)
-      all.push_back(d);
-    Expr squares = convert(sum(g * g, all), gradients[0].element());
+    Expr squares = convert(sumAll(g * g), gradients[0].element());
     total = total ? total + squares : squares;
   }
   Expr factor = min(full(builder, total.element(), {}, limit->number) /

@@ -187,4 +187,11 @@ void checkTraining(const Json &training, llvm::ArrayRef<std::string> state,
   Checker(state, diagnostics).check(training);
 }
 
+bool matchesAny(const Json &list, llvm::StringRef name) {
+  return llvm::any_of(list.items, [&](const Json &item) {
+    auto pattern = llvm::GlobPattern::create(item.string);
+    return pattern && pattern->match(name);
+  });
+}
+
 } // namespace nncc

@@ -12,5 +12,8 @@ namespace nncc {
 void checkTraining(const Json &training, llvm::ArrayRef<std::string> state,
                    Diagnostics &diagnostics);
 
+/// True if one of the name patterns in `list`, which checkTraining saw, fits.
+bool matchesAny(const Json &list, llvm::StringRef name);
+
 } // namespace nncc
 #endif // NNCC_FRONTEND_TRAINING_H

@@ -16,9 +16,14 @@ static const std::vector<std::string> &entryNames() {
   return names;
 }
 
-bool isEntry(const std::string &name) {
+std::string unknownEntry(const std::string &name) {
   const auto &names = entryNames();
-  return std::find(names.begin(), names.end(), name) != names.end();
+  if (std::find(names.begin(), names.end(), name) != names.end())
+    return "";
+  std::string text = "no entry \"" + name + "\": the entries are ";
+  for (size_t i = 0; i < names.size(); ++i)
+    text += (i == 0 ? "" : i + 1 < names.size() ? ", " : " and ") + names[i];
+  return text;
 }
 
 void CommonFlags::addTarget(CLI::App &app) {

@@ -87,10 +87,8 @@ int Session::loadModel(SessionFlags &flags) {
   if (isCompiled(flags.model)) {
     code = library.open(flags.model);
   } else {
-    if (!isEntry(flags.entry)) {
-      std::cerr << "nncc: no entry \"" << flags.entry
-                << "\": the entries are forward, backward, loss, "
-                   "loss_and_grad, train_step and train_forward\n";
+    if (std::string error = unknownEntry(flags.entry); !error.empty()) {
+      std::cerr << "nncc: " << error << '\n';
       return exitUsage;
     }
     CompileOptions options = flags.common.options;

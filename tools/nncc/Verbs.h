@@ -53,8 +53,8 @@ struct CommonFlags {
   bool finish();
 };
 
-/// True for the entry points that models may have.
-bool isEntry(const std::string &name);
+/// A sentence if models have no such entry point.
+std::string unknownEntry(const std::string &name);
 bool hasSuffix(const std::string &path, const std::string &suffix);
 /// Reads a whole file; a sentence on stderr and false if that fails.
 bool readFile(const std::string &path, std::string &text);

@@ -13,19 +13,10 @@ using K = ArgKind;
 
 /// "none", "sum", or "mean" over all elements.
 static Result reduced(Call &c, Expr loss) {
-  llvm::SmallVector<int64_t> all;
-  for (int64_t d = 0; d < loss.rank(); ++d)
-    all.push_back(d);
   if (c.word("reduction") == "none")
     return loss;
+  auto all = llvm::to_vector(llvm::seq<int64_t>(0, loss.rank()));
   return c.word("reduction") == "sum" ? sum(loss, all) : mean(loss, all);
-}
-
-static Expr total(Expr x) {
-  llvm::SmallVector<int64_t> all;
-  for (int64_t d = 0; d < x.rank(); ++d)
-    all.push_back(d);
-  return sum(x, all);
 }
 
 static Expr zeros(Expr like) {
@@ -66,9 +57,9 @@ static Result indexLoss(Call &c, Expr logp, Expr target, int64_t dim, Expr w,
   column.insert(column.begin() + dim, 1);
   Expr number = iota(b, target.element(), logp.shape(), dim);
   Expr hit = compare(Predicate::eq, number, reshape(target, column));
-  Expr valid = compare(
-      Predicate::ne, target,
-      full(b, target.element(), target.shape(), double(ignored)));
+  Expr valid =
+      compare(Predicate::ne, target,
+              full(b, target.element(), target.shape(), double(ignored)));
   Expr weighted = w ? logp * w : logp;
   // Chosen, not multiplied: other classes may have logp = -inf.
   Expr loss = neg(sum(select(hit, weighted, zeros(logp)), {dim}));
@@ -81,7 +72,7 @@ static Result indexLoss(Call &c, Expr logp, Expr target, int64_t dim, Expr w,
   Expr counts = convert(valid, logp.element());
   if (w)
     counts = counts * sum(select(hit, w, zeros(w)), {dim});
-  return total(loss) / total(counts);
+  return sumAll(loss) / sumAll(counts);
 }
 
 /// Targets are probabilities: -sum w q logp, the mean is by the number of
@@ -146,9 +137,8 @@ static bool operands(Call &c, Expr &x, Expr &y) {
   y = c.tensor("target");
   if (broadcastShape(x.shape(), y.shape()))
     return true;
-  c.error("target", "shapes of input " + shapeText(x.shape()) +
-                        " and target " + shapeText(y.shape()) +
-                        " do not broadcast");
+  c.error("target", "shapes of input " + shapeText(x.shape()) + " and target " +
+                        shapeText(y.shape()) + " do not broadcast");
   return false;
 }
 
@@ -208,7 +198,7 @@ static Result emitKlDiv(Call &c) {
     return reduced(c, loss);
   if (loss.rank() == 0)
     return loss;
-  return total(loss) / double(loss.dim(0));
+  return sumAll(loss) / double(loss.dim(0));
 }
 
 /// `weight` of a binary loss, broadcast to the terms.
@@ -240,7 +230,8 @@ static Result emitBce(Call &c) {
   if (!sameShape(c, x, y))
     return {};
   Expr one = full(x.context(), x.element(), x.shape(), 1);
-  Expr loss = neg(y * max(log(x), -100.0, Ties::lhs) + (one - y) * max(log(one - x), -100.0, Ties::lhs));
+  Expr loss = neg(y * max(log(x), -100.0, Ties::lhs) +
+                  (one - y) * max(log(one - x), -100.0, Ties::lhs));
   return weighted(c, loss);
 }
 
@@ -304,9 +295,21 @@ void registerLosses(Registry &r) {
     }
     attributes.insert(attributes.end(), options.begin(), options.end());
     inputs.insert(inputs.end(), options.begin(), options.end());
-    r.add({{module}, doc, attributes, {input, target}, addState, nullptr, emit,
+    r.add({{module},
+           doc,
+           attributes,
+           {input, target},
+           addState,
+           nullptr,
+           emit,
            TypeRule::floating});
-    r.add({{function}, doc, {}, inputs, nullptr, nullptr, emit,
+    r.add({{function},
+           doc,
+           {},
+           inputs,
+           nullptr,
+           nullptr,
+           emit,
            TypeRule::floating});
   };
   loss("nn.CrossEntropyLoss", "F.cross_entropy",
@@ -318,8 +321,8 @@ void registerLosses(Registry &r) {
        emitNll);
   loss("nn.MSELoss", "F.mse_loss", "squared difference", target, {},
        {reduction}, nullptr, emitMse);
-  loss("nn.L1Loss", "F.l1_loss", "absolute difference", target, {}, {reduction}, nullptr,
-       emitL1);
+  loss("nn.L1Loss", "F.l1_loss", "absolute difference", target, {}, {reduction},
+       nullptr, emitL1);
   loss("nn.SmoothL1Loss", "F.smooth_l1_loss",
        "squared near zero, absolute beyond beta", target, {},
        {reduction, ArgDef("beta", K::number).optional("1.0").min(0)}, nullptr,
@@ -338,13 +341,22 @@ void registerLosses(Registry &r) {
        target, {tensor("weight")}, {reduction}, weightState<weightName>,
        emitBce);
   const char *logits = "cross entropy of sigmoid(input)";
-  r.add({{"nn.BCEWithLogitsLoss"}, logits,
-         {state("weight"), reduction, state("pos_weight")}, {input, target},
-         weightState<weightName, posWeightName>, nullptr, emitBceWithLogits,
+  r.add({{"nn.BCEWithLogitsLoss"},
+         logits,
+         {state("weight"), reduction, state("pos_weight")},
+         {input, target},
+         weightState<weightName, posWeightName>,
+         nullptr,
+         emitBceWithLogits,
          TypeRule::floating});
-  r.add({{"F.binary_cross_entropy_with_logits"}, logits, {},
+  r.add({{"F.binary_cross_entropy_with_logits"},
+         logits,
+         {},
          {input, target, tensor("weight"), reduction, tensor("pos_weight")},
-         nullptr, nullptr, emitBceWithLogits, TypeRule::floating});
+         nullptr,
+         nullptr,
+         emitBceWithLogits,
+         TypeRule::floating});
 }
 
 } // namespace nncc
