@@ -126,4 +126,34 @@ func.func @backward(%q: tensor<2x4x8xf32>, %d: tensor<2x4x8xf32>) -> tensor<2x4x
   return %z : tensor<2x4x8xf32>
 }
 
+// What several kernels use and costs less to compute than to read is computed
+// in each: nothing but the product and the sums goes through memory.
+// CHECK-LABEL: func.func @repeated
+func.func @repeated(%x: tensor<256x512xf32>, %m: tensor<256xf32>) -> (tensor<256xf32>, tensor<256x512xf32>) {
+  // CHECK-NEXT: %[[S:.*]] = nncc.call @{{.*}}(%arg0, %arg1)
+  // CHECK-NEXT: %[[Y:.*]] = nncc.call @{{.*}}(%arg0, %arg1)
+  // CHECK-NEXT: return %[[S]], %[[Y]]
+  %b = nncc.broadcast %m [0] : tensor<256xf32> to tensor<256x512xf32>
+  %d = nncc.sub %x, %b : tensor<256x512xf32>
+  %q = nncc.mul %d, %d : tensor<256x512xf32>
+  %s = nncc.reduce sum %q [0] : tensor<256x512xf32> to tensor<512xf32>
+  %p = nncc.slice %s [0] [256] [1] : tensor<512xf32> to tensor<256xf32>
+  %r = nncc.neg %p : tensor<256xf32>
+  %y = nncc.tanh %d : tensor<256x512xf32>
+  return %r, %y : tensor<256xf32>, tensor<256x512xf32>
+}
+
+// A product's own epilogue is better: nothing else needs the product.
+// CHECK-LABEL: func.func @not_repeated
+func.func @not_repeated(%x: tensor<256x512xf32>, %w: tensor<512x512xf32>) -> (tensor<256x512xf32>, tensor<256x512xf32>) {
+  // CHECK: %[[Z:.*]] = nncc.call @{{.*}}(%arg0, %arg1)
+  // CHECK-NEXT: nncc.call @{{.*}}(%[[Z]])
+  // CHECK-NEXT: nncc.call @{{.*}}(%[[Z]])
+  %y = nncc.contract %x, %w batch [] x [] sum [1] x [0] : (tensor<256x512xf32>, tensor<512x512xf32>) -> tensor<256x512xf32>
+  %z = nncc.neg %y : tensor<256x512xf32>
+  %s = nncc.tanh %z : tensor<256x512xf32>
+  %t = nncc.exp %z : tensor<256x512xf32>
+  return %s, %t : tensor<256x512xf32>, tensor<256x512xf32>
+}
+
 // CHECK: func.func private @[[UPDATE]](%{{.*}}: tensor<4x8xf32> {nncc.in_place}, %{{.*}}: tensor<4x8xf32> {nncc.in_place}, %{{.*}}: tensor<4x8xf32>)
