@@ -1,5 +1,6 @@
 //===- Registry.cpp - all modules and functions, and calls of them --------===//
 #include "dialect/Names.h"
+#include "dialect/Nncc.h"
 #include "frontend/ModuleDef.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 
