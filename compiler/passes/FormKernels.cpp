@@ -29,12 +29,8 @@ namespace {
 /// Tensors that one kernel may read (the ABI allows 64 with its result).
 constexpr int64_t maxOperands = 60;
 
-/// Elements of 4 bytes in a page, and in more than most caches.
-constexpr int64_t pageElements = 1 << 10, uncachedElements = 4 << 20;
-
-bool isRoot(Operation *op) {
-  return isa<ContractOp, AttentionOp, AttentionBackwardOp>(op);
-}
+/// Elements of 4 bytes in a page.
+constexpr int64_t pageElements = 1 << 10;
 
 /// A view whose operand elements land in exactly one place each (or nowhere).
 bool isForward(Operation *op) {
@@ -54,7 +50,7 @@ public:
 
   void form() {
     materializeViews();
-    repeated = opsToRepeat(block, isRoot);
+    repeatOps(*this);
     for (Operation &op : block)
       if (isRoot(&op))
         growFromRoot(&op);
@@ -70,16 +66,6 @@ public:
   }
 
 private:
-  /// Ops that use `value`, looking through free ones.
-  void realUsers(Value value, SetVector<Operation *> &users) {
-    for (Operation *user : value.getUsers()) {
-      if (isFree(user))
-        realUsers(user->getResult(0), users);
-      else
-        users.insert(user);
-    }
-  }
-
   /// Product operands must have strides, and right sides the order that their
   /// emitter wants: a view without is computed first, by an explicit copy.
   void materializeViews() {

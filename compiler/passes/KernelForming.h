@@ -4,6 +4,7 @@
 
 #include "dialect/Nncc.h"
 #include "llvm/ADT/DenseSet.h"
+#include "llvm/ADT/SetVector.h"
 #include "llvm/ADT/StringMap.h"
 #include <memory>
 
@@ -18,6 +19,14 @@ struct Kernel {
   /// The iteration space of a kernel with row reductions.
   llvm::SmallVector<int64_t> rowSpace, rowDims;
 };
+
+/// Elements of 4 bytes in more than most caches.
+constexpr int64_t uncachedElements = 4 << 20;
+
+/// Starts a kernel with an emitter of its own.
+inline bool isRoot(mlir::Operation *op) {
+  return mlir::isa<ContractOp, AttentionOp, AttentionBackwardOp>(op);
+}
 
 /// Costs nothing: copied into every kernel that reads through it.
 inline bool isFreeAnywhere(mlir::Operation *op) {
@@ -55,14 +64,23 @@ struct FormedKernels {
   bool isFree(mlir::Operation *op) const {
     return isFreeAnywhere(op) || repeated.contains(op);
   }
+
+  /// Adds the ops that use `value`, looking through free ones.
+  void realUsers(mlir::Value value,
+                 llvm::SetVector<mlir::Operation *> &users) const {
+    for (mlir::Operation *user : value.getUsers()) {
+      if (isFree(user))
+        realUsers(user->getResult(0), users);
+      else
+        users.insert(user);
+    }
+  }
 };
 
-/// Ops that several others use and that cost less to compute again than to
-/// store and read: elementwise on large tensors, with at most one tensor of
-/// that size read from memory that is there anyway.
-llvm::DenseSet<mlir::Operation *>
-opsToRepeat(mlir::Block &block,
-            llvm::function_ref<bool(mlir::Operation *)> isRoot);
+/// Fills `repeated` with ops that several others use and that cost less to
+/// compute again than to store and read: elementwise on large tensors, with at
+/// most one tensor of that size read from memory that is there anyway.
+void repeatOps(FormedKernels &formed);
 
 /// Turns the kernels into functions, each different one once (`known`: by
 /// text), and calls; gives the number of calls.

@@ -67,7 +67,8 @@ struct Conv {
     return groups == x.dim(-1) && outputs == groups && groups > 1;
   }
 
-  Expr padded() const {
+  /// `y` with the zeros around and between its elements.
+  Expr framed(Expr y) const {
     SmallVector<int64_t> low{0}, high{0}, interior{0};
     for (int64_t i = 0; i < spatial; ++i) {
       low.push_back(op.getLow()[i]);
@@ -76,8 +77,9 @@ struct Conv {
     }
     for (auto *list : {&low, &high, &interior})
       list->push_back(0);
-    return pad(x, low, high, 0, interior);
+    return pad(y, low, high, 0, interior);
   }
+  Expr padded() const { return framed(x); }
   /// (N, *out, *K, C)
   Expr windows() const {
     return patches(padded(), range(1, 1 + spatial), kernel, op.getStrides(),
@@ -89,16 +91,7 @@ struct Conv {
 Expr lowerSpreadPointwise(const Conv &conv) {
   int64_t s = conv.spatial;
   Expr w = reshape(conv.w, {conv.outputs, conv.w.dim(1)});
-  Expr y = contract(conv.x, w, {}, {}, {s + 1}, {1});
-  SmallVector<int64_t> low{0}, high{0}, interior{0};
-  for (int64_t i = 0; i < s; ++i) {
-    low.push_back(conv.op.getLow()[i]);
-    high.push_back(conv.op.getHigh()[i]);
-    interior.push_back(conv.op.getInputDilations()[i] - 1);
-  }
-  for (auto *list : {&low, &high, &interior})
-    list->push_back(0);
-  return pad(y, low, high, 0, interior);
+  return conv.framed(contract(conv.x, w, {}, {}, {s + 1}, {1}));
 }
 
 /// With inputs d apart and `low` zeros before them, output P * d + r needs

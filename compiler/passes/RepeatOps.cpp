@@ -6,8 +6,6 @@
 //
 //===----------------------------------------------------------------------===//
 #include "passes/KernelForming.h"
-#include "passes/Utils.h"
-#include "llvm/ADT/SetVector.h"
 
 using namespace mlir;
 
@@ -15,21 +13,33 @@ namespace nncc {
 
 namespace {
 
-/// Elements below which storing costs nothing, and above which even a costly
-/// function is cheaper than the way to memory and back.
-constexpr int64_t largeTensor = 1 << 16, uncachedTensor = 4 << 20;
+/// Elements below which storing costs nothing. From uncachedElements on even a
+/// costly function is cheaper than the way to memory and back.
+constexpr int64_t largeTensor = 1 << 16;
 
 class Repeats {
 public:
-  Repeats(Block &block, function_ref<bool(Operation *)> isRoot)
-      : isRoot(isRoot) {
-    for (Operation &op : block)
-      position.try_emplace(&op, position.size());
-    for (Operation &op : block)
-      consider(&op);
-  }
+  explicit Repeats(FormedKernels &formed) : formed(formed) {}
 
-  DenseSet<Operation *> repeated;
+  void consider(Operation *op) {
+    if (!op->hasTrait<OpTrait::Elementwise>() || isFreeAnywhere(op) ||
+        elements(op->getResult(0)) < largeTensor)
+      return;
+    SetVector<Operation *> readers;
+    formed.realUsers(op->getResult(0), readers);
+    if (readers.size() < 2 || llvm::any_of(readers, [&](Operation *reader) {
+          return isRoot(reader) || isa<func::ReturnOp, AllReduceOp>(reader);
+        }))
+      return;
+    Source source = sourceOf(op);
+    if (!source.fits || source.costly > 1 ||
+        (source.costly && elements(op->getResult(0)) < uncachedElements))
+      return;
+    if (source.base && !isThereAnyway(source.base, op, readers))
+      return;
+    sources[op] = source;
+    formed.repeated.insert(op);
+  }
 
 private:
   /// What is read to compute an op again.
@@ -39,41 +49,8 @@ private:
     int64_t costly = 0;
   };
 
-  void consider(Operation *op) {
-    if (!op->hasTrait<OpTrait::Elementwise>() || isFreeAnywhere(op) ||
-        elements(op->getResult(0)) < largeTensor)
-      return;
-    SetVector<Operation *> readers = readersOf(op);
-    if (readers.size() < 2 || llvm::any_of(readers, [&](Operation *reader) {
-          return isRoot(reader) || isa<func::ReturnOp, AllReduceOp>(reader);
-        }))
-      return;
-    Source source = sourceOf(op);
-    if (!source.fits || source.costly > 1 ||
-        (source.costly && elements(op->getResult(0)) < uncachedTensor))
-      return;
-    if (source.base && !isThereAnyway(source.base, op, readers))
-      return;
-    sources[op] = source;
-    repeated.insert(op);
-  }
-
   static int64_t elements(Value value) {
     return tensorType(value).getNumElements();
-  }
-
-  /// Ops that read `op`, behind those that are computed in each reader.
-  SetVector<Operation *> readersOf(Operation *op) {
-    SetVector<Operation *> readers;
-    SmallVector<Operation *> work{op};
-    while (!work.empty())
-      for (Operation *user : work.pop_back_val()->getUsers()) {
-        if (isFreeAnywhere(user) || repeated.contains(user))
-          work.push_back(user);
-        else
-          readers.insert(user);
-      }
-    return readers;
   }
 
   Source sourceOf(Operation *op) {
@@ -128,18 +105,19 @@ private:
   /// memory for longer than the result would.
   bool isThereAnyway(Value base, Operation *op,
                      const SetVector<Operation *> &readers) {
-    auto last = [&](const SetVector<Operation *> &ops) {
-      int64_t latest = 0;
+    auto last = [](const SetVector<Operation *> &ops) {
+      Operation *latest = ops.front();
       for (Operation *reader : ops)
-        latest = std::max(latest, position[reader]);
+        if (latest->isBeforeInBlock(reader))
+          latest = reader;
       return latest;
     };
     SetVector<Operation *> others;
     for (Operation *user : base.getUsers()) {
       if (user == op)
         continue;
-      if (isFreeAnywhere(user) || repeated.contains(user))
-        others.insert_range(readersOf(user));
+      if (formed.isFree(user))
+        formed.realUsers(user->getResult(0), others);
       else
         others.insert(user);
     }
@@ -148,20 +126,20 @@ private:
     auto bits = [](Value value) {
       return tensorType(value).getElementTypeBitWidth();
     };
-    return last(others) >= last(readers) ||
-           bits(base) <= bits(op->getResult(0));
+    return bits(base) <= bits(op->getResult(0)) ||
+           (!others.empty() && !last(others)->isBeforeInBlock(last(readers)));
   }
 
-  function_ref<bool(Operation *)> isRoot;
-  DenseMap<Operation *, int64_t> position;
+  FormedKernels &formed;
   DenseMap<Operation *, Source> sources;
 };
 
 } // namespace
 
-DenseSet<Operation *> opsToRepeat(Block &block,
-                                  function_ref<bool(Operation *)> isRoot) {
-  return std::move(Repeats(block, isRoot).repeated);
+void repeatOps(FormedKernels &formed) {
+  Repeats repeats(formed);
+  for (Operation &op : formed.block)
+    repeats.consider(&op);
 }
 
 } // namespace nncc

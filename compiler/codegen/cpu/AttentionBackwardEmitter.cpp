@@ -20,10 +20,9 @@ namespace {
 class AttentionBackward : AttentionTiles {
 public:
   AttentionBackward(KernelCode &code, AttentionBackwardOp op)
-      : AttentionTiles(code, op.getQ(), op.getK(), op.getV(), op.getMask(),
-                       op.getScale().convertToDouble(), op.getCausal()),
-        dO(*stridedView(op.getDResult())), dQ{code.outputs[0], q.shape},
-        dK{code.outputs[1], k.shape}, dV{code.outputs[2], v.shape} {
+      : AttentionTiles(code, op), dO(*stridedView(op.getDResult())),
+        dQ{code.outputs[0], q.shape}, dK{code.outputs[1], k.shape},
+        dV{code.outputs[2], v.shape} {
     int64_t groupTiles = code.schedule("block") / tileRows;
     groupTiles = std::clamp<int64_t>(groupTiles, 1, tileCount);
     groups = (tileCount + groupTiles - 1) / groupTiles;
@@ -34,7 +33,9 @@ public:
 
 private:
   void emitHead();
-  void overGroups(function_ref<void()> body);
+  void overScores(
+      function_ref<void(const Coord &row, int64_t count, Value visible)> tile,
+      function_ref<void()> group);
   void emitProducts(const Coord &row, int64_t count, Value visible);
   void collect(const Coord &row, int64_t count, Value visible);
   void apply(const Coord &row, int64_t count, Value visible);
@@ -100,39 +101,39 @@ void AttentionBackward::emitHead() {
     e.store(sums, row, e.splat(element, 0));
     e.store(deltas, row, e.splat(element, 0));
   });
-  auto packBoth = [&] {
-    pack(k, packedK);
-    pack(v, packedV);
-  };
-  auto collectSeen = [&](const Coord &row, int64_t count, Value visible) {
-    Value any = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::sgt,
-                                      visible, e.indexConstant(0));
-    e.ifThen(any, [&] { collect(row, count, visible); });
-  };
   if (isBlocked())
-    overKeyBlocks([&] {
-      packBoth();
-      overGroups([&] {
-        rowTiles([&](const Coord &row, int64_t count) {
-          Value visible = visibleKeys(row, count);
-          emitProducts(row, count, visible);
-          collectSeen(row, count, visible);
-        });
-      });
-    });
-  overKeyBlocks([&] {
-    packBoth();
-    overGroups([&] {
-      rowTiles([&](const Coord &row, int64_t count) {
-        Value visible = visibleKeys(row, count);
-        emitProducts(row, count, visible);
+    overScores(
+        [&](const Coord &row, int64_t count, Value visible) {
+          ifSeen(visible, [&] { collect(row, count, visible); });
+        },
+        [] {});
+  overScores(
+      [&](const Coord &row, int64_t count, Value visible) {
         if (!isBlocked())
           collect(row, count, visible);
         apply(row, count, visible);
         addTile({gradients, inScores(row), scoreLength}, k, keyStart,
                 {keyBlock, 1, k.strides[rank - 2], visible}, dQ, row, count);
+      },
+      [&] { emitKeySums(); });
+}
+
+/// S and dP of all keys and rows: `tile` for each tile of rows with a block of
+/// keys, `group` for each group behind its tiles.
+void AttentionBackward::overScores(
+    function_ref<void(const Coord &, int64_t, Value)> tile,
+    function_ref<void()> group) {
+  overKeyBlocks([&] {
+    pack(k, packedK);
+    pack(v, packedV);
+    e.forEach(0, groups, 1, [&](const Coord &number) {
+      enterGroup(number, groups);
+      rowTiles([&](const Coord &row, int64_t count) {
+        Value visible = visibleKeys(row, count);
+        emitProducts(row, count, visible);
+        tile(row, count, visible);
       });
-      emitKeySums();
+      group();
     });
   });
 }
@@ -143,13 +144,6 @@ void AttentionBackward::clear(const Result &result) {
              [&](const Coord &at) {
                e.store(result.memory, e.add(start, at), e.splat(element, 0));
              });
-}
-
-void AttentionBackward::overGroups(function_ref<void()> body) {
-  e.forEach(0, groups, 1, [&](const Coord &group) {
-    enterGroup(group, groups);
-    body();
-  });
 }
 
 /// S and dP of a tile of rows.
@@ -180,23 +174,8 @@ void AttentionBackward::collect(const Coord &row, int64_t count,
     auto load = [&](Value memory, const Coord &s) {
       return e.load(memory, element, wide(e.add(start, s)));
     };
-    Value maximum = e.loop(zero, end, lanes, e.splat(element, -infinity),
-                           [&](const Coord &s, ValueRange m) {
-                             return SmallVector<Value>{e.combine(
-                                 Combiner::max, m[0], load(scores, s))};
-                           })[0];
-    Value top = e.combineLanes(Combiner::max, maximum), rescale;
-    {
-      CpuEmitter::WithWidth one(e, 1);
-      Value before = e.load(maxima, element, at);
-      top = e.max(before, top);
-      e.store(maxima, at, top);
-      // A row that has seen nothing yet: no difference of infinities.
-      Value none = e.splat(element, -infinity);
-      top = e.select(e.compare(Predicate::eq, top, none, false),
-                     e.splat(element, 0), top);
-      rescale = e.exp(e.sub(before, top));
-    }
+    auto [top, rescale] =
+        updateMaximum(maxima, at, maximumOf(scores, start, end));
     Value spreadTop = e.spread(top);
     SmallVector<Value> zeros(2, e.splat(element, 0));
     SmallVector<Value> both =

@@ -19,9 +19,7 @@ namespace {
 class Attention : AttentionTiles {
 public:
   Attention(KernelCode &code, AttentionOp op)
-      : AttentionTiles(code, op.getQ(), op.getK(), op.getV(), op.getMask(),
-                       op.getScale().convertToDouble(), op.getCausal()),
-        op(op),
+      : AttentionTiles(code, op), op(op),
         groups(std::clamp<int64_t>(code.schedule("groups"), 1, tileCount)) {}
 
   int64_t emit();
@@ -88,9 +86,7 @@ void Attention::emitGroup() {
       Value visible = visibleKeys(row, count);
       if (!causal)
         return emitBlock(row, count, visible);
-      Value any = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::sgt,
-                                        visible, e.indexConstant(0));
-      e.ifThen(any, [&] { emitBlock(row, count, visible); });
+      ifSeen(visible, [&] { emitBlock(row, count, visible); });
     });
   });
   emitScaled();
@@ -118,23 +114,12 @@ void Attention::emitSoftmax(const Coord &row, int64_t count, Value visible) {
     Coord start = e.scale(r, scoreLength);
     Coord at = isBlocked() ? inGroup(e.add(row, r)) : Coord();
     CpuEmitter::WithWidth scope(e, lanes);
-    Value maximum =
-        e.loop(zero, end, lanes, e.splat(element, -infinity),
-               [&](const Coord &s, ValueRange m) {
-                 Value x = e.load(scores, element, wide(e.add(start, s)));
-                 return SmallVector<Value>{e.combine(Combiner::max, m[0], x)};
-               })[0];
-    Value top = e.combineLanes(Combiner::max, maximum), rescale;
+    Value top = maximumOf(scores, start, end), rescale;
     if (isBlocked()) {
+      Running running = updateMaximum(maxima, at, top);
+      top = running.top;
+      rescale = running.rescale;
       CpuEmitter::WithWidth one(e, 1);
-      Value before = e.load(maxima, element, at);
-      top = e.max(before, top);
-      e.store(maxima, at, top);
-      // A row that has seen nothing yet: no difference of infinities.
-      Value none = e.splat(element, -infinity);
-      top = e.select(e.compare(Predicate::eq, top, none, false),
-                     e.splat(element, 0), top);
-      rescale = e.exp(e.sub(before, top));
       e.store(factors, r, rescale);
     }
     Value spreadTop = e.spread(top);

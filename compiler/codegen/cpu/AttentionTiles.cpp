@@ -123,6 +123,35 @@ Value AttentionTiles::visibleKeys(const Coord &row, int64_t count) {
   return minimum(keyCount, seen);
 }
 
+void AttentionTiles::ifSeen(Value visible, function_ref<void()> body) {
+  Value any = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::sgt,
+                                    visible, e.indexConstant(0));
+  e.ifThen(any, body);
+}
+
+Value AttentionTiles::maximumOf(Value scores, const Coord &start, Value end) {
+  Value maximum =
+      e.loop(e.indexConstant(0), end, lanes, e.splat(element, -infinity),
+             [&](const Coord &s, ValueRange m) {
+               Value x = e.load(scores, element, wide(e.add(start, s)));
+               return SmallVector<Value>{e.combine(Combiner::max, m[0], x)};
+             })[0];
+  return e.combineLanes(Combiner::max, maximum);
+}
+
+AttentionTiles::Running
+AttentionTiles::updateMaximum(Value maxima, const Coord &at, Value top) {
+  CpuEmitter::WithWidth one(e, 1);
+  Value before = e.load(maxima, element, at);
+  top = e.max(before, top);
+  e.store(maxima, at, top);
+  // A row that has seen nothing yet: no difference of infinities.
+  Value none = e.splat(element, -infinity);
+  top = e.select(e.compare(Predicate::eq, top, none, false),
+                 e.splat(element, 0), top);
+  return {top, e.exp(e.sub(before, top))};
+}
+
 void AttentionTiles::pack(const StridedView &view, Value packed) {
   Value memory = e.buffers.lookup(view.base);
   int64_t keyStride = view.strides[rank - 2],

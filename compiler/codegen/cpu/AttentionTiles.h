@@ -18,10 +18,11 @@ class AttentionTiles {
 protected:
   static constexpr double infinity = std::numeric_limits<double>::infinity();
 
-  /// Views have the shapes (*B, rows, depth), (*B, columns, depth) and
-  /// (*B, columns, width); `mask` may be null.
-  AttentionTiles(KernelCode &code, mlir::Value q, mlir::Value k, mlir::Value v,
-                 mlir::Value mask, double scale, bool causal);
+  /// Of an AttentionOp or AttentionBackwardOp.
+  template <typename OpTy>
+  AttentionTiles(KernelCode &code, OpTy op)
+      : AttentionTiles(code, op.getQ(), op.getK(), op.getV(), op.getMask(),
+                       op.getScale().convertToDouble(), op.getCausal()) {}
 
   bool isBlocked() const { return keyBlock < columns; }
   /// Rows of a small tile; how many tiles have one more.
@@ -62,6 +63,18 @@ protected:
               llvm::function_ref<void(const Coord &, const Segment &)> body);
   /// Keys of the block that some row of a tile may see; how many, at most.
   mlir::Value visibleKeys(const Coord &row, int64_t count);
+  /// `body` if that is any.
+  void ifSeen(mlir::Value visible, llvm::function_ref<void()> body);
+
+  /// The largest of the scores [start, start + end), in whole vectors.
+  mlir::Value maximumOf(mlir::Value scores, const Coord &start,
+                        mlir::Value end);
+  struct Running {
+    mlir::Value top;     // the largest so far, or 0 if that is -inf
+    mlir::Value rescale; // exp(largest before - top)
+  };
+  /// Takes `top` into the running maximum at `at`.
+  Running updateMaximum(mlir::Value maxima, const Coord &at, mlir::Value top);
 
   /// packed[p][d][j] = view[keyStart + p * panel + j][d]; the rest of the last
   /// panel is 0.
@@ -98,6 +111,10 @@ protected:
   mlir::Value keyCount;             // and its number of keys
 
 private:
+  /// Views have the shapes (*B, rows, depth), (*B, columns, depth) and
+  /// (*B, columns, width); `mask` may be null.
+  AttentionTiles(KernelCode &code, mlir::Value q, mlir::Value k, mlir::Value v,
+                 mlir::Value mask, double scale, bool causal);
   void emitScoreTile(const StridedView &lhs, mlir::Value packed,
                      const Coord &row, int64_t count, const Coord &s,
                      int64_t vectors, Store store);

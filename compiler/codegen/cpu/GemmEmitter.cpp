@@ -18,9 +18,11 @@ namespace nncc {
 
 namespace {
 
-/// Where the rows and columns of a register tile are in a loop over `dims`.
+/// Where the rows and columns of a register tile are in a loop over `dims`, and
+/// the iteration of the innermost.
 using TileBody = llvm::function_ref<SmallVector<Value>(
-    ArrayRef<Coord> rows, ArrayRef<Coord> columns, ValueRange carried)>;
+    ArrayRef<Coord> rows, ArrayRef<Coord> columns, const Coord &innermost,
+    ValueRange carried)>;
 
 } // namespace
 
@@ -29,8 +31,6 @@ static SmallVector<Value> overSums(CpuEmitter &e, ArrayRef<Coord> rowStarts,
                                    ArrayRef<Coord> columnStarts,
                                    ArrayRef<SumDim> dims, ValueRange initial,
                                    TileBody body) {
-  if (dims.empty())
-    return body(rowStarts, columnStarts, initial);
   const SumDim &dim = dims.front();
   auto step = [&](const Coord &k, ValueRange carried) {
     Coords rows, columns;
@@ -38,6 +38,8 @@ static SmallVector<Value> overSums(CpuEmitter &e, ArrayRef<Coord> rowStarts,
       rows.push_back(e.add(start, e.scale(k, dim.lhsStride)));
     for (const Coord &start : columnStarts)
       columns.push_back(e.add(start, e.scale(k, dim.rhsStride)));
+    if (dims.size() == 1)
+      return body(rows, columns, k, carried);
     return overSums(e, rows, columns, dims.drop_front(), carried, body);
   };
   if (dim.count)
@@ -51,28 +53,28 @@ SmallVector<Value> emitRegisterTile(CpuEmitter &e, Value lhs, Value rhs,
                                     ArrayRef<SumDim> dims,
                                     SmallVector<Value> accumulators) {
   Type element = cast<MemRefType>(lhs.getType()).getElementType();
-  return overSums(
-      e, rowStarts, columnStarts, dims, accumulators,
-      [&](ArrayRef<Coord> rows, ArrayRef<Coord> columns, ValueRange carried) {
-        SmallVector<Value> acc(carried), panel;
-        for (Coord column : columns) {
-          column.lane = e.width > 1 ? 1 : 0;
-          panel.push_back(e.load(rhs, element, column));
-        }
-        for (auto [r, row] : llvm::enumerate(rows)) {
-          Value x;
-          {
-            CpuEmitter::WithWidth one(e, 1);
-            x = e.load(lhs, element, row);
-          }
-          x = e.spread(x);
-          for (auto [v, w] : llvm::enumerate(panel)) {
-            Value &sum = acc[r * panel.size() + v];
-            sum = e.fma(x, w, sum);
-          }
-        }
-        return acc;
-      });
+  return overSums(e, rowStarts, columnStarts, dims, accumulators,
+                  [&](ArrayRef<Coord> rows, ArrayRef<Coord> columns,
+                      const Coord &, ValueRange carried) {
+                    SmallVector<Value> acc(carried), panel;
+                    for (Coord column : columns) {
+                      column.lane = e.width > 1 ? 1 : 0;
+                      panel.push_back(e.load(rhs, element, column));
+                    }
+                    for (auto [r, row] : llvm::enumerate(rows)) {
+                      Value x;
+                      {
+                        CpuEmitter::WithWidth one(e, 1);
+                        x = e.load(lhs, element, row);
+                      }
+                      x = e.spread(x);
+                      for (auto [v, w] : llvm::enumerate(panel)) {
+                        Value &sum = acc[r * panel.size() + v];
+                        sum = e.fma(x, w, sum);
+                      }
+                    }
+                    return acc;
+                  });
 }
 
 namespace {
@@ -258,35 +260,24 @@ SmallVector<Value> Gemm::emitSum(ArrayRef<Coord> rows,
   int64_t parts = llvm::divideCeil(dim.size, longestChain / inPart);
   int64_t length = llvm::divideCeil(dim.size, parts);
   parts = llvm::divideCeil(dim.size, length);
-  SumDim part{length, dim.lhsStride, dim.rhsStride};
-  auto addPart = [&](ArrayRef<Coord> rows, ArrayRef<Coord> columns,
-                     ValueRange totals) {
-    SmallVector<SumDim> inner{part};
-    llvm::append_range(inner, ArrayRef(sums).drop_front(at));
-    SmallVector<Value> acc =
-        emitRegisterTile(e, lhsBuffer, rhsBuffer, rows, columns, inner, zeros);
-    for (auto [sum, total] : llvm::zip_equal(acc, totals))
-      sum = e.add(total, sum);
-    return acc;
-  };
-  auto overParts = [&](ArrayRef<Coord> rows, ArrayRef<Coord> columns,
-                       ValueRange totals) {
-    auto addPartAt = [&](const Coord &p, ValueRange totals) {
-      if (dim.size % length)
-        part.count = arith::MinSIOp::create(
-            e.b, e.loc, e.indexConstant(length),
-            e.materialize(e.addTo(e.scale(p, -length), dim.size)));
-      Coords partRows, partColumns;
-      for (const Coord &start : rows)
-        partRows.push_back(e.add(start, e.scale(p, length * dim.lhsStride)));
-      for (const Coord &start : columns)
-        partColumns.push_back(e.add(start, e.scale(p, length * dim.rhsStride)));
-      return addPart(partRows, partColumns, totals);
-    };
-    return e.loop(0, parts, 1, totals, addPartAt);
-  };
-  return overSums(e, rows, columns, ArrayRef(sums).take_front(at - 1), zeros,
-                  overParts);
+  SmallVector<SumDim> outer(sums.begin(), sums.begin() + at),
+      inner(sums.begin() + at - 1, sums.end());
+  outer.back() = {parts, length * dim.lhsStride, length * dim.rhsStride};
+  inner.front().size = length;
+  return overSums(
+      e, rows, columns, outer, zeros,
+      [&](ArrayRef<Coord> rows, ArrayRef<Coord> columns, const Coord &part,
+          ValueRange totals) {
+        if (dim.size % length)
+          inner.front().count = arith::MinSIOp::create(
+              e.b, e.loc, e.indexConstant(length),
+              e.materialize(e.addTo(e.scale(part, -length), dim.size)));
+        SmallVector<Value> acc = emitRegisterTile(e, lhsBuffer, rhsBuffer, rows,
+                                                  columns, inner, zeros);
+        for (auto [sum, total] : llvm::zip_equal(acc, totals))
+          sum = e.add(total, sum);
+        return acc;
+      });
 }
 
 bool Gemm::isHeavy() {

@@ -65,25 +65,37 @@ Numbers chooseProduct(const GemmShape &shape, const TargetInfo &target) {
       {"rows", rows}, {"panels", panels}, {"block", block}, {"splits", splits}};
 }
 
+/// Keys whose packed rows of `keyBytes` take half the L2 cache; all of them up
+/// to `slack` times as many.
+int64_t chooseKeys(int64_t columns, int64_t keyBytes, int64_t slack,
+                   const TargetInfo &target) {
+  int64_t panel = target.maxPanel();
+  int64_t fitting =
+      std::max(panel, target.l2Bytes / 2 / std::max<int64_t>(4, keyBytes) /
+                          panel * panel);
+  bool whole = columns <= std::min(wholeRowKeys, slack * fitting);
+  return whole ? columns : std::min(fitting, wholeRowKeys / 2);
+}
+
+int64_t chooseAttentionRows(int64_t rowCount, const TargetInfo &target) {
+  int64_t vectors = target.maxPanel() / target.lanes;
+  return std::clamp<int64_t>(mostTileRows(target, vectors), 1, rowCount);
+}
+
 /// rows: of a register tile. keys: of a block. groups: of rows, per head.
 Numbers chooseAttention(AttentionOp op, const TargetInfo &target) {
   ArrayRef<int64_t> q = shapeOf(op.getQ()), v = shapeOf(op.getV());
   int64_t rank = q.size(), rowCount = q[rank - 2], columns = v[rank - 2];
-  int64_t panel = target.maxPanel(), batches = 1;
+  int64_t batches = 1;
   for (int64_t size : q.drop_back(2))
     batches *= size;
-  int64_t keyBytes = std::max<int64_t>(1, q[rank - 1]) * 4;
-  int64_t fitting =
-      std::max(panel, target.l2Bytes / 2 / keyBytes / panel * panel);
-  bool whole = columns <= std::min(wholeRowKeys, 2 * fitting);
-  int64_t keys = whole ? columns : std::min(fitting, wholeRowKeys / 2);
-  int64_t rows = std::clamp<int64_t>(mostTileRows(target, panel / target.lanes),
-                                     1, rowCount);
+  int64_t keys = chooseKeys(columns, q[rank - 1] * 4, 2, target);
+  int64_t rows = chooseAttentionRows(rowCount, target);
   int64_t tiles = ceilDiv(rowCount, rows);
   int64_t groups = std::clamp<int64_t>(
       ceilDiv(attentionTiles, std::max<int64_t>(1, batches)), 1, tiles);
   // The products of a blocked group take half of the L2 cache at most.
-  if (!whole)
+  if (keys < columns)
     groups = std::clamp<int64_t>(
         tiles * rows * v[rank - 1] * 4 / (target.l2Bytes / 2), groups, tiles);
   return {{"rows", rows}, {"keys", keys}, {"groups", groups}};
@@ -95,14 +107,9 @@ Numbers chooseAttentionBackward(AttentionBackwardOp op,
                                 const TargetInfo &target) {
   ArrayRef<int64_t> q = shapeOf(op.getQ()), v = shapeOf(op.getV());
   int64_t rank = q.size(), rowCount = q[rank - 2], columns = v[rank - 2];
-  int64_t panel = target.maxPanel();
-  int64_t keyBytes = std::max<int64_t>(1, q[rank - 1] + v[rank - 1]) * 4;
-  int64_t fitting =
-      std::max(panel, target.l2Bytes / 2 / keyBytes / panel * panel);
-  bool whole = columns <= std::min(wholeRowKeys, fitting);
-  int64_t keys = whole ? columns : std::min(fitting, wholeRowKeys / 2);
-  int64_t rows = std::clamp<int64_t>(mostTileRows(target, panel / target.lanes),
-                                     1, rowCount);
+  int64_t keys =
+      chooseKeys(columns, (q[rank - 1] + v[rank - 1]) * 4, 1, target);
+  int64_t rows = chooseAttentionRows(rowCount, target);
   int64_t block = std::clamp<int64_t>(target.l2Bytes / 2 /
                                           (2 * 4 * std::max<int64_t>(1, keys)),
                                       rows, std::max<int64_t>(rows, 96));
