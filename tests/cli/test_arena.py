@@ -12,6 +12,16 @@ from lenet_model import NNCC
 LAYERS = 6
 
 
+def write(folder, shape, modules, nodes, weights):
+    """A model of input x whose output is the last node."""
+    (folder / "m.json").write_text(json.dumps({
+        "format": "nncc-model/1", "name": "deep",
+        "inputs": {"x": {"shape": shape, "dtype": "f32"}},
+        "modules": modules, "nodes": nodes, "outputs": [nodes[-1]["name"]]}))
+    save_file(weights, folder / "w.safetensors")
+    return folder
+
+
 @pytest.fixture
 def folder(tmp_path):
     random = np.random.default_rng(0)
@@ -28,12 +38,7 @@ def folder(tmp_path):
                   {"name": f"d{i}", "op": "torch.add",
                    "inputs": [f"c{i}", f"a{i}"]}]
         value = f"d{i}"
-    (tmp_path / "m.json").write_text(json.dumps({
-        "format": "nncc-model/1", "name": "deep",
-        "inputs": {"x": {"shape": [128, 64], "dtype": "f32"}},
-        "modules": modules, "nodes": nodes, "outputs": [value]}))
-    save_file(weights, tmp_path / "w.safetensors")
-    return tmp_path
+    return write(tmp_path, [128, 64], modules, nodes, weights)
 
 
 def nncc(folder, *arguments, code=0):
@@ -65,12 +70,7 @@ def convolutions(tmp_path):
     weights = {k: v.astype("f4") for k, v in weights.items()}
     for i in range(LAYERS):
         weights[f"bn{i}.num_batches_tracked"] = np.array(0)
-    (tmp_path / "m.json").write_text(json.dumps({
-        "format": "nncc-model/1", "name": "deep",
-        "inputs": {"x": {"shape": [2, 8, 32, 32], "dtype": "f32"}},
-        "modules": modules, "nodes": nodes, "outputs": [value]}))
-    save_file(weights, tmp_path / "w.safetensors")
-    return tmp_path
+    return write(tmp_path, [2, 8, 32, 32], modules, nodes, weights)
 
 
 def fits_least(folder, share):
