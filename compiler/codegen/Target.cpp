@@ -61,6 +61,7 @@ bool lookupTarget(llvm::StringRef cpu, TargetInfo &info, std::string &error) {
   };
   info.features = features.getString();
   info.hasFma = has("fma");
+  info.hasF16c = has("f16c");
   struct {
     const char *name;
     uint64_t bit;

@@ -21,7 +21,7 @@ struct TargetInfo {
   uint64_t requiredFeatures = 0;
   /// f32 elements of a vector, and vector registers.
   int64_t lanes = 4, registers = 16;
-  bool hasFma = false;
+  bool hasFma = false, hasF16c = false;
   int64_t l1Bytes = 32 << 10, l2Bytes = 512 << 10;
 
   /// The widest panel of packed weights in f32 elements.

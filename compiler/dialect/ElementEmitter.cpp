@@ -29,7 +29,23 @@ static bool isFloatElement(Value x) {
 // Elements
 //===----------------------------------------------------------------------===//
 
+bool isUnsignedElement(Type elementType) {
+  return elementType.isInteger(1) || elementType.isUnsignedInteger();
+}
+
+static FloatType asHalf(Type elementType) {
+  return elementType.isF16() || elementType.isBF16()
+             ? cast<FloatType>(elementType)
+             : FloatType();
+}
+
+Type computeType(Type elementType) {
+  return asHalf(elementType) ? Float32Type::get(elementType.getContext())
+                             : elementType;
+}
+
 Type ElementEmitter::typeOf(Type elementType) const {
+  elementType = computeType(elementType);
   // Integers are signless in generated code; ops know their signedness.
   if (auto integer = dyn_cast<IntegerType>(elementType))
     elementType = IntegerType::get(integer.getContext(), integer.getWidth());
@@ -117,12 +133,12 @@ Value ElementEmitter::div(Value x, Value y) {
 
 /// max and min keep NaN from either side. `cmp x, y ? x : y` gives y if one is
 /// NaN, which is one instruction; so the operand that can be NaN goes second.
-static Value extremum(ElementEmitter &e, Value x, Value y, bool isMax) {
+static Value extremum(ElementEmitter &e, Value x, Value y, bool isMax,
+                      bool isUnsigned) {
   OpBuilder &b = e.b;
   if (!isFloatElement(x)) {
-    if (isMax)
-      return arith::MaxSIOp::create(b, e.loc, x, y);
-    return arith::MinSIOp::create(b, e.loc, x, y);
+    Predicate better = isMax ? Predicate::gt : Predicate::lt;
+    return e.select(e.compare(better, x, y, isUnsigned), x, y);
   }
   Attribute constant;
   if (matchPattern(y, m_Constant(&constant)))
@@ -137,11 +153,11 @@ static Value extremum(ElementEmitter &e, Value x, Value y, bool isMax) {
     return arith::MaximumFOp::create(b, e.loc, x, y);
   return arith::MinimumFOp::create(b, e.loc, x, y);
 }
-Value ElementEmitter::max(Value x, Value y) {
-  return extremum(*this, x, y, true);
+Value ElementEmitter::max(Value x, Value y, bool isUnsigned) {
+  return extremum(*this, x, y, true, isUnsigned);
 }
-Value ElementEmitter::min(Value x, Value y) {
-  return extremum(*this, x, y, false);
+Value ElementEmitter::min(Value x, Value y, bool isUnsigned) {
+  return extremum(*this, x, y, false, isUnsigned);
 }
 
 Value ElementEmitter::compare(Predicate predicate, Value x, Value y,
@@ -169,43 +185,60 @@ Value ElementEmitter::select(Value condition, Value x, Value y) {
   return arith::SelectOp::create(b, loc, condition, x, y);
 }
 
+/// From float to float; f16 and bf16 are f32 that was rounded.
+static Value convertFloat(ElementEmitter &e, Value x, FloatType to) {
+  FloatType half = asHalf(to), type = half ? e.b.getF32Type() : to;
+  unsigned bits = getElementTypeOrSelf(x.getType()).getIntOrFloatBitWidth();
+  if (bits < type.getWidth())
+    x = arith::ExtFOp::create(e.b, e.loc, e.typeOf(type), x);
+  else if (bits > type.getWidth())
+    x = arith::TruncFOp::create(e.b, e.loc, e.typeOf(type), x);
+  return half ? e.widen(e.narrow(x, half), half) : x;
+}
+
 Value ElementEmitter::convert(Value x, Type from, Type to) {
-  Type type = typeOf(to);
-  bool fromUnsigned = from.isInteger(1) || from.isUnsignedInteger();
-  if (x.getType() == type)
+  if (from == to)
     return x;
+  Type type = typeOf(to);
+  bool fromUnsigned = isUnsignedElement(from);
   if (to.isInteger(1))
     return compare(Predicate::ne, x, splat(from, 0), fromUnsigned);
-  auto fromFloat = dyn_cast<FloatType>(from), toFloat = dyn_cast<FloatType>(to);
-  if (fromFloat && toFloat) {
-    if (fromFloat.getWidth() < toFloat.getWidth())
-      return arith::ExtFOp::create(b, loc, type, x);
-    return arith::TruncFOp::create(b, loc, type, x);
-  }
-  if (toFloat) {
+  if (auto toFloat = dyn_cast<FloatType>(to)) {
+    if (isa<FloatType>(from))
+      return convertFloat(*this, x, toFloat);
     if (fromUnsigned)
-      return arith::UIToFPOp::create(b, loc, type, x);
-    return arith::SIToFPOp::create(b, loc, type, x);
+      x = arith::UIToFPOp::create(b, loc, type, x);
+    else
+      x = arith::SIToFPOp::create(b, loc, type, x);
+    return convertFloat(*this, x, toFloat);
   }
-  if (fromFloat)
-    return arith::FPToSIOp::create(b, loc, type, x);
-  if (from.getIntOrFloatBitWidth() > to.getIntOrFloatBitWidth())
+  if (isa<FloatType>(from)) {
+    // Narrow integers wrap, as they do in PyTorch.
+    from = to.getIntOrFloatBitWidth() < 32 ? b.getI32Type() : to;
+    x = arith::FPToSIOp::create(b, loc, typeOf(from), x);
+  }
+  unsigned fromBits = from.getIntOrFloatBitWidth(),
+           toBits = to.getIntOrFloatBitWidth();
+  if (fromBits > toBits)
     return arith::TruncIOp::create(b, loc, type, x);
+  if (fromBits == toBits)
+    return x;
   if (fromUnsigned)
     return arith::ExtUIOp::create(b, loc, type, x);
   return arith::ExtSIOp::create(b, loc, type, x);
 }
 
-Value ElementEmitter::combine(Combiner combiner, Value x, Value y) {
+Value ElementEmitter::combine(Combiner combiner, Value x, Value y,
+                              bool isUnsigned) {
   switch (combiner) {
   case Combiner::sum:
     return add(x, y);
   case Combiner::prod:
     return mul(x, y);
   case Combiner::max:
-    return max(x, y);
+    return max(x, y, isUnsigned);
   case Combiner::min:
-    return min(x, y);
+    return min(x, y, isUnsigned);
   }
   llvm_unreachable("unknown combiner");
 }

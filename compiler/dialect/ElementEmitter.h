@@ -9,6 +9,9 @@
 // scalar when width is 1. Elements that are equal in all lanes are computed
 // once as a scalar.
 //
+// f16 and bf16 are types of memory: their elements are computed in f32, rounded
+// where they are stored and where a conversion says so.
+//
 //===----------------------------------------------------------------------===//
 #ifndef NNCC_DIALECT_ELEMENTEMITTER_H
 #define NNCC_DIALECT_ELEMENTEMITTER_H
@@ -41,6 +44,11 @@ struct StridedView {
 
   static StridedView identity(mlir::Value value);
 };
+
+/// True for bool and unsigned integers; code for them has signless types.
+bool isUnsignedElement(mlir::Type elementType);
+/// What elements of a type are computed in: f32 for f16 and bf16.
+mlir::Type computeType(mlir::Type elementType);
 
 enum class Combiner : uint32_t;
 enum class Predicate : uint32_t;
@@ -95,6 +103,10 @@ public:
   virtual mlir::Value sin(mlir::Value x) = 0;
   virtual mlir::Value cos(mlir::Value x) = 0;
   virtual mlir::Value pow(mlir::Value x, mlir::Value y) = 0;
+  /// The f32 of 16 bits that are a `half`: f16 or bf16.
+  virtual mlir::Value widen(mlir::Value bits, mlir::FloatType half) = 0;
+  /// The bits of an f32 rounded to a half, to nearest, ties to even.
+  virtual mlir::Value narrow(mlir::Value x, mlir::FloatType half) = 0;
   mlir::Value neg(mlir::Value x);
   mlir::Value abs(mlir::Value x);
   mlir::Value sqrt(mlir::Value x);
@@ -106,18 +118,20 @@ public:
   mlir::Value sub(mlir::Value x, mlir::Value y);
   mlir::Value mul(mlir::Value x, mlir::Value y);
   mlir::Value div(mlir::Value x, mlir::Value y);
-  mlir::Value max(mlir::Value x, mlir::Value y);
-  mlir::Value min(mlir::Value x, mlir::Value y);
+  mlir::Value max(mlir::Value x, mlir::Value y, bool isUnsigned = false);
+  mlir::Value min(mlir::Value x, mlir::Value y, bool isUnsigned = false);
   mlir::Value bitAnd(mlir::Value x, mlir::Value y);
   mlir::Value bitOr(mlir::Value x, mlir::Value y);
   mlir::Value compare(Predicate predicate, mlir::Value x, mlir::Value y,
                       bool isUnsigned);
   mlir::Value select(mlir::Value condition, mlir::Value x, mlir::Value y);
   mlir::Value convert(mlir::Value x, mlir::Type from, mlir::Type to);
-  mlir::Value combine(Combiner combiner, mlir::Value x, mlir::Value y);
+  mlir::Value combine(Combiner combiner, mlir::Value x, mlir::Value y,
+                      bool isUnsigned = false);
   /// `value` in all lanes of an element of this type.
   mlir::Value splat(mlir::Type elementType, double value);
-  /// The type of an element: a scalar or a vector of `width`.
+  /// The type of an element: a scalar or a vector of `width` of the
+  /// computeType.
   mlir::Type typeOf(mlir::Type elementType) const;
   /// A scalar in all lanes.
   mlir::Value spread(mlir::Value scalar);

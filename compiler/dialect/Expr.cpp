@@ -64,7 +64,9 @@ template <typename OpTy> static Expr unary(Expr x) {
   return make<OpTy>(x.context(), x.type(), x.value());
 }
 Expr neg(Expr x) { return unary<NegOp>(x); }
-Expr abs(Expr x) { return unary<AbsOp>(x); }
+Expr abs(Expr x) {
+  return isUnsignedElement(x.element()) ? x : unary<AbsOp>(x);
+}
 Expr detach(Expr x) { return unary<DetachOp>(x); }
 Expr exp(Expr x) { return unary<ExpOp>(x); }
 Expr log(Expr x) { return unary<LogOp>(x); }
@@ -75,8 +77,8 @@ Expr sigmoid(Expr x) { return unary<SigmoidOp>(x); }
 Expr erf(Expr x) { return unary<ErfOp>(x); }
 Expr sin(Expr x) { return unary<SinOp>(x); }
 Expr cos(Expr x) { return unary<CosOp>(x); }
-Expr floor(Expr x) { return unary<FloorOp>(x); }
-Expr ceil(Expr x) { return unary<CeilOp>(x); }
+Expr floor(Expr x) { return x.isFloat() ? unary<FloorOp>(x) : x; }
+Expr ceil(Expr x) { return x.isFloat() ? unary<CeilOp>(x) : x; }
 Expr logicalNot(Expr x) { return unary<NotOp>(x); }
 
 Expr convert(Expr x, Type element) {
@@ -100,9 +102,23 @@ Type promotedType(Type x, Type y) {
   return xFloat ? Type(b.getF32Type()) : Type(b.getIntegerType(16));
 }
 
+/// Order of kinds of types: bool, integers, floats.
+static int category(Type type) {
+  return type.isInteger(1) ? 0 : isa<FloatType>(type) ? 2 : 1;
+}
+
+Type promotedType(Expr x, Expr y) {
+  if (x.rank() == 0 && y.rank() > 0)
+    std::swap(x, y);
+  if (x.rank() > 0 && y.rank() == 0 &&
+      category(x.element()) >= category(y.element()))
+    return x.element();
+  return promotedType(x.element(), y.element());
+}
+
 /// Converts both to the type of their arithmetic, and to one shape.
 static void unify(Expr &x, Expr &y) {
-  Type wide = promotedType(x.element(), y.element());
+  Type wide = promotedType(x, y);
   x = convert(x, wide);
   y = convert(y, wide);
   auto shape = broadcastShape(x.shape(), y.shape());
@@ -119,7 +135,10 @@ template <typename OpTy> static Expr binary(Expr x, Expr y) {
 static Expr like(Expr x, double value) {
   return full(x.context(), x.element(), x.shape(), value);
 }
-Expr operator+(Expr x, Expr y) { return binary<AddOp>(x, y); }
+Expr operator+(Expr x, Expr y) {
+  bool areBools = x.element().isInteger(1) && y.element().isInteger(1);
+  return areBools ? binary<OrOp>(x, y) : binary<AddOp>(x, y);
+}
 Expr operator-(Expr x, Expr y) { return binary<SubOp>(x, y); }
 Expr operator*(Expr x, Expr y) { return binary<MulOp>(x, y); }
 Expr operator/(Expr x, Expr y) { return binary<DivOp>(x, y); }
@@ -127,7 +146,28 @@ Expr operator+(Expr x, double y) { return x + like(x, y); }
 Expr operator-(Expr x, double y) { return x - like(x, y); }
 Expr operator*(Expr x, double y) { return x * like(x, y); }
 Expr operator/(Expr x, double y) { return x / like(x, y); }
-Expr pow(Expr x, Expr y) { return binary<PowOp>(x, y); }
+Expr pow(Expr x, Expr y) {
+  if (!promotedType(x, y).isUnsignedInteger())
+    return binary<PowOp>(x, y);
+  // The lowering's exponents are signed; the low bits are the same.
+  Type wide = x.context().b.getIntegerType(16), narrow = promotedType(x, y);
+  return convert(binary<PowOp>(convert(x, wide), convert(y, wide)), narrow);
+}
+Expr pow(Expr x, double exponent) {
+  if (exponent == 2)
+    return x * x;
+  if (exponent == 3)
+    return x * x * x;
+  if (exponent == 0.5)
+    return sqrt(x);
+  if (exponent == -0.5)
+    return rsqrt(x);
+  if (exponent == -1)
+    return like(x, 1) / x;
+  if (exponent == -2)
+    return like(x, 1) / (x * x);
+  return pow(x, scalar(x.context(), x.element(), exponent));
+}
 Expr max(Expr x, Expr y) { return binary<MaxOp>(x, y); }
 Expr min(Expr x, Expr y) { return binary<MinOp>(x, y); }
 Expr max(Expr x, double y, Ties ties) {
@@ -305,6 +345,9 @@ Expr reduceMax(Expr x, Ints dims, bool keepDims) {
 }
 
 Expr logSoftmax(Expr x, int64_t dim) {
+  if (computeType(x.element()) != x.element()) // else a difference of roundings
+    return convert(logSoftmax(convert(x, computeType(x.element())), dim),
+                   x.element());
   // The maximum only scales; its gradient would cancel.
   Expr shifted = x - detach(reduceMax(x, {dim}, true));
   return shifted - log(sum(exp(shifted), {dim}, true));

@@ -54,8 +54,10 @@ private:
 /// The shape both operands broadcast to, or nothing if they do not fit.
 std::optional<llvm::SmallVector<int64_t>> broadcastShape(Ints x, Ints y);
 
-/// The type that PyTorch gives to arithmetic on both.
+/// The type that PyTorch gives to arithmetic on both: of tensors of rank 0
+/// beside others only the category counts.
 mlir::Type promotedType(mlir::Type x, mlir::Type y);
+mlir::Type promotedType(Expr x, Expr y);
 
 // Creation. `scalar` has rank 0; `full` is a splat.
 Expr scalar(ExprBuilder &c, mlir::Type element, double value);
@@ -88,6 +90,8 @@ Expr ceil(Expr x);
 Expr logicalNot(Expr x);
 Expr convert(Expr x, mlir::Type element);
 Expr pow(Expr x, Expr y);
+/// Powers that PyTorch computes by products and roots are those here.
+Expr pow(Expr x, double exponent);
 Expr max(Expr x, Expr y);
 Expr min(Expr x, Expr y);
 /// Where x equals the number, `ties` says whether x still has its gradient

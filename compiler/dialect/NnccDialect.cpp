@@ -58,7 +58,7 @@ double identityOf(Combiner combiner, Type elementType) {
   bool isFloat = isa<FloatType>(elementType);
   double infinity = std::numeric_limits<double>::infinity();
   unsigned bits = isFloat ? 0 : elementType.getIntOrFloatBitWidth();
-  bool isUnsigned = elementType.isUnsignedInteger() || elementType.isInteger(1);
+  bool isUnsigned = isUnsignedElement(elementType);
   switch (combiner) {
   case Combiner::sum:
     return 0;

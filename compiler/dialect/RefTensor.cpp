@@ -4,6 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "dialect/RefTensor.h"
+#include "dialect/ElementEmitter.h"
 
 using namespace mlir;
 
@@ -17,7 +18,7 @@ RefTensor::RefTensor(RankedTensorType type) : type(type) {
 }
 
 static int64_t toInt64(const APInt &value, Type type) {
-  if (type.isInteger(1) || type.isUnsignedInteger())
+  if (isUnsignedElement(type))
     return value.getZExtValue();
   return value.getSExtValue();
 }

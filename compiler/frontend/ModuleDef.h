@@ -83,6 +83,9 @@ struct ArgDef {
   }
 };
 
+/// The constructor argument "dtype": the floating type of a module's state.
+ArgDef stateDType();
+
 /// What a call gives: a tensor, or a tuple of results.
 struct Result {
   Expr value;
@@ -181,6 +184,9 @@ public:
   std::vector<Expr> tensors(llvm::StringRef arg);
   int64_t integer(llvm::StringRef arg) const;
   double number(llvm::StringRef arg) const;
+  /// The number or boolean that is written for this argument, also for a
+  /// tensor; or null.
+  const Json *literal(llvm::StringRef arg) const;
   /// Also of an argument "training", where "mode" is the entry's.
   bool flag(llvm::StringRef arg) const;
   llvm::StringRef word(llvm::StringRef arg) const;

@@ -285,6 +285,9 @@ void Importer::declareLeaf(Instance &instance) {
   std::vector<StateDef> list;
   if (!call.failed && def.state)
     def.state(call, list);
+  for (StateDef &entry : list)
+    if (entry.dtype == "f32" && call.has("dtype"))
+      entry.dtype = call.word("dtype");
   instance.rejected = call.failed;
   if (const Json *hidden = instance.json->find("parametrizations");
       hidden && !call.failed)

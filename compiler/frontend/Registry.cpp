@@ -53,6 +53,12 @@ const ArgDef *findArgument(ArrayRef<ArgDef> list, StringRef name) {
   return nullptr;
 }
 
+ArgDef stateDType() {
+  return ArgDef("dtype", ArgKind::word)
+      .optional("\"f32\"")
+      .oneOf({"f32", "f64", "f16", "bf16"});
+}
+
 //===----------------------------------------------------------------------===//
 // Calls
 //===----------------------------------------------------------------------===//
@@ -90,6 +96,11 @@ int64_t Call::integer(StringRef arg) const {
   return find(arg)->literal.integer;
 }
 double Call::number(StringRef arg) const { return find(arg)->literal.number; }
+const Json *Call::literal(StringRef arg) const {
+  const Arg *found = find(arg);
+  const Json *json = found ? found->json : nullptr;
+  return json && (json->isNumber() || json->isBoolean()) ? json : nullptr;
+}
 bool Call::flag(StringRef arg) const {
   const Json &json = find(arg)->literal;
   return json.isString() ? trains : json.boolean; // a string is "mode"

@@ -33,7 +33,12 @@ _OPERATORS = {
     "__lt__": "torch.lt", "__le__": "torch.le", "__gt__": "torch.gt",
     "__ge__": "torch.ge", "__iadd__": "torch.add", "__imul__": "torch.mul",
     "__isub__": "torch.sub", "__itruediv__": "torch.div",
+    "__rsub__": "torch.sub", "__rtruediv__": "torch.div",
+    "__rdiv__": "torch.div", "__rpow__": "torch.pow",
+    "__rmatmul__": "torch.matmul",
 }
+# The receiver is the right operand.
+_REVERSED = {"__rsub__", "__rtruediv__", "__rdiv__", "__rpow__", "__rmatmul__"}
 
 
 _METHODS = {f"Tensor.{n}" for n in (
@@ -121,6 +126,8 @@ class _Exporter(TorchFunctionMode):
             self.problem(f"function {function}")
             frame.bind_result(result, "unknown")
             return result
+        if short in _REVERSED:
+            args = args[::-1]
         self.record(frame, name, args, kwargs, result)
         return result
 
@@ -131,8 +138,6 @@ class _Exporter(TorchFunctionMode):
         # Operators reach us as methods; the format spells both torch.add.
         if name in _METHODS:
             name = "torch." + name.split(".")[1]
-        if short.startswith("__r"):
-            args = (args[1], args[0]) + args[2:]
         node = {"name": None, "op": name}
         if name == "Tensor.__getitem__":
             index = args[1] if isinstance(args[1], tuple) else (args[1],)

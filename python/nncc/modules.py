@@ -68,6 +68,11 @@ def attributes(module):
         if callable(value) and not isinstance(value, nn.Module):
             value = value.__name__
         result[name] = plain if isinstance(plain, (int, float)) else value
+    if "dtype" in parameters:
+        dtypes = {t.dtype for t in module.state_dict().values()
+                  if t.is_floating_point()}
+        if len(dtypes) == 1 and dtypes != {torch.float32}:
+            result["dtype"] = DTYPES[dtypes.pop()]
     return result
 
 

@@ -8,11 +8,25 @@ FUNCTIONS = {
     "add": lambda x: x + x,
     "literal": lambda x: x * 2 + 1,
     "float_literal": lambda x: x * 0.1,
+    "reversed": lambda x: 3 - x,
     "divide": lambda x: x / 3,
-    "compare": lambda x: (x > 1).to(torch.float32),
+    "reciprocal": lambda x: 3 / x,
+    "compare": lambda x: x > 1,
     "where": lambda x: torch.where(x > 1, x, 0),
+    "maximum": lambda x: torch.maximum(x, x * 3),
+    "clamp": lambda x: torch.clamp(x, 1, 2),
+    "float_clamp": lambda x: torch.clamp(x, -0.5, 2.5),
+    "abs": torch.abs,
+    "relu": torch.relu,
+    "floor": torch.floor,
+    "ceil": torch.ceil,
+    "square": lambda x: x ** 2,
+    "cube": lambda x: torch.pow(x, 3),
+    "root": lambda x: torch.pow(x, 0.5),
+    "power": lambda x: torch.pow(2, x),
     "sum": lambda x: x.sum(1),
     "amax": lambda x: x.amax(0),
+    "amax_rows": lambda x: x.amax(1),
     "cat": lambda x: torch.cat([x, x.float()], 1),
     "stack": lambda x: torch.stack([x, x], 1),
     "transpose": lambda x: x.transpose(0, 1).contiguous(),
@@ -23,6 +37,7 @@ FUNCTIONS = {
     "exp": torch.exp,
     "negate": lambda x: x * -1,
     "softmax": lambda x: F.softmax(x, -1),
+    "log_softmax": lambda x: F.log_softmax(x, 0),
     "gelu": F.gelu,
     "layer_norm": lambda x: F.layer_norm(x, (20,)),
 }
@@ -40,7 +55,19 @@ class Wrap(torch.nn.Module):
         return self.body(x)
 
 
-FLOATING = ("softmax", "gelu", "layer_norm")  # PyTorch refuses integers
+# PyTorch refuses integers.
+FLOATING = ("softmax", "log_softmax", "gelu", "layer_norm")
+DTYPES = [torch.float64, torch.float16, torch.bfloat16, torch.int64,
+          torch.int32, torch.int16, torch.int8, torch.uint8]
+
+
+def samples(dtype, shape, seed=0):
+    """Integers over the whole range of the small types."""
+    generator = torch.Generator().manual_seed(seed)
+    if dtype.is_floating_point:
+        return (torch.randn(shape, generator=generator) * 3).to(dtype)
+    low, high = (0, 256) if dtype == torch.uint8 else (-128, 128)
+    return torch.randint(low, high, shape, generator=generator).to(dtype)
 
 
 def refused(folder, model, x):
@@ -53,25 +80,149 @@ def refused(folder, model, x):
     assert f"input must be floating, got {dtype}" in str(error.value)
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
-@pytest.mark.parametrize("dtype", [
-    torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32,
-    torch.int8, torch.uint8], ids=str)
-def test_types(tmp_path, name, dtype):
-    torch.manual_seed(0)
-    model = Wrap(FUNCTIONS[name])
-    x = (torch.rand(12, 20) * 5).to(dtype)
-    if name in FLOATING and not dtype.is_floating_point:
-        refused(tmp_path, model, x)
-        return
-    expected = model(x)
-    nncc.export(model, (x,), str(tmp_path))
-    result = torch.as_tensor(nncc.compile(str(tmp_path))(x))
+def compare(result, expected):
     assert result.dtype == expected.dtype
     if not expected.is_floating_point():
         assert torch.equal(result, expected)
         return
-    scale = expected.double().abs().max()
-    error = (result.double() - expected.double()).abs().max() / scale
-    assert error <= TOLERANCE[dtype if dtype.is_floating_point
-                              else torch.float32]
+    result, exact = result.double(), expected.double()
+    finite = exact.isfinite()
+    assert torch.equal(result.isnan(), exact.isnan())
+    assert torch.equal(result[exact.isinf()], exact[exact.isinf()])
+    scale = exact[finite].abs().max()
+    error = (result - exact)[finite].abs().max() / scale
+    assert error <= TOLERANCE[expected.dtype]
+
+
+# x86-64 has no instruction for halves.
+@pytest.mark.parametrize("dtype,cpu", [(d, "native") for d in DTYPES] + [
+    (torch.float16, "x86-64"), (torch.bfloat16, "x86-64")], ids=str)
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_types(tmp_path, name, dtype, cpu):
+    model = Wrap(FUNCTIONS[name])
+    x = samples(dtype, (12, 20))
+    if name in FLOATING and not dtype.is_floating_point:
+        refused(tmp_path, model, x)
+        return
+    nncc.export(model, (x,), str(tmp_path))
+    compiled = nncc.compile(str(tmp_path), cpu=cpu)
+    compare(torch.as_tensor(compiled(x)), model(x))
+
+
+@pytest.mark.parametrize("cpu", ["native", "x86-64-v3", "x86-64"])
+@pytest.mark.parametrize("dtype", DTYPES + [torch.bool], ids=str)
+def test_conversions(tmp_path, dtype, cpu):
+    types = [t for t in DTYPES + [torch.float32, torch.bool] if t != dtype]
+    x = samples(torch.int8, (5, 21)) > 0 if dtype == torch.bool else \
+        samples(dtype, (5, 21))
+    model = Wrap(lambda x: tuple(x.to(to) for to in types))
+    nncc.export(model, (x,), str(tmp_path))
+    results = nncc.compile(str(tmp_path), cpu=cpu)(x)
+    for result, expected in zip(results, model(x)):
+        assert torch.equal(torch.as_tensor(result), expected)
+
+
+@pytest.mark.parametrize("cpu", ["native", "x86-64"])
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16], ids=str)
+def test_halves_bit_by_bit(tmp_path, half, cpu):
+    def run(x, to, folder):
+        nncc.export(Wrap(lambda x: x.to(to)), (x,), str(folder))
+        compiled = nncc.compile(str(folder), cpu=cpu)
+        return torch.as_tensor(compiled(x))
+
+    def same(x, y):
+        assert torch.equal(x.isnan(), y.isnan())
+        number = ~y.isnan()
+        assert torch.equal(x[number], y[number])
+        assert torch.equal(x[number].signbit(), y[number].signbit())
+
+    every = torch.arange(-2**15, 2**15).to(torch.int16).view(half)
+    same(run(every, torch.float32, tmp_path / "widen"), every.float())
+    # Every half, its neighbours in f32, and the ties between two halves.
+    bits = every.float().view(torch.int32)
+    x = torch.cat([bits + d for d in (-1, 0, 1, 0x0fff, 0x1000, 0x1001, 0x7fff,
+                                      0x8000, 0x8001)]).view(torch.float32)
+    same(run(x, half, tmp_path / "narrow"), x.to(half))
+
+
+class Attention(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm = torch.nn.LayerNorm(32)
+        self.qkv = torch.nn.Linear(32, 96)
+
+    def forward(self, x):
+        q, k, v = self.qkv(self.norm(x)).reshape(2, 40, 3, 4, 8) \
+            .permute(2, 0, 3, 1, 4).unbind(0)
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+
+
+class Recurrent(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table = torch.nn.Embedding(50, 16)
+        self.lstm = torch.nn.LSTM(16, 24, batch_first=True)
+
+    def forward(self, x):
+        return self.lstm(self.table(x))[0]
+
+
+def convolutional():
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(3, 20, 3, padding=1), torch.nn.BatchNorm2d(20),
+        torch.nn.ReLU(), torch.nn.MaxPool2d(2),
+        torch.nn.Conv2d(20, 20, 3, groups=20, stride=2, padding=1),
+        torch.nn.ConvTranspose2d(20, 8, 2, stride=2), torch.nn.Flatten(),
+        torch.nn.Linear(8 * 8 * 10, 7))
+
+
+NETWORKS = {"convolutional": (convolutional, (2, 3, 17, 19)),
+            "attention": (Attention, (2, 40, 32)),
+            "recurrent": (Recurrent, None)}
+
+
+@pytest.mark.parametrize("cpu", ["native", "x86-64-v3", "x86-64"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16,
+                                   torch.bfloat16], ids=str)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks(tmp_path, name, dtype, cpu):
+    """Norms of the error against f64: at most 1.5 times PyTorch's own."""
+    make, shape = NETWORKS[name]
+    torch.manual_seed(0)
+    model = make().eval().to(dtype)
+    x = torch.randn(shape).to(dtype) if shape else torch.randint(50, (3, 9))
+    theirs = model(x).detach()
+    nncc.export(model, (x,), str(tmp_path))
+    ours = torch.as_tensor(nncc.compile(str(tmp_path), cpu=cpu)(x))
+    assert ours.dtype == dtype
+    model.double()
+    exact = model(x.double() if shape else x).detach()
+    distance = (theirs.double() - exact).norm()
+    floor = 1e-15 * exact.norm()  # f64 beside itself
+    assert (ours.double() - exact).norm() <= 1.5 * distance + floor
+
+
+RANKS = {"add": lambda x, y: x + y, "less": lambda x, y: (x < y).float(),
+         "reversed": lambda x, y: y * x,
+         "where": lambda x, y: torch.where(x > 1, x, y),
+         "maximum": lambda x, y: torch.maximum(y, x)}
+
+
+class Both(Wrap):
+    def forward(self, x, y):
+        return self.body(x, y)
+
+
+@pytest.mark.parametrize("name", RANKS)
+@pytest.mark.parametrize("rank0", [torch.float64, torch.float32, torch.int64,
+                                   torch.bool], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int32,
+                                   torch.uint8, torch.bool], ids=str)
+def test_rank_0_beside_others(tmp_path, name, dtype, rank0):
+    x = (torch.arange(6).reshape(2, 3) % 4).to(dtype)
+    y = torch.tensor(2, dtype=rank0)
+    expected = RANKS[name](x, y)
+    nncc.export(Both(RANKS[name]), (x, y), str(tmp_path))
+    result = torch.as_tensor(nncc.compile(str(tmp_path))(x, y))
+    assert result.dtype == expected.dtype
+    assert torch.equal(result, expected)

@@ -14,10 +14,12 @@ namespace nncc {
 
 Type storageType(Type elementType) {
   auto integer = dyn_cast<IntegerType>(elementType);
-  if (!integer)
-    return elementType;
-  return IntegerType::get(integer.getContext(),
-                          std::max(8u, integer.getWidth()));
+  if (integer)
+    return IntegerType::get(integer.getContext(),
+                            std::max(8u, integer.getWidth()));
+  if (computeType(elementType) != elementType)
+    return IntegerType::get(elementType.getContext(), 16);
+  return elementType;
 }
 
 //===----------------------------------------------------------------------===//
@@ -108,8 +110,13 @@ Value CpuEmitter::at(Value tensor, ArrayRef<Coord> coords) {
   return result;
 }
 
+void CpuEmitter::declare(Value buffer, Type elementType) {
+  if (computeType(elementType) != elementType)
+    halves[buffer] = cast<FloatType>(elementType);
+}
+
 Value CpuEmitter::load(Value buffer, Type elementType, const Coord &position) {
-  Type stored = storageType(elementType);
+  Type stored = cast<MemRefType>(buffer.getType()).getElementType();
   Value loaded;
   if (width == 1) {
     loaded = memref::LoadOp::create(b, loc, buffer, materialize(position));
@@ -126,12 +133,16 @@ Value CpuEmitter::load(Value buffer, Type elementType, const Coord &position) {
   }
   if (elementType.isInteger(1))
     return compare(Predicate::ne, loaded, splat(stored, 0), true);
+  if (FloatType half = halves.lookup(buffer))
+    return widen(loaded, half);
   return loaded;
 }
 
 void CpuEmitter::store(Value buffer, const Coord &position, Value element) {
   if (getElementTypeOrSelf(element.getType()).isInteger(1))
     element = arith::ExtUIOp::create(b, loc, typeOf(b.getI8Type()), element);
+  if (FloatType half = halves.lookup(buffer))
+    element = narrow(element, half);
   if (width == 1) {
     memref::StoreOp::create(b, loc, element, buffer, materialize(position));
     return;
@@ -234,6 +245,7 @@ Value CpuEmitter::constantAt(DenseElementsAttr value, ArrayRef<Coord> coords) {
         TypeAttr::get(type), data, b.getUnitAttr(), IntegerAttr());
   }
   Value buffer = memref::GetGlobalOp::create(b, loc, type, global.getSymName());
+  declare(buffer, value.getElementType());
   return load(buffer, value.getElementType(),
               linear(coords, stridesOf(value.getType().getShape())));
 }
@@ -383,7 +395,8 @@ void CpuEmitter::ifThen(Value condition, function_ref<void()> body) {
 /// Reductions over at most this many points are written out.
 static constexpr int64_t unrollLimit = 32;
 
-Value CpuEmitter::combineLanes(Combiner combiner, Value vector) {
+Value CpuEmitter::combineLanes(Combiner combiner, Value vector,
+                               bool isUnsigned) {
   int64_t count = cast<VectorType>(vector.getType()).getNumElements();
   while (count > 1) {
     count /= 2;
@@ -392,7 +405,7 @@ Value CpuEmitter::combineLanes(Combiner combiner, Value vector) {
     Value high = vector::ExtractStridedSliceOp::create(b, loc, vector, {count},
                                                        {count}, {1});
     WithWidth half(*this, count);
-    vector = combine(combiner, low, high);
+    vector = combine(combiner, low, high, isUnsigned);
   }
   return vector::ExtractOp::create(b, loc, vector, 0);
 }
@@ -400,7 +413,12 @@ Value CpuEmitter::combineLanes(Combiner combiner, Value vector) {
 Value CpuEmitter::reduce(Combiner combiner, Type elementType,
                          ArrayRef<int64_t> extents, bool lanes,
                          function_ref<Value(ArrayRef<Coord>)> body) {
+  bool isUnsigned = isUnsignedElement(elementType);
   Value identity = splat(elementType, identityOf(combiner, elementType));
+  elementType = computeType(elementType);
+  auto merge = [&](Value x, Value y) {
+    return combine(combiner, x, y, isUnsigned);
+  };
   int64_t points = 1;
   for (int64_t extent : extents)
     points *= extent;
@@ -413,7 +431,7 @@ Value CpuEmitter::reduce(Combiner combiner, Type elementType,
       for (int64_t i : index)
         iv.push_back(Coord::constant(i));
       Value x = body(iv);
-      result = result ? combine(combiner, result, x) : x;
+      result = result ? merge(result, x) : x;
     });
     return result;
   }
@@ -422,7 +440,7 @@ Value CpuEmitter::reduce(Combiner combiner, Type elementType,
   Coords iv;
   auto into = [&](Value acc, Coord i) {
     iv.push_back(i);
-    Value next = combine(combiner, acc, body(iv));
+    Value next = merge(acc, body(iv));
     iv.pop_back();
     return next;
   };
@@ -440,8 +458,7 @@ Value CpuEmitter::reduce(Combiner combiner, Type elementType,
         });
     for (int64_t i = blocked; i < length; ++i)
       carried[i - blocked] = into(carried[i - blocked], Coord::constant(i));
-    return combine(combiner, combine(combiner, carried[0], carried[1]),
-                   combine(combiner, carried[2], carried[3]));
+    return merge(merge(carried[0], carried[1]), merge(carried[2], carried[3]));
   };
   // Sums of f32 runs are added up in f64: free beside the runs.
   Type f64 = b.getF64Type();
@@ -457,7 +474,7 @@ Value CpuEmitter::reduce(Combiner combiner, Type elementType,
     return loop(0, extents[iv.size()], 1, start,
                 [&](const Coord &i, ValueRange acc) {
                   iv.push_back(i);
-                  Value next = combine(combiner, acc[0], self(self));
+                  Value next = merge(acc[0], self(self));
                   iv.pop_back();
                   return SmallVector<Value>{next};
                 })[0];
@@ -475,6 +492,7 @@ Value CpuEmitter::reduceAlongLanes(Combiner combiner, Type elementType,
   int64_t chains = std::min<int64_t>(4, length / vl);
   int64_t block = chains * vl, blocked = length / block * block;
   int64_t vectorised = length / vl * vl;
+  bool isUnsigned = isUnsignedElement(elementType);
   double neutral = identityOf(combiner, elementType);
   SmallVector<Value> carried;
   {
@@ -490,7 +508,7 @@ Value CpuEmitter::reduceAlongLanes(Combiner combiner, Type elementType,
       iv.push_back(i);
       Value x = body(iv);
       iv.pop_back();
-      into = combine(combiner, into, x);
+      into = combine(combiner, into, x, isUnsigned);
     };
     Value odd = acc.pop_back_val();
     {
@@ -529,9 +547,10 @@ Value CpuEmitter::reduceAlongLanes(Combiner combiner, Type elementType,
   {
     WithWidth wide(*this, vl);
     for (Value other : ArrayRef<Value>(sums).drop_front())
-      total = combine(combiner, total, other);
+      total = combine(combiner, total, other, isUnsigned);
   }
-  return combine(combiner, combineLanes(combiner, total), odd);
+  return combine(combiner, combineLanes(combiner, total, isUnsigned), odd,
+                 isUnsigned);
 }
 
 } // namespace nncc

@@ -25,6 +25,9 @@ public:
 
   /// Memory of kernel operands and results.
   llvm::DenseMap<mlir::Value, mlir::Value> buffers;
+  /// The element types of buffers of f16 and bf16, which are 16 bits to LLVM:
+  /// what it lacks an instruction for it makes a call of compiler-rt.
+  llvm::DenseMap<mlir::Value, mlir::FloatType> halves;
   /// Elements that a kernel's root has in registers, whatever the coordinates.
   llvm::DenseMap<mlir::Value, mlir::Value> bound;
 
@@ -53,9 +56,13 @@ public:
   mlir::Value sin(mlir::Value x) override;
   mlir::Value cos(mlir::Value x) override;
   mlir::Value pow(mlir::Value x, mlir::Value y) override;
+  mlir::Value widen(mlir::Value bits, mlir::FloatType half) override;
+  mlir::Value narrow(mlir::Value x, mlir::FloatType half) override;
 
   /// x * y + z, fused where the target can.
   mlir::Value fma(mlir::Value x, mlir::Value y, mlir::Value z);
+  /// Says what a kernel's buffer or a constant holds.
+  void declare(mlir::Value buffer, mlir::Type elementType);
   /// Elements of a buffer from `position`, which counts elements.
   mlir::Value load(mlir::Value buffer, mlir::Type elementType,
                    const Coord &position);
@@ -73,7 +80,8 @@ public:
   /// A vector of scalars.
   mlir::Value fromLanes(llvm::ArrayRef<mlir::Value> lanes);
   /// All lanes of a vector combined in a fixed tree.
-  mlir::Value combineLanes(Combiner combiner, mlir::Value vector);
+  mlir::Value combineLanes(Combiner combiner, mlir::Value vector,
+                           bool isUnsigned = false);
 
   using LoopBody = llvm::function_ref<llvm::SmallVector<mlir::Value>(
       const Coord &iv, mlir::ValueRange carried)>;
@@ -127,6 +135,7 @@ private:
 };
 
 /// The type of a tensor's elements in memory (bool takes a byte).
+/// What memory holds: bool takes a byte, halves are 16 bits.
 mlir::Type storageType(mlir::Type elementType);
 
 } // namespace nncc

@@ -83,7 +83,7 @@ class Gemm : GemmShape {
 public:
   Gemm(KernelCode &code, const GemmShape &shape)
       : GemmShape(shape), code(code), e(code.e),
-        element(tensorType(op.getResult()).getElementType()) {}
+        element(computeType(tensorType(op.getResult()).getElementType())) {}
 
   int64_t emit();
 

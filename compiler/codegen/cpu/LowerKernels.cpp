@@ -78,20 +78,24 @@ lowerKernels(ModuleOp module, const TargetInfo &target, StringRef wrongKernel) {
     b.setInsertionPointToStart(entry);
 
     CpuEmitter emitter(b, kernel.getLoc(), target);
-    for (size_t i = 0; i < inputs; ++i)
-      emitter.buffers[body.getArgument(i)] = entry->getArgument(i);
     SmallVector<Value> outputs;
-    for (size_t i = inputs; i < buffers; ++i)
-      outputs.push_back(entry->getArgument(i));
+    auto elementOf = [](Value v) { return tensorType(v).getElementType(); };
+    for (auto [i, argument] : llvm::enumerate(body.getArguments())) {
+      emitter.buffers[argument] = entry->getArgument(i);
+      emitter.declare(entry->getArgument(i), elementOf(argument));
+    }
+    for (auto [i, value] :
+         llvm::enumerate(body.getTerminator()->getOperands())) {
+      outputs.push_back(entry->getArgument(inputs + i));
+      emitter.declare(outputs.back(), elementOf(value));
+    }
     KernelCode code{emitter, kernel, outputs, entry->getArgument(buffers),
                     entry->getArgument(buffers + 1)};
     int64_t tiles = emitKernel(code);
     if (kernel.getName() == wrongKernel)
       emitter.store(
           outputs.front(), Coord::constant(0),
-          emitter.splat(
-              cast<MemRefType>(outputs.front().getType()).getElementType(),
-              1e6));
+          emitter.splat(elementOf(body.getTerminator()->getOperand(0)), 1e6));
     func::ReturnOp::create(b, kernel.getLoc());
     kernel->setAttr(tilesAttr, b.getI64IntegerAttr(tiles));
   }

@@ -77,8 +77,8 @@ static LogicalResult followViews(KernelCode &code, Value root, Coords &at,
       if (failed(kept))
         return failure();
       if (*kept)
-        inside = inside ? arith::AndIOp::create(e.b, e.loc, inside, *kept)
-                        : *kept;
+        inside =
+            inside ? arith::AndIOp::create(e.b, e.loc, inside, *kept) : *kept;
     }
     auto next = view.mapForward(e, at);
     if (failed(next))

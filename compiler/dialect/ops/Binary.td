@@ -84,7 +84,8 @@ class Nncc_Extremum<string mnemonic, string relation>
     ::mlir::Value $cppClass::emitElement(::nncc::ElementEmitter &e,
         ::llvm::ArrayRef<::nncc::Coord> at) {
       ::mlir::Value x = e.at(getLhs(), at);
-      return e.}] # mnemonic # [{(x, e.at(getRhs(), at));
+      return e.}] # mnemonic # [{(x, e.at(getRhs(), at),
+          ::nncc::isUnsignedElement(getType().getElementType()));
     }
     void $cppClass::gradient(::nncc::Gradient &g) {
       ::nncc::giveExtremum(g, getTies());

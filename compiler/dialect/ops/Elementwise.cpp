@@ -74,7 +74,7 @@ Value CompareOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
   Type element = tensorType(getLhs()).getElementType();
   Value x = e.at(getLhs(), at);
   return e.compare(getPredicate(), x, e.at(getRhs(), at),
-                   element.isUnsignedInteger() || element.isInteger(1));
+                   isUnsignedElement(element));
 }
 
 //===----------------------------------------------------------------------===//

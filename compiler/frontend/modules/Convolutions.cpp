@@ -149,10 +149,10 @@ void registerConvolutions(Registry &r) {
   auto bias = ArgDef("bias", K::boolean).optional("true");
   auto zeros =
       ArgDef("padding_mode", K::word).optional("\"zeros\"").oneOf({"zeros"});
-  conv.insert(conv.end(), {bias, zeros});
+  conv.insert(conv.end(), {bias, zeros, stateDType()});
   transposed.insert(
       transposed.end(),
-      {bias, zeros,
+      {bias, zeros, stateDType(),
        ArgDef("output_padding", K::integers).optional("0").min(0)});
   ArgDef input("input", K::tensor);
   r.add({{"nn.Conv1d", "nn.Conv2d", "nn.Conv3d"},

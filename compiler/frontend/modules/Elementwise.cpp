@@ -17,6 +17,14 @@ static bool operands(Call &c, Expr &x, Expr &y) {
   return false;
 }
 
+/// -x, x - y and the like have no meaning for bools.
+static bool areBools(Call &c, Expr x, Expr y) {
+  if (!x.element().isInteger(1) || !y.element().isInteger(1))
+    return false;
+  c.error("", "has no meaning for bool; convert it with Tensor.to");
+  return true;
+}
+
 static Expr alpha(Call &c, Expr y) {
   return c.number("alpha") == 1 ? y : y * c.number("alpha");
 }
@@ -26,7 +34,7 @@ static Result emitAdd(Call &c) {
 }
 static Result emitSub(Call &c) {
   Expr x, y;
-  return operands(c, x, y) ? x - alpha(c, y) : Result();
+  return operands(c, x, y) && !areBools(c, x, y) ? x - alpha(c, y) : Result();
 }
 static Result emitMul(Call &c) {
   Expr x, y;
@@ -46,7 +54,16 @@ static Result emitDiv(Call &c) {
 }
 static Result emitPow(Call &c) {
   Expr x, y;
-  return operands(c, x, y) ? pow(x, y) : Result();
+  if (!operands(c, x, y) || areBools(c, x, y))
+    return {};
+  const Json *exponent = c.literal("other");
+  bool isInteger = !x.isFloat() && !y.isFloat();
+  if (exponent && isInteger && exponent->number < 0)
+    return c.error("other", "integers have no negative powers, got " +
+                                exponent->describe());
+  if (!exponent || isInteger)
+    return pow(x, y);
+  return pow(convert(x, promotedType(x, y)), exponent->number);
 }
 static Result emitMaximum(Call &c) {
   Expr x, y;
@@ -70,11 +87,22 @@ template <Expr (*function)(Expr)> static Result emitUnary(Call &c) {
 }
 /// For functions that integers have too.
 template <Expr (*function)(Expr)> static Result emitSame(Call &c) {
-  return function(c.tensor("input"));
+  Expr x = c.tensor("input");
+  return areBools(c, x, x) ? Result() : function(x);
 }
 
 static Result emitClamp(Call &c) {
   Expr x = c.tensor("input");
+  mlir::Builder b(x.context().b);
+  bool isWhole = true;
+  for (const char *bound : {"min", "max"}) {
+    const Json *literal = c.literal(bound); // none for "inf"
+    isWhole &= !c.has(bound) || (literal && literal->isInteger());
+  }
+  if (!x.isFloat() && !isWhole)
+    x = convert(x, b.getF32Type());
+  else if (x.element().isInteger(1))
+    x = convert(x, b.getI64Type());
   if (c.has("min"))
     x = max(x, c.number("min"), Ties::lhs);
   if (c.has("max"))
@@ -150,8 +178,8 @@ void registerElementwise(Registry &r) {
   function(both("erf"), "error function", {input}, emitUnary<erf>);
   function(both("sin"), "sine", {input}, emitUnary<sin>);
   function(both("cos"), "cosine", {input}, emitUnary<cos>);
-  function(both("floor"), "largest integer below", {input}, emitUnary<floor>);
-  function(both("ceil"), "smallest integer above", {input}, emitUnary<ceil>);
+  function(both("floor"), "largest integer below", {input}, emitSame<floor>);
+  function(both("ceil"), "smallest integer above", {input}, emitSame<ceil>);
   function(both("neg"), "-x", {input}, emitSame<neg>);
   function(both("abs"), "magnitude", {input}, emitSame<abs>);
   function(both("clamp"), "into [min, max]",

@@ -69,7 +69,8 @@ static Result emitEmbeddingBag(Call &c) {
 
 void registerEmbeddings(Registry &r) {
   std::vector<ArgDef> table = {ArgDef("num_embeddings", K::integer).min(1),
-                               ArgDef("embedding_dim", K::integer).min(1)};
+                               ArgDef("embedding_dim", K::integer).min(1),
+                               stateDType()};
   std::vector<ArgDef> plain = table, bag = table;
   plain.push_back(ArgDef("padding_idx", K::integer).optional());
   bag.push_back(ArgDef("mode", K::word)

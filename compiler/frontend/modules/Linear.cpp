@@ -83,7 +83,7 @@ void registerLinear(Registry &r) {
          "y = x W^T + b",
          {ArgDef("in_features", K::integer).min(0),
           ArgDef("out_features", K::integer).min(0),
-          ArgDef("bias", K::boolean).optional("true")},
+          ArgDef("bias", K::boolean).optional("true"), stateDType()},
          {ArgDef("input", K::tensor)},
          linearState,
          nullptr,

@@ -65,8 +65,7 @@ static bool makeWindows(Call &c, Expr &x, double value, Windows &w,
 
 static Expr pool(Combiner combiner, Expr x, const Windows &w) {
   return reduce(combiner, patches(x, w.dims, w.sizes, w.strides, w.dilations),
-                w.reduced,
-                false, true);
+                w.reduced, false, true);
 }
 
 static Result emitMaxPool(Call &c) {

@@ -206,7 +206,8 @@ void registerRecurrent(Registry &r) {
       ArgDef("bias", K::boolean).optional("true"),
       ArgDef("batch_first", K::boolean).optional("false"),
       ArgDef("dropout", K::number).optional("0.0").min(0).max(1),
-      ArgDef("bidirectional", K::boolean).optional("false")};
+      ArgDef("bidirectional", K::boolean).optional("false"),
+      stateDType()};
   std::vector<ArgDef> plain = args;
   plain.push_back(ArgDef("nonlinearity", K::word)
                       .optional("\"tanh\"")

@@ -331,8 +331,8 @@ void registerShapes(Registry &r) {
            emitArange);
   function({"Tensor.detach"}, "its input, without a gradient", {input},
            emitDetach);
-  function({"Tensor.contiguous", "Tensor.clone"},
-           "returns its input", {input}, emitSame);
+  function({"Tensor.contiguous", "Tensor.clone"}, "returns its input", {input},
+           emitSame);
 }
 
 } // namespace nncc
