@@ -30,7 +30,7 @@ template <typename Op> class Costly : public TraitBase<Op, Costly> {};
 
 namespace nncc {
 class Gradient;
-}
+} // namespace nncc
 
 #include "dialect/NnccDialect.h.inc"
 #include "dialect/NnccEnums.h.inc"

@@ -14,7 +14,6 @@
 #include "support/Diagnostics.h"
 #include "llvm/ADT/StringMap.h"
 #include <functional>
-#include <functional>
 #include <optional>
 #include <string>
 #include <vector>

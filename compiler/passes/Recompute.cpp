@@ -85,11 +85,13 @@ private:
         change[std::max(number[call], lastUse(result, number)) + 1] -= bytes;
       }
     int64_t inUse = 0, most = 0, peak = 0;
-    for (auto [i, bytes] : llvm::enumerate(change))
-      if ((inUse += bytes) > most) {
+    for (auto [i, bytes] : llvm::enumerate(change)) {
+      inUse += bytes;
+      if (inUse > most) {
         most = inUse;
         peak = int64_t(i);
       }
+    }
     return peak;
   }
 

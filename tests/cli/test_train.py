@@ -328,6 +328,9 @@ WRONG = [
     (("--schedule", "sine"), ("--data", "train.npz"), 2,
      "nncc: --schedule sine: expected constant, step:EVERY,FACTOR, cosine, "
      "linear or one-cycle\n"),
+    (("--schedule", "step:-5,0.5"), ("--data", "train.npz"), 2,
+     "nncc: --schedule step:-5,0.5: expected constant, step:EVERY,FACTOR, "
+     "cosine, linear or one-cycle\n"),
     (("--resume",), ("--data", "train.npz"), 2,
      "nncc: --resume and --checkpoint-every need --checkpoint "
      "FILE.safetensors\n"),

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 #include "Schedule.h"
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 
 namespace nncc {
@@ -23,7 +24,8 @@ bool Schedule::parse(const std::string &text, std::string &error) {
     unsigned long long number;
     int end = 0;
     if (sscanf(text.c_str(), "step:%llu,%lf%n", &number, &by, &end) != 2 ||
-        size_t(end) != text.size() || number < 1 || !(by > 0)) {
+        !isdigit(text[5]) || size_t(end) != text.size() || number < 1 ||
+        !(by > 0)) {
       error = "--schedule " + text +
               ": expected constant, step:EVERY,FACTOR, cosine, linear or "
               "one-cycle";

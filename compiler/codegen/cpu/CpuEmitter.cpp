@@ -530,9 +530,9 @@ Value CpuEmitter::reduceAlongLanes(Combiner combiner, Type elementType,
     acc.push_back(odd);
     return acc;
   };
-  auto nest = [&](auto &self, SmallVector<Value> acc) -> SmallVector<Value> {
+  auto nest = [&](auto &self, ArrayRef<Value> acc) -> SmallVector<Value> {
     if (iv.size() + 1 == extents.size())
-      return row(acc);
+      return row(llvm::to_vector(acc));
     return loop(0, extents[iv.size()], 1, acc,
                 [&](const Coord &i, ValueRange in) {
                   iv.push_back(i);

@@ -51,7 +51,7 @@ SmallVector<Value> emitRegisterTile(CpuEmitter &e, Value lhs, Value rhs,
                                     ArrayRef<Coord> rowStarts,
                                     ArrayRef<Coord> columnStarts,
                                     ArrayRef<SumDim> dims,
-                                    SmallVector<Value> accumulators) {
+                                    ArrayRef<Value> accumulators) {
   Type element = cast<MemRefType>(lhs.getType()).getElementType();
   return overSums(e, rowStarts, columnStarts, dims, accumulators,
                   [&](ArrayRef<Coord> rows, ArrayRef<Coord> columns,

@@ -45,7 +45,7 @@ int64_t emitAttentionBackward(KernelCode &code, AttentionBackwardOp op);
 /// From an element of the kernel's root at `at` to the store of the result:
 /// views move the coordinates, elementwise ops are evaluated where they stand.
 void emitResult(KernelCode &code, mlir::Value root, mlir::Value element,
-                Coords at);
+                llvm::ArrayRef<Coord> at);
 
 /// The padding around results that end in `nncc.pad`, by whoever runs tile 0.
 void emitHalos(KernelCode &code);
@@ -61,7 +61,7 @@ void alongLanes(CpuEmitter &e, int64_t length,
 llvm::SmallVector<mlir::Value> emitRegisterTile(
     CpuEmitter &e, mlir::Value lhs, mlir::Value rhs,
     llvm::ArrayRef<Coord> rowStarts, llvm::ArrayRef<Coord> columnStarts,
-    llvm::ArrayRef<SumDim> dims, llvm::SmallVector<mlir::Value> accumulators);
+    llvm::ArrayRef<SumDim> dims, llvm::ArrayRef<mlir::Value> accumulators);
 
 /// begin * count / tiles: the first unit of tile `begin` when `count` units
 /// are split evenly.

@@ -90,12 +90,13 @@ static LogicalResult followViews(KernelCode &code, Value root, Coords &at,
   return success();
 }
 
-void emitResult(KernelCode &code, Value root, Value element, Coords at) {
+void emitResult(KernelCode &code, Value root, Value element,
+                ArrayRef<Coord> at) {
   CpuEmitter &e = code.e;
   Value result = code.kernel.getBody().front().getTerminator()->getOperand(0);
   SmallVector<Value> bindings{root};
   e.bound[root] = element;
-  Coords place = at;
+  Coords place(at.begin(), at.end());
   Value inside;
   LogicalResult followed = followViews(code, root, place, inside, bindings);
   auto store = [&] {
@@ -115,7 +116,7 @@ void emitResult(KernelCode &code, Value root, Value element, Coords at) {
   int64_t lanes = e.width;
   CpuEmitter::WithWidth one(e, 1);
   for (int64_t i = 0; i < lanes; ++i) {
-    Coords lane = at;
+    Coords lane(at.begin(), at.end());
     for (Coord &c : lane) {
       c.offset += i * c.lane;
       c.lane = 0;

@@ -22,8 +22,14 @@ static void simple(Registry &r, const char *module,
                    std::vector<std::string> functions, const char *doc,
                    TypeRule types = TypeRule::any) {
   r.add({{module}, doc, {inplace()}, {input}, nullptr, nullptr, emit, types});
-  r.add(
-      {functions, doc, {}, {input, inplace()}, nullptr, nullptr, emit, types});
+  r.add({std::move(functions),
+         doc,
+         {},
+         {input, inplace()},
+         nullptr,
+         nullptr,
+         emit,
+         types});
 }
 
 static Result emitRelu(Call &c) {

@@ -141,7 +141,7 @@ static Result emitOnesLike(Call &c) {
 }
 
 /// "torch.NAME" and "Tensor.NAME".
-static std::vector<std::string> both(std::string name) {
+static std::vector<std::string> both(const std::string &name) {
   return {"torch." + name, "Tensor." + name};
 }
 
