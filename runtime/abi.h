@@ -21,6 +21,7 @@
 #define NNCC_CPU_AVX512VL (1u << 6)
 #define NNCC_CPU_AVX512BW (1u << 7)
 #define NNCC_CPU_AVX512DQ (1u << 8)
+#define NNCC_CPU_SSE42 (1u << 9)
 
 typedef enum nncc_dtype {
   NNCC_F32,

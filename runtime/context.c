@@ -135,7 +135,8 @@ nncc_status nncc_check_model(const nncc_model *model) {
   static const struct {
     uint64_t bit;
     const char *name;
-  } names[] = {{NNCC_CPU_AVX, "AVX"},
+  } names[] = {{NNCC_CPU_SSE42, "SSE4.2"},
+               {NNCC_CPU_AVX, "AVX"},
                {NNCC_CPU_AVX2, "AVX2"},
                {NNCC_CPU_FMA, "FMA"},
                {NNCC_CPU_F16C, "F16C"},
@@ -145,13 +146,16 @@ nncc_status nncc_check_model(const nncc_model *model) {
                {NNCC_CPU_AVX512BW, "AVX-512BW"},
                {NNCC_CPU_AVX512DQ, "AVX-512DQ"}};
   uint64_t missing = model->cpu_features & ~nncc_cpu_features();
-  for (size_t i = 0; i < sizeof names / sizeof names[0]; ++i)
+  if (!missing)
+    return NNCC_OK;
+  const char *name = "a feature that this runtime does not know";
+  for (size_t i = sizeof names / sizeof names[0]; i-- > 0;)
     if (missing & names[i].bit)
-      return nncc_fail(NNCC_ERROR_CPU,
-                       "%s was compiled for %s, but this CPU lacks %s: compile "
-                       "with -mcpu=native here or -mcpu=x86-64",
-                       model->name, model->cpu, names[i].name);
-  return NNCC_OK;
+      name = names[i].name;
+  return nncc_fail(NNCC_ERROR_CPU,
+                   "%s was compiled for %s, but this CPU lacks %s: compile "
+                   "with -mcpu=native here or -mcpu=x86-64",
+                   model->name, model->cpu, name);
 }
 
 static nncc_status check_weights(const nncc_model *model,

@@ -16,11 +16,14 @@ static uint64_t enabled_state(void) {
 uint64_t nncc_cpu_features(void) {
   uint32_t a, b, c, d;
   uint64_t features = 0;
-  if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE))
+  if (!__get_cpuid(1, &a, &b, &c, &d))
     return 0;
+  features |= c & bit_SSE4_2 ? NNCC_CPU_SSE42 : 0;
+  if (!(c & bit_OSXSAVE))
+    return features;
   uint64_t state = enabled_state();
   if ((state & 6) != 6) /* the system saves no ymm registers */
-    return 0;
+    return features;
   features |= c & bit_AVX ? NNCC_CPU_AVX : 0;
   features |= c & bit_FMA ? NNCC_CPU_FMA : 0;
   features |= c & bit_F16C ? NNCC_CPU_F16C : 0;

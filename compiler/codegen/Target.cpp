@@ -29,6 +29,16 @@ static const llvm::Target *x86Target() {
   return llvm::TargetRegistry::lookupTarget(llvm::Triple(triple), error);
 }
 
+/// Instructions that LLVM would choose and that no check at load looks for.
+static constexpr const char *unused[] = {
+    "avx512bf16", "avx512bitalg", "avx512fp16", "avx512ifma", "avx512vbmi",
+    "avx512vbmi2", "avx512vnni", "avx512vp2intersect", "avx512vpopcntdq",
+    "avx10.1", "avx10.2", "avxifma", "avxneconvert", "avxvnni", "avxvnniint16",
+    "avxvnniint8", "gfni", "vaes", "vpclmulqdq", "fma4", "lwp", "sse4a", "tbm",
+    "xop", "cmpccxadd", "movrs",
+    // APX: registers and forms of instructions.
+    "ccmp", "cf", "egpr", "ndd", "nf", "ppx", "push2pop2", "zu"};
+
 bool isSupportedTriple(llvm::StringRef text) {
   llvm::Triple asked(llvm::Triple::normalize(text));
   return text.empty() ||
@@ -54,6 +64,8 @@ bool lookupTarget(llvm::StringRef cpu, TargetInfo &info, std::string &error) {
             "of clang's -mcpu= are known";
     return false;
   }
+  for (const char *feature : unused)
+    features.AddFeature(feature, false);
   subtarget.reset(target->createMCSubtargetInfo(llvm::Triple(triple), info.cpu,
                                                 features.getString()));
   auto has = [&](const char *feature) {
@@ -65,11 +77,12 @@ bool lookupTarget(llvm::StringRef cpu, TargetInfo &info, std::string &error) {
   struct {
     const char *name;
     uint64_t bit;
-  } table[] = {{"avx", NNCC_CPU_AVX},           {"avx2", NNCC_CPU_AVX2},
-               {"fma", NNCC_CPU_FMA},           {"f16c", NNCC_CPU_F16C},
-               {"bmi2", NNCC_CPU_BMI2},         {"avx512f", NNCC_CPU_AVX512F},
-               {"avx512vl", NNCC_CPU_AVX512VL}, {"avx512bw", NNCC_CPU_AVX512BW},
-               {"avx512dq", NNCC_CPU_AVX512DQ}};
+  } table[] = {
+      {"sse4.2", NNCC_CPU_SSE42},      {"avx", NNCC_CPU_AVX},
+      {"avx2", NNCC_CPU_AVX2},         {"fma", NNCC_CPU_FMA},
+      {"f16c", NNCC_CPU_F16C},         {"bmi2", NNCC_CPU_BMI2},
+      {"avx512f", NNCC_CPU_AVX512F},   {"avx512vl", NNCC_CPU_AVX512VL},
+      {"avx512bw", NNCC_CPU_AVX512BW}, {"avx512dq", NNCC_CPU_AVX512DQ}};
   for (auto [name, bit] : table)
     if (has(name))
       info.requiredFeatures |= bit;

@@ -53,6 +53,20 @@ def test_object_needs_only_libc(nncc, lenet):
     assert undefined <= {"memset", "memcpy"}
 
 
+def test_only_checked_instructions(nncc, lenet):
+    """No AVX512_FP16, which loading would not look for."""
+    model = {"format": "nncc-model/1",
+             "inputs": {"x": {"shape": [64], "dtype": "f32"}},
+             "nodes": [{"name": "y", "op": "Tensor.to", "inputs": ["x"],
+                        "dtype": "f16"}],
+             "outputs": ["y"]}
+    (lenet / "half.json").write_text(json.dumps(model))
+    asm = nncc("compile", "half.json", "--emit=asm",
+               "-mcpu=sapphirerapids").stdout
+    assert re.search(r"\bvcvtps2ph\b", asm)
+    assert "vcvtps2phx" not in asm
+
+
 def test_same_bytes(nncc, lenet):
     nncc("lenet.json", "-o", "a.o")
     nncc("lenet.json", "-o", "b.o")

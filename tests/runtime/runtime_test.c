@@ -212,6 +212,13 @@ static void test_wrong_calls(const nncc_weights *weights) {
              NNCC_ABI_VERSION) ": compile the model "
                                "again");
   foreign = *classifier_model();
+  foreign.cpu = "z80";
+  foreign.cpu_features |= 1ull << 40;
+  expect(nncc_context_create(&foreign, weights, NULL, &none), NNCC_ERROR_CPU,
+         "classifier was compiled for z80, but this CPU lacks a feature that "
+         "this runtime does not know: compile with -mcpu=native here or "
+         "-mcpu=x86-64");
+  foreign = *classifier_model();
   assert(nncc_context_create(&foreign, weights, NULL, &none) ==
          NNCC_ERROR_WEIGHTS);
   nncc_context_free(context);
