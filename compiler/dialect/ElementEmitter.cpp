@@ -299,18 +299,41 @@ Coord ElementEmitter::remainder(const Coord &x, int64_t divisor) {
   return {indexOp('%', materialize(x), index(divisor)), 0, 0, align};
 }
 
+/// x if `high` and `low` are quotient and remainder of an x by `size`.
+std::optional<Coord> ElementEmitter::joined(const Coord &high, const Coord &low,
+                                            int64_t size) const {
+  auto found = low.base ? divisions.find(low.base) : divisions.end();
+  if (found == divisions.end() || found->second.quotient != high.base ||
+      found->second.divisor != size || high.lane)
+    return std::nullopt;
+  Coord x = found->second.dividend;
+  x.offset += high.offset * size + low.offset;
+  x.lane = low.lane;
+  return x;
+}
+
 Coord ElementEmitter::linear(ArrayRef<Coord> at, ArrayRef<int64_t> strides) {
-  Coord sum = Coord::constant(0);
-  for (auto [coord, stride] : llvm::zip_equal(at, strides))
-    sum = add(sum, scale(coord, stride));
-  return sum;
+  // From the outermost on, so that digits of a number become the number again.
+  Coord sum = Coord::constant(0), pending = Coord::constant(0);
+  int64_t pendingStride = 0;
+  for (auto [digit, stride] : llvm::zip_equal(at, strides)) {
+    if (!digit.base && !digit.offset && !digit.lane)
+      continue;
+    std::optional<Coord> whole;
+    if (stride && pendingStride % stride == 0)
+      whole = joined(pending, digit, pendingStride / stride);
+    if (!whole)
+      sum = add(sum, scale(pending, pendingStride));
+    pending = whole ? *whole : digit;
+    pendingStride = stride;
+  }
+  return add(sum, scale(pending, pendingStride));
 }
 
 /// Splits one coordinate over row-major `shape`. Lanes must stay inside the
 /// last dimension, which holds if rows are whole multiples of the lanes' reach
 /// and the first lane is aligned to it.
-static FailureOr<Coords> split(ElementEmitter &e, Coord x,
-                               ArrayRef<int64_t> shape) {
+FailureOr<Coords> ElementEmitter::split(Coord x, ArrayRef<int64_t> shape) {
   Coords result(shape.size(), Coord::constant(0));
   // A single dimension takes everything.
   if (llvm::count_if(shape, [](int64_t s) { return s != 1; }) <= 1) {
@@ -321,25 +344,68 @@ static FailureOr<Coords> split(ElementEmitter &e, Coord x,
   }
   int64_t lane = x.lane;
   if (lane != 0 && !shape.empty()) {
-    int64_t reach = lane * e.width;
+    int64_t reach = lane * width;
     int64_t align = x.base ? std::gcd(x.align, std::abs(x.offset)) : x.offset;
     bool inside = reach > 0 && shape.back() % reach == 0 && align % reach == 0;
     // A constant start inside one row needs no alignment.
     if (!x.base && reach > 0)
-      inside |= x.offset % shape.back() + (e.width - 1) * lane < shape.back();
+      inside |= x.offset % shape.back() + (width - 1) * lane < shape.back();
     if (!inside)
       return failure();
     x.lane = 0;
   }
-  for (int64_t d = int64_t(shape.size()) - 1; d > 0; --d) {
-    result[d] = e.remainder(x, shape[d]);
-    x = e.divide(x, shape[d]);
+  int64_t first =
+      llvm::find_if(shape, [](int64_t s) { return s != 1; }) - shape.begin();
+  for (int64_t d = int64_t(shape.size()) - 1; d > first; --d) {
+    result[d] = remainder(x, shape[d]);
+    Coord quotient = divide(x, shape[d]);
+    if (result[d].base)
+      divisions[result[d].base] = {x, quotient.base, shape[d]};
+    x = quotient;
   }
-  if (!shape.empty()) {
-    result[0] = x;
-    result.back().lane = lane;
-  }
+  result[first] = x;
+  result.back().lane = lane;
   return result;
+}
+
+SmallVector<Coords> ElementEmitter::splitRun(const Coord &x, int64_t count,
+                                             ArrayRef<int64_t> shape) {
+  SmallVector<Coords> run;
+  int64_t outermost =
+      llvm::find_if(shape, [](int64_t s) { return s != 1; }) - shape.begin();
+  for (int64_t i = 0; i < count; ++i) {
+    // Beyond one row, or with nothing to divide.
+    if (i == 0 || !x.base || shape.empty() || shape.back() < count) {
+      auto coords = split(addTo(x, i), shape);
+      assert(succeeded(coords) && "positions have no lanes");
+      run.push_back(*coords);
+      continue;
+    }
+    // The first one's digits with carries.
+    Coords coords = run.front();
+    Coord whole = addTo(x, i), carry = Coord::constant(i);
+    for (int64_t d = int64_t(shape.size()) - 1; d >= 0; --d) {
+      Coord digit = add(coords[d], carry);
+      if (d == outermost) {
+        coords[d] = digit;
+        break;
+      }
+      if (shape[d] == 1)
+        continue;
+      Value sum = materialize(digit), size = index(shape[d]);
+      Value wraps =
+          arith::CmpIOp::create(b, loc, arith::CmpIPredicate::uge, sum, size);
+      Value rest = indexOp('-', sum, size);
+      coords[d] = {arith::SelectOp::create(b, loc, wraps, rest, sum)};
+      carry = {arith::SelectOp::create(b, loc, wraps, index(1), index(0))};
+      Value quotient = divisions.lookup(run.front()[d].base).quotient;
+      Coord next = add({quotient}, carry);
+      divisions[coords[d].base] = {whole, next.base, shape[d]};
+      whole = next;
+    }
+    run.push_back(coords);
+  }
+  return run;
 }
 
 FailureOr<Coords> ElementEmitter::reshape(ArrayRef<Coord> at,
@@ -360,7 +426,7 @@ FailureOr<Coords> ElementEmitter::reshape(ArrayRef<Coord> at,
     }
     auto fromGroup = from.slice(i0, i - i0), toGroup = to.slice(j0, j - j0);
     Coord flat = linear(at.slice(i0, i - i0), stridesOf(fromGroup));
-    auto coords = split(*this, flat, toGroup);
+    auto coords = split(flat, toGroup);
     if (failed(coords))
       return failure();
     llvm::append_range(result, *coords);

@@ -19,7 +19,9 @@
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/Value.h"
+#include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/SmallVector.h"
+#include <optional>
 
 namespace nncc {
 
@@ -150,6 +152,10 @@ public:
   llvm::FailureOr<Coords> reshape(llvm::ArrayRef<Coord> at,
                                   llvm::ArrayRef<int64_t> from,
                                   llvm::ArrayRef<int64_t> to);
+  /// Coordinates in a row-major `shape` of the elements x, x + 1, ..., with one
+  /// division for all of them where a row has as many.
+  llvm::SmallVector<Coords> splitRun(const Coord &x, int64_t count,
+                                     llvm::ArrayRef<int64_t> shape);
   /// base + offset as an index value (lane 0).
   mlir::Value materialize(const Coord &x);
   /// lo <= x < hi as a scalar bool, for a coordinate equal in all lanes.
@@ -163,6 +169,19 @@ protected:
   /// Index arithmetic goes through these, so that an emitter can reuse values.
   virtual mlir::Value indexOp(char op, mlir::Value x, mlir::Value y) = 0;
   mlir::Value index(int64_t value);
+
+private:
+  llvm::FailureOr<Coords> split(Coord x, llvm::ArrayRef<int64_t> shape);
+  std::optional<Coord> joined(const Coord &high, const Coord &low,
+                              int64_t size) const;
+
+  struct Division {
+    Coord dividend;
+    mlir::Value quotient;
+    int64_t divisor;
+  };
+  /// What remainders were made of, so that digits can become a number again.
+  llvm::DenseMap<mlir::Value, Division> divisions;
 };
 
 } // namespace nncc

@@ -218,15 +218,11 @@ void Gemm::emitTile(const Coord &row, int64_t rowCount, const Coord &panel,
                           lhs.offset);
   Coord rhsBase = e.addTo(e.linear(split(e, batch, rhsBatch), rhsBatch.strides),
                           rhs.offset);
-  SmallVector<Coords> rowCoords, panelCoords;
+  SmallVector<Coords> rowCoords = e.splitRun(row, rowCount, rows.sizes);
+  SmallVector<Coords> panelCoords;
   Coords rowStarts, columnStarts;
-  for (int64_t r = 0; r < rowCount; ++r) {
-    Coord position = e.addTo(row, r);
-    rowCoords.push_back(split(e, position, rows));
-    Coord start = rows.stride() ? e.scale(position, *rows.stride())
-                                : e.linear(rowCoords.back(), rows.strides);
-    rowStarts.push_back(e.add(lhsBase, start));
-  }
+  for (const Coords &coords : rowCoords)
+    rowStarts.push_back(e.add(lhsBase, e.linear(coords, rows.strides)));
   for (int64_t p = 0; p < panelCount; ++p) {
     Coord position = e.addTo(panel, p);
     panelCoords.push_back(split(e, position, panels));
