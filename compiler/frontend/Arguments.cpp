@@ -34,8 +34,12 @@ std::string expected(const ArgDef &def) {
     return "a list of values";
   case ArgKind::integer:
     return "an integer";
-  case ArgKind::integers:
-    return "an integer or a list of integers";
+  case ArgKind::integers: {
+    std::string text = "an integer or a list of integers";
+    for (llvm::StringRef word : def.words)
+      text += (" or \"" + word + "\"").str();
+    return text;
+  }
   case ArgKind::number:
     return "a number";
   case ArgKind::boolean:
@@ -76,11 +80,15 @@ public:
     case ArgKind::integer:
       return json.isInteger() ? inRange(json) : mismatch(json);
     case ArgKind::integers:
+      if (json.isString() && llvm::is_contained(def.words, json.string))
+        return true;
       if (json.isInteger())
         return inRange(json);
       if (!json.isArray())
         return mismatch(json);
       return llvm::all_of(json.items, [&](const Json &item) {
+        if (item.isNull() && def.nullItems)
+          return true;
         return item.isInteger() ? inRange(item) : mismatch(item);
       });
     case ArgKind::number:

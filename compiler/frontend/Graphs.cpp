@@ -123,6 +123,8 @@ void Importer::bindInputs(Call &call, const Json &node, Scope &scope) {
   auto find = [&](const Json &json) { return lookup(json, scope); };
   const OpDef &def = call.def;
   const Json *inputs = node.find("inputs");
+  std::string where =
+      (call.path.empty() ? "(" : call.path + " (") + call.name.str() + "): ";
   size_t i = 0;
   if (inputs && inputs->isArray())
     for (const Json &item : inputs->items) {
@@ -140,7 +142,14 @@ void Importer::bindInputs(Call &call, const Json &node, Scope &scope) {
         rest.literal.items.push_back(item);
         continue;
       }
-      parseArgument(call, arg, item, find);
+      if (def.isModule() && (item.isNumber() || item.isBoolean())) {
+        diagnostics.error(item.span, "an input of a module is the name of a "
+                                     "value, got " +
+                                         item.describe());
+        call.failed = true;
+      } else {
+        parseArgument(call, arg, item, find);
+      }
       ++i;
     }
   std::vector<StringRef> known;
@@ -153,13 +162,13 @@ void Importer::bindInputs(Call &call, const Json &node, Scope &scope) {
       continue;
     const ArgDef *arg = findArgument(def.inputs, member.key);
     if (!arg) {
-      diagnostics.error(member.keySpan,
-                        "(" + call.name + "): unknown argument \"" +
-                            member.key + "\"" + didYouMean(member.key, known));
+      diagnostics.error(member.keySpan, where + "unknown argument \"" +
+                                            member.key + "\"" +
+                                            didYouMean(member.key, known));
       call.failed = true;
     } else if (call.args.count(arg->name)) {
-      diagnostics.error(member.keySpan, "(" + call.name + "): argument \"" +
-                                            member.key + "\" is given twice");
+      diagnostics.error(member.keySpan, where + "argument \"" + member.key +
+                                            "\" is given twice");
       call.failed = true;
     } else {
       parseArgument(call, *arg, member.value, find);
@@ -208,8 +217,7 @@ Result Importer::runClass(Instance &instance, ArrayRef<Result> inputs,
 }
 
 Result Importer::runInstance(Instance &instance, ArrayRef<Result> inputs,
-                             const Json &node, Scope &scope,
-                             ArrayRef<const JsonMember *> named) {
+                             const Json &node, Scope &scope) {
   instance.called = true;
   if (instance.rejected)
     return {};
@@ -249,43 +257,28 @@ Result Importer::runInstance(Instance &instance, ArrayRef<Result> inputs,
     }
     return value;
   }
-  // A torch.nn module: attributes from its definition, state by path.
-  Call call(*instance.def, instance.type, instance.path, instance.span,
-            diagnostics);
-  call.args = instance.attributes;
-  // What does not fit shows where the module is called.
-  if (const Json *caller = node.find("module"))
-    call.span = caller->span;
-  if (inputs.size() > instance.def->inputs.size())
-    return call.error("", "takes at most " +
-                              plural(instance.def->inputs.size(), "input") +
-                              ", got " + Twine(inputs.size()));
-  for (auto [arg, value] : llvm::zip(instance.def->inputs, inputs))
-    call.args[arg.name].result = value;
-  auto find = [&](const Json &json) { return lookup(json, scope); };
-  call.builder = &builder;
-  for (const JsonMember *member : named) {
-    const ArgDef *arg = findArgument(instance.def->inputs, member->key);
-    if (!arg) {
-      std::vector<StringRef> known;
-      for (const ArgDef &input : instance.def->inputs)
-        known.push_back(input.name);
-      diagnostics.error(member->keySpan, instance.path + " (" + instance.type +
-                                             "): unknown argument \"" +
-                                             member->key + "\"" +
-                                             didYouMean(member->key, known));
-      return {};
-    }
-    if (call.args.count(arg->name)) {
-      diagnostics.error(member->keySpan, instance.path + " (" + instance.type +
-                                             "): argument \"" + member->key +
-                                             "\" is given twice");
-      return {};
-    }
-    if (!parseArgument(call, *arg, member->value, find))
-      return {};
-  }
+  // A step of a Sequential.
+  Call call = callOf(instance, node);
+  if (instance.def->inputs.empty())
+    return call.error("", "takes no input, got 1");
+  call.args[instance.def->inputs.front().name].result = inputs.front();
   completeArguments(call, instance.def->inputs);
+  return runLeaf(instance, call);
+}
+
+/// A torch.nn module's call with its attributes. What does not fit shows where
+/// the module is called.
+Call Importer::callOf(Instance &instance, const Json &node) {
+  Span span = instance.span;
+  if (const Json *caller = node.find("module"))
+    span = caller->span;
+  Call call(*instance.def, instance.type, instance.path, span, diagnostics);
+  call.args = instance.attributes;
+  call.builder = &builder;
+  return call;
+}
+
+Result Importer::runLeaf(Instance &instance, Call &call) {
   builder.loc = location(instance.path, instance.type, instance.span);
   std::string prefix = instance.path + ".";
   for (const std::string &path : statePaths)
@@ -313,6 +306,12 @@ void Importer::runHidden(Instance &instance, Call &call) {
 }
 
 Result Importer::runModule(Instance &instance, const Json &node, Scope &scope) {
+  if (instance.def && !instance.rejected) {
+    instance.called = true;
+    Call call = callOf(instance, node);
+    bindInputs(call, node, scope);
+    return call.failed ? Result() : runLeaf(instance, call);
+  }
   std::vector<Result> inputs;
   if (const Json *list = node.find("inputs"))
     for (const Json &item : list->items) {
@@ -326,18 +325,16 @@ Result Importer::runModule(Instance &instance, const Json &node, Scope &scope) {
       if (!inputs.back())
         return {};
     }
-  std::vector<const JsonMember *> named;
-  for (const JsonMember &member : node.members)
-    if (member.key != "name" && member.key != "module" &&
-        member.key != "inputs" && member.key != "comment")
-      named.push_back(&member);
-  if (!named.empty() && !instance.def && !instance.rejected) {
-    diagnostics.error(named.front()->keySpan,
-                      "unknown key \"" + named.front()->key +
-                          "\" in a call of " + instance.type.str());
+  for (const JsonMember &member : node.members) {
+    if (instance.rejected || member.key == "name" || member.key == "module" ||
+        member.key == "inputs" || member.key == "comment")
+      continue;
+    diagnostics.error(member.keySpan, "unknown key \"" + member.key +
+                                          "\" in a call of " +
+                                          instance.type.str());
     return {};
   }
-  return runInstance(instance, inputs, node, scope, named);
+  return runInstance(instance, inputs, node, scope);
 }
 
 /// The most nodes that a model runs, classes at each call.

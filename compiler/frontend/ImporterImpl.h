@@ -135,10 +135,10 @@ private:
   bool runNodes(const Json &graph, Scope &scope);
   Result runNode(const Json &node, Scope &scope);
   Result runModule(Instance &instance, const Json &node, Scope &scope);
-  /// `named` are inputs by name, of torch.nn modules only.
   Result runInstance(Instance &instance, llvm::ArrayRef<Result> inputs,
-                     const Json &node, Scope &scope,
-                     llvm::ArrayRef<const JsonMember *> named = {});
+                     const Json &node, Scope &scope);
+  Call callOf(Instance &instance, const Json &node);
+  Result runLeaf(Instance &instance, Call &call);
   Result runClass(Instance &instance, llvm::ArrayRef<Result> inputs,
                   const Json &node);
   Result runOp(const OpDef &def, llvm::StringRef name, const Json &node,

@@ -47,6 +47,7 @@ struct ArgDef {
   bool otherType = false;
   /// Takes all remaining positional inputs (Tensor.view(x, 2, 3)).
   bool variadic = false;
+  bool nullItems = false;
 
   ArgDef(const char *name, ArgKind kind) : name(name), kind(kind) {}
   ArgDef &optional(const char *value = "null") {
@@ -70,6 +71,11 @@ struct ArgDef {
   }
   ArgDef &oneOf(std::vector<llvm::StringRef> list) {
     words = std::move(list);
+    return *this;
+  }
+  /// Items of a list of integers may be null; they are read as 0.
+  ArgDef &orNullItems() {
+    nullItems = true;
     return *this;
   }
   ArgDef &ofOtherType() {

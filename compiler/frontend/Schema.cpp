@@ -22,6 +22,12 @@ static json::Object argumentSchema(const ArgDef &arg) {
       object["maximum"] = *arg.most;
     return object;
   };
+  auto words = [&] {
+    json::Array list;
+    for (llvm::StringRef word : arg.words)
+      list.push_back(word);
+    return list;
+  };
   switch (arg.kind) {
   case ArgKind::integer:
     schema = number("integer");
@@ -37,18 +43,21 @@ static json::Object argumentSchema(const ArgDef &arg) {
   case ArgKind::mode:
     schema["enum"] = json::Array{true, false, "mode"};
     break;
-  case ArgKind::integers:
+  case ArgKind::integers: {
+    json::Object item = number("integer");
+    if (arg.nullItems)
+      item =
+          json::Object{{"anyOf", json::Array{std::move(item), typeIs("null")}}};
     schema["anyOf"] = json::Array{
         number("integer"),
-        json::Object{{"type", "array"}, {"items", number("integer")}}};
-    break;
-  case ArgKind::word: {
-    json::Array words;
-    for (llvm::StringRef word : arg.words)
-      words.push_back(word);
-    schema["enum"] = std::move(words);
+        json::Object{{"type", "array"}, {"items", std::move(item)}}};
+    if (!arg.words.empty())
+      schema["anyOf"].getAsArray()->push_back(json::Object{{"enum", words()}});
     break;
   }
+  case ArgKind::word:
+    schema["enum"] = words();
+    break;
   case ArgKind::state:
     schema["$ref"] = "#/$defs/tensor";
     break;

@@ -18,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from .modules import (DTYPES, UnsupportedModel, as_model, attributes, class_of,
                       describe_optimizer, is_leaf, is_sequential,
+                      named_tensors, named_tensors_of,
                       parametrizations_of)
 
 # Functions that only look at a tensor; what they give is a Python value.
@@ -73,10 +74,12 @@ class _Frame:
         self.names = {}   # id of tensor -> value name
         self.taken = set()
         self.nodes = []
+        self.versions = {}  # id of tensor -> changes in place when named
         self.keep = []    # tensors stay alive, so that ids stay unique
         for kind in (module.named_parameters, module.named_buffers):
             for path, tensor in kind(remove_duplicate=False):
                 self.names.setdefault(id(tensor), path)
+                self.versions[id(tensor)] = tensor._version
 
     def bind(self, tensor, hint):
         base = "".join(c if c.isalnum() else "_" for c in hint) or "value"
@@ -88,6 +91,7 @@ class _Frame:
             name, i = f"{base}_{i}", i + 1
         self.taken.add(name)
         self.names[id(tensor)] = name
+        self.versions[id(tensor)] = tensor._version
         self.keep.append(tensor)
         return name
 
@@ -111,14 +115,18 @@ class _Exporter(TorchFunctionMode):
     # --- Functions -------------------------------------------------------
     def __torch_function__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        result = function(*args, **kwargs)
         frame = self.frames[-1] if self.frames else None
         if frame is None or frame.is_silent:
-            return result
+            return function(*args, **kwargs)
+        stale = self.stale(frame, (args, kwargs))
+        result = function(*args, **kwargs)
         tensors = isinstance(result, torch.Tensor) or (
             isinstance(result, (tuple, list)) and len(result) > 0
             and all(isinstance(r, torch.Tensor) for r in result))
         short = getattr(function, "__name__", "")
+        if short == "__setitem__":
+            self.problem("Tensor.__setitem__ is not supported")
+            frame.bind(args[0], "unknown")
         if not tensors or short in _QUERIES or short == "__get__":
             return result
         name = self.functions.get(function)
@@ -126,10 +134,18 @@ class _Exporter(TorchFunctionMode):
             self.problem(f"function {function}")
             frame.bind_result(result, "unknown")
             return result
+        self.problems += stale
         if short in _REVERSED:
             args = args[::-1]
         self.record(frame, name, args, kwargs, result)
         return result
+
+    def stale(self, frame, values):
+        """Sentences about tensors that are no longer what their names say."""
+        return [f"{frame.names[id(t)]} was changed in place through another "
+                "tensor that shares its memory"
+                for _, t in named_tensors("", values)
+                if t._version != frame.versions.get(id(t), t._version)]
 
     def record(self, frame, name, args, kwargs, result):
         short = name.split(".")[-1]
@@ -159,8 +175,10 @@ class _Exporter(TorchFunctionMode):
         if isinstance(value, torch.Tensor):
             name = frame.names.get(id(value))
             if name is None:
-                self.problem("a tensor that is neither input nor state nor "
-                             "the result of a recorded call")
+                self.problem(
+                    f"a tensor {list(value.shape)} that is neither input nor "
+                    "state nor the result of a recorded call: register a "
+                    "constant as a buffer")
                 return "unknown"
             return name
         if isinstance(value, torch.dtype):
@@ -199,6 +217,8 @@ class _Exporter(TorchFunctionMode):
         frame = self.frames[-1]
         if is_leaf(frame.module) and frame.is_silent:
             return original(module, *args, **kwargs)  # its own affair
+        if not frame.is_silent:
+            self.problems += self.stale(frame, (args, kwargs))
         if is_leaf(module):
             self.frames.append(_Frame(module, is_silent=True))
             try:
@@ -213,13 +233,10 @@ class _Exporter(TorchFunctionMode):
             finally:
                 self.frames.pop()
         else:
-            result = self.trace_class(original, module, args, kwargs)
+            return self.call_class(original, module, args, kwargs)
         if frame.is_silent:
             return result
-        path = frame.paths.get(id(module))
-        if path is None:
-            self.problem(f"{type(module).__name__}: not part of the model")
-            path = "unknown"
+        path = self.path_of(frame, module)
         node = {"name": None, "module": path,
                 "inputs": [self.encode(frame, a) for a in args]}
         for key, value in kwargs.items():
@@ -228,24 +245,39 @@ class _Exporter(TorchFunctionMode):
         frame.nodes.append(node)
         return result
 
-    def trace_class(self, original, module, args, kwargs):
-        inner = _Frame(module)
-        names = []
+    def path_of(self, frame, module):
+        path = frame.paths.get(id(module))
+        if path is None:
+            self.problem(f"{type(module).__name__}: not part of the model")
+        return path or "unknown"
+
+    def call_class(self, original, module, args, kwargs):
+        """A module of the user's own: a class whose inputs and outputs are the
+        tensors of the call; its other arguments are part of the class."""
+        frame, inner = self.frames[-1], _Frame(module)
         bound = inspect.signature(module.forward).bind(*args, **kwargs)
-        for key, value in bound.arguments.items():
-            if isinstance(value, torch.Tensor):
-                names.append(inner.bind(value, key))
+        inputs = named_tensors_of(bound.arguments)
+        names = [inner.bind(tensor, name) for name, tensor in inputs]
         self.frames.append(inner)
         try:
             result = original(module, *args, **kwargs)
         finally:
             self.frames.pop()
-        outputs = result if isinstance(result, (tuple, list)) else [result]
+        outputs = [tensor for _, tensor in named_tensors("", result)]
+        self.problems += self.stale(inner, outputs)
         body = {"inputs": names}
         body.update(self.describe_tree(module))
         body["nodes"] = inner.nodes
         body["outputs"] = [self.encode(inner, o) for o in outputs]
         self.define(module, body)
+        if frame.is_silent or not outputs:
+            return result
+        path = self.path_of(frame, module)
+        node = {"name": None, "module": path,
+                "inputs": [self.encode(frame, t) for _, t in inputs]}
+        results = [frame.bind(o, path.replace(".", "_")) for o in outputs]
+        node["name"] = results[0] if len(results) == 1 else results
+        frame.nodes.append(node)
         return result
 
     def define(self, module, body):
@@ -268,8 +300,7 @@ class _Exporter(TorchFunctionMode):
         for key, tensors in (("parameters", module._parameters),
                              ("buffers", module._buffers)):
             own = {name: {"shape": list(t.shape), "dtype": DTYPES[t.dtype]}
-                   for name, t in tensors.items() if t is not None
-                   and name not in module._non_persistent_buffers_set}
+                   for name, t in tensors.items() if t is not None}
             if own:
                 tree[key] = own
         return tree
@@ -327,9 +358,9 @@ def _record(exporter, frame, function, args):
 def _trace(module, inputs):
     exporter = _Exporter()
     root = _Frame(module)
-    names = list(inspect.signature(module.forward).parameters)
+    arguments = inspect.signature(module.forward).bind(*inputs).arguments
     model_inputs = {}
-    for tensor, name in zip(inputs, names):
+    for name, tensor in named_tensors_of(arguments):
         bound = root.bind(tensor, name)
         model_inputs[bound] = {"shape": list(tensor.shape),
                                "dtype": DTYPES[tensor.dtype]}
@@ -373,25 +404,33 @@ def export(module, example_inputs, directory, loss=None, targets=(),
     With `loss`, called as loss(*outputs, *targets), and `optimizer`, a
     torch.optim object on the module's parameters, the training section too.
 
-    `module` is run once in eval mode on `example_inputs` (a tuple of tensors).
-    A torch.nn class of its own is called "module" in the file. Raises
+    `module` is run once in eval mode on `example_inputs`, a tensor or a tuple of
+    arguments; tensors in tuples, lists and dicts become inputs and outputs of
+    their own. A torch.nn class of its own is called "module" in the file. Raises
     UnsupportedModel with all problems found.
     """
     name = type(module).__name__.lower()
     module = as_model(module)
     was_training = module.training
     module.eval()
+    if isinstance(example_inputs, torch.Tensor):
+        example_inputs = (example_inputs,)
     try:
         exporter, root, inputs, result = _trace(module, tuple(example_inputs))
     finally:
         module.train(was_training)
-    outputs = result if isinstance(result, (tuple, list)) else [result]
+    results = (result if isinstance(result, (tuple, list)) else
+               result.values() if isinstance(result, dict) else [result])
+    outputs = tuple(results)
+    exporter.problems += exporter.stale(root, outputs)
     training = loss and _trace_loss(exporter, root, loss, outputs, targets)
     if training and optimizer:
         training["optimizer"] = describe_optimizer(optimizer, module)
     exporter.frames.append(root)
     body = exporter.describe_tree(module)
-    names = [exporter.encode(root, o) for o in outputs]
+    names = [exporter.encode(root, o) for _, o in named_tensors("", outputs)]
+    if isinstance(result, dict) and len(names) == len(result):
+        names = dict(zip(result, names))
     exporter.frames.pop()
     exporter.problems += _unsupported(exporter, root, body)
     if exporter.problems:
@@ -415,6 +454,10 @@ def export(module, example_inputs, directory, loss=None, targets=(),
     state = {name: tensor.detach().contiguous()
              for name, tensor in module.state_dict(keep_vars=True).items()
              if name not in ties}
+    for path, part in module.named_modules():
+        for name in set() if is_leaf(part) else \
+                sorted(part._non_persistent_buffers_set):
+            state[f"{path}.{name}".lstrip(".")] = part._buffers[name]
     save_file(state, os.path.join(directory, "weights.safetensors"))
 
 

@@ -16,6 +16,23 @@ class UnsupportedModel(Exception):
     """Everything in a module that the format cannot express, with paths."""
 
 
+def named_tensors(name, value):
+    """The tensors in nested tuples, lists and dicts, each with a name."""
+    if isinstance(value, torch.Tensor):
+        yield name, value
+    elif isinstance(value, (tuple, list)):
+        for i, item in enumerate(value):
+            yield from named_tensors(f"{name}_{i}", item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from named_tensors(f"{name}_{key}", item)
+
+
+def named_tensors_of(arguments):
+    return [pair for name, value in arguments.items()
+            for pair in named_tensors(name, value)]
+
+
 def class_of(module):
     """The class as it was before parametrize gave the module one of its own."""
     kind = type(module)
@@ -69,8 +86,9 @@ def attributes(module):
             value = value.__name__
         result[name] = plain if isinstance(plain, (int, float)) else value
     if "dtype" in parameters:
-        dtypes = {t.dtype for t in module.state_dict().values()
-                  if t.is_floating_point()}
+        state = [*module._parameters.values(), *module._buffers.values()]
+        dtypes = {t.dtype for t in state
+                  if t is not None and t.dtype.is_floating_point}
         if len(dtypes) == 1 and dtypes != {torch.float32}:
             result["dtype"] = DTYPES[dtypes.pop()]
     return result

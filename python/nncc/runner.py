@@ -152,7 +152,8 @@ class CompiledModel:
         return {t.name.decode(): o for t, o in zip(results, outputs)}
 
     def __call__(self, *inputs):
-        outputs = tuple(self.run("forward", *inputs).values())
+        """forward; tuples among the inputs are taken apart."""
+        outputs = tuple(self.run("forward", *_flat(inputs)).values())
         return outputs[0] if len(outputs) == 1 else outputs
 
     def train_step(self, *inputs, lr=None):
@@ -202,6 +203,14 @@ class CompiledModel:
             self._library.nncc_context_free(self._context)
         if getattr(self, "_weights", None):
             self._library.nncc_weights_free(self._weights)
+
+
+def _flat(inputs):
+    for value in inputs:
+        if isinstance(value, tuple):
+            yield from _flat(value)
+        else:
+            yield value
 
 
 def compile(directory, threads=1, cpu="native", dims=None,

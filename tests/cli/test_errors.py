@@ -20,7 +20,7 @@ def cases():
         yield pytest.param(model, expected.strip("\n"), id=title)
 
 
-@pytest.mark.parametrize("model,expected", cases())
+@pytest.mark.parametrize("model,expected", list(cases()))
 def test_bad_model(tmp_path, model, expected):
     path = tmp_path / "m.json"
     path.write_text(model)

@@ -91,3 +91,184 @@ def test_everything_unsupported_is_named(tmp_path):
     assert "odd.1: nn.Fold is not supported" in text
     assert "i0" in text and "norm" in text
     assert not (tmp_path / "model.json").exists()
+
+
+class Scale(nn.Module):
+    """Arguments that are no tensors."""
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(8, 8)
+
+    def forward(self, x, mask=None, double=False, factor=1.0):
+        y = self.linear(x)
+        if mask is not None:
+            y = y * mask
+        return (y * 2 if double else y) * factor
+
+
+class ScaleTwice(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = Scale(), Scale()
+
+    def forward(self, x, m):
+        return self.second(self.first(x, m, True), double=False, mask=m,
+                           factor=0.5)
+
+
+class State(nn.Module):
+    """A tuple of tensors in and out, at the top and in a class."""
+    def __init__(self):
+        super().__init__()
+        self.lstm = nn.LSTM(8, 8)
+
+    def forward(self, x, state):
+        return self.lstm(x, state)
+
+
+class Steps(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.step = State()
+
+    def forward(self, x, h, c):
+        y, state = self.step(x, (h, c))
+        y, (h, c) = self.step(y, state)
+        return y + h, c
+
+
+class Named(nn.Module):
+    """A dict out, at the top and in a class."""
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(8, 8)
+
+    def forward(self, x):
+        y = self.linear(x)
+        return {"logits": y, "hidden": y.relu()}
+
+
+class UsesNamed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.named = Named()
+
+    def forward(self, x):
+        result = self.named(x)
+        return result["logits"] + result["hidden"]
+
+
+class Mask(nn.Module):
+    """A buffer that state_dict() leaves out."""
+    def __init__(self):
+        super().__init__()
+        mask = torch.tril(torch.ones(8, 8))
+        self.register_buffer("mask", mask, persistent=False)
+
+    def forward(self, x):
+        return x @ self.mask
+
+
+class InPlace(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        y = x * 2
+        y += 1
+        y.mul_(3)
+        view = self.relu(y).view(-1)
+        return view.add_(1)
+
+
+class Rest(nn.Module):
+    def forward(self, x, *others, factor=3):
+        for other in others:
+            x = x + other * factor
+        return x
+
+
+HIDDEN = (torch.randn(1, 2, 8), torch.randn(1, 2, 8))
+X = torch.randn(4, 8)
+EXPORTED = {
+    "arguments": (ScaleTwice(), (X, torch.rand(4, 8))),
+    "nested": (State(), (torch.randn(5, 2, 8), HIDDEN)),
+    "nested_class": (Steps(), (torch.randn(1, 2, 8), *HIDDEN)),
+    "dict": (Named(), (X,)),
+    "dict_class": (UsesNamed(), (X,)),
+    "buffer": (Mask(), (X,)),
+    "in_place": (InPlace(), (X,)),
+    "rest": (Rest(), (X, X * 2, X * 3)),
+    "tensor": (nn.Linear(8, 3), X),
+}
+
+
+def tensors(value):
+    if isinstance(value, torch.Tensor):
+        return [value]
+    items = value.values() if isinstance(value, dict) else value
+    return [t for item in items for t in tensors(item)]
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_calls(tmp_path, name):
+    model, inputs = EXPORTED[name]
+    nncc.export(model, inputs, tmp_path)
+    arguments = inputs if isinstance(inputs, tuple) else (inputs,)
+    with torch.no_grad():
+        expected = tensors(model(*arguments))
+    result = nncc.compile(tmp_path)(*arguments)
+    result = result if isinstance(result, tuple) else (result,)
+    assert len(result) == len(expected)
+    for ours, theirs in zip(result, expected):
+        torch.testing.assert_close(torch.as_tensor(ours), theirs)
+
+
+def test_names_of_outputs(tmp_path):
+    nncc.export(Named(), (X,), tmp_path)
+    model = json.loads((tmp_path / "model.json").read_text())
+    assert list(model["outputs"]) == ["logits", "hidden"]
+
+
+class Constant(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.constant = torch.randn(8)
+
+    def forward(self, x):
+        return x + self.constant
+
+
+def change_part(x):
+    y = x * 2
+    y[:, :2] = 0
+    return y
+
+
+def change_view(x):
+    y = x * 2
+    y.view(-1).add_(1)
+    return y
+
+
+class Run(nn.Module):
+    def __init__(self, body):
+        super().__init__()
+        self.body = body
+
+    def forward(self, x):
+        return self.body(x)
+
+
+@pytest.mark.parametrize("model,text", [
+    (Constant(), "a tensor [8] that is neither input nor state nor the result "
+     "of a recorded call: register a constant as a buffer"),
+    (Run(change_part), "Tensor.__setitem__ is not supported"),
+    (Run(change_view), "mul was changed in place through another tensor that "
+     "shares its memory")])
+def test_refused_calls(tmp_path, model, text):
+    with pytest.raises(nncc.UnsupportedModel) as error:
+        nncc.export(model, (X,), tmp_path)
+    assert str(error.value) == text
+    assert not any(tmp_path.iterdir())

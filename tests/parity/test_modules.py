@@ -39,11 +39,16 @@ MODULES = {
     "conv2d_pointwise_stride": (nn.Conv2d(6, 8, 1, 2), IMAGE),
     "conv1d": (nn.Conv1d(5, 7, 4, 2, 1), (3, 5, 17)),
     "conv3d": (nn.Conv3d(3, 5, 2), (1, 3, 4, 5, 6)),
+    "conv2d_same": (nn.Conv2d(6, 10, (4, 3), padding="same", dilation=(1, 2)),
+                    IMAGE),
+    "conv2d_valid": (nn.Conv2d(6, 10, 3, padding="valid"), IMAGE),
     "conv2d_unbatched": (nn.Conv2d(6, 10, 3), IMAGE[1:]),
     "conv_transpose2d": (nn.ConvTranspose2d(6, 5, 3, 2, 1, 1), IMAGE),
     "conv_transpose2d_blocks": (nn.ConvTranspose2d(6, 16, 2, 2), IMAGE),
     "conv_transpose2d_narrow": (nn.ConvTranspose2d(6, 5, 2, 2), IMAGE),
     "conv_transpose2d_rest": (nn.ConvTranspose2d(6, 72, 2, 2), IMAGE),
+    "conv_transpose2d_padding": (nn.ConvTranspose2d(6, 5, 2, 3, (2, 3), 1),
+                                 IMAGE),
     "conv_transpose2d_groups": (nn.ConvTranspose2d(6, 4, 3, groups=2), IMAGE),
     "conv_transpose1d": (nn.ConvTranspose1d(5, 7, 4, 3), (2, 5, 6)),
     "max_pool2d": (nn.MaxPool2d(3, 2, 1), IMAGE),
@@ -57,6 +62,7 @@ MODULES = {
         3, 2, 1, ceil_mode=True, count_include_pad=False), IMAGE),
     "avg_pool2d_divisor": (nn.AvgPool2d(2, divisor_override=3), IMAGE),
     "adaptive_avg_pool2d": (nn.AdaptiveAvgPool2d((3, 4)), IMAGE),
+    "adaptive_avg_pool2d_none": (nn.AdaptiveAvgPool2d((None, 4)), IMAGE),
     "adaptive_avg_pool2d_global": (nn.AdaptiveAvgPool2d(1), IMAGE),
     "batch_norm2d": (nn.BatchNorm2d(6), IMAGE),
     "batch_norm2d_plain": (nn.BatchNorm2d(6, affine=False), IMAGE),
@@ -153,6 +159,12 @@ FUNCTIONS = {
         x.transpose(1, 2), x.transpose(1, 2), x.transpose(1, 2)),
         (2, 40, 33)),
     "arange": (lambda x: x + torch.arange(9), (5, 9)),
+    "split": (lambda x: torch.split(x, 4, 1), (5, 9)),
+    "split_sizes": (lambda x: x.split([2, 1, 6], dim=-1), (5, 9)),
+    "chunk": (lambda x: x.chunk(4, 1), (5, 9)),
+    "chunk_fewer": (lambda x: torch.chunk(x, 4), (5, 9)),
+    "constants": (lambda x: x * torch.ones(5, 1) + torch.zeros((9,)) +
+                  torch.full((5, 9), 2.5), (5, 9)),
     "several_outputs": (lambda x: (x.exp(), x.transpose(0, 1), x), (5, 9)),
     "unused_and_shared": (lambda x: (x + 1.0, x + 1.0), (5, 9)),
 }
@@ -207,3 +219,23 @@ class _Sequence(nn.Module):
         y, state = self.layer(x)
         last = state[0] if isinstance(state, tuple) else state
         return y, last
+
+
+class Recurrent(nn.Module):
+    def __init__(self, body):
+        super().__init__()
+        self.body = body
+
+    def forward(self, x, *states):
+        hx = states if isinstance(self.body, nn.LSTM) else states[0]
+        y, last = self.body(x, hx)
+        return (y, *last) if isinstance(last, tuple) else (y, last)
+
+
+@pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
+def test_recurrent_one_sequence(parity, kind):
+    """Without a batch, and with initial states."""
+    torch.manual_seed(0)
+    body = kind(12, 20, num_layers=2, bidirectional=True, batch_first=True)
+    states = [torch.randn(4, 20) for _ in range(1 + (kind is nn.LSTM))]
+    parity(Recurrent(body), (torch.randn(6, 12), *states), CPUS)

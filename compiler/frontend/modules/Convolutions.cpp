@@ -5,9 +5,8 @@ namespace nncc {
 
 using K = ArgKind;
 
-static std::vector<ArgDef> shapeArgs() {
-  return {ArgDef("stride", K::integers).optional("1").min(1),
-          ArgDef("padding", K::integers).optional("0").min(0),
+static std::vector<ArgDef> shapeArgs(ArgDef padding) {
+  return {ArgDef("stride", K::integers).optional("1").min(1), padding,
           ArgDef("dilation", K::integers).optional("1").min(1),
           ArgDef("groups", K::integer).optional("1").min(1)};
 }
@@ -61,6 +60,28 @@ static Result finish(Call &c, Expr y, bool unbatch) {
   return y;
 }
 
+/// Elements in front of and behind the input. "same" gives as many results as
+/// there are elements; of an odd number one more lies behind.
+static bool padConvolution(Call &c, Expr w, ConvolutionShape &s) {
+  int64_t rank = c.spatialRank();
+  if (c.word("padding").empty()) {
+    s.low = s.high = c.integers("padding", rank);
+    return !c.failed;
+  }
+  bool isSame = c.word("padding") == "same";
+  for (int64_t i = 0; i < rank; ++i) {
+    int64_t total = isSame ? s.dilations[i] * (w.dim(2 + i) - 1) : 0;
+    s.low.push_back(total / 2);
+    s.high.push_back(total - total / 2);
+    if (isSame && s.strides[i] != 1) {
+      c.error("padding", "padding \"same\" needs a stride of 1, got " +
+                             llvm::Twine(s.strides[i]));
+      return false;
+    }
+  }
+  return true;
+}
+
 static Result emitConvolution(Call &c) {
   Expr x = c.tensor("input"), w = c.tensor("weight");
   int64_t rank = c.spatialRank();
@@ -74,15 +95,17 @@ static Result emitConvolution(Call &c) {
     return {};
   s.strides = c.integers("stride", rank);
   s.dilations = c.integers("dilation", rank);
-  s.low = s.high = c.integers("padding", rank);
   s.inputDilations.assign(rank, 1);
+  if (!padConvolution(c, w, s))
+    return {};
   for (int64_t i = 0; i < rank; ++i) {
     int64_t reach = (w.dim(2 + i) - 1) * s.dilations[i] + 1;
-    if (x.dim(2 + i) + 2 * s.low[i] < reach)
+    int64_t length = s.low[i] + x.dim(2 + i) + s.high[i];
+    if (length < reach)
       return c.error("", "the kernel reaches over " + llvm::Twine(reach) +
                              " elements, but the padded input " +
                              shapeText(x.shape()) + " has only " +
-                             llvm::Twine(x.dim(2 + i) + 2 * s.low[i]));
+                             llvm::Twine(length));
   }
   return c.failed ? Result() : finish(c, convolution(x, w, s), unbatch);
 }
@@ -102,12 +125,9 @@ static Result emitConvTranspose(Call &c) {
   s.strides.assign(rank, 1);
   auto padding = c.integers("padding", rank);
   auto extra = c.integers("output_padding", rank);
-  llvm::SmallVector<int64_t> flipped;
+  llvm::SmallVector<int64_t> flipped, cut, sizes;
   for (int64_t i = 0; i < rank; ++i) {
     int64_t reach = s.dilations[i] * (w.dim(2 + i) - 1);
-    if (padding[i] > reach)
-      return c.error("padding", "padding may be at most " + llvm::Twine(reach) +
-                                    ", got " + llvm::Twine(padding[i]));
     if (extra[i] >= std::max(s.inputDilations[i], s.dilations[i]))
       return c.error("output_padding",
                      "output_padding must be smaller than stride or dilation");
@@ -117,8 +137,12 @@ static Result emitConvTranspose(Call &c) {
       return c.error("padding", "padding " + llvm::Twine(padding[i]) +
                                     " on both sides leaves nothing of " +
                                     llvm::Twine(whole) + " elements");
-    s.low.push_back(reach - padding[i]);
-    s.high.push_back(reach - padding[i] + extra[i]);
+    // Padding beyond the kernel's reach is cut off the result.
+    int64_t inner = std::min(padding[i], reach);
+    s.low.push_back(reach - inner);
+    s.high.push_back(reach - inner + extra[i]);
+    cut.push_back(padding[i] - inner);
+    sizes.push_back(whole - 2 * padding[i]);
     flipped.push_back(2 + i);
   }
   if (c.failed)
@@ -134,7 +158,10 @@ static Result emitConvTranspose(Call &c) {
   merged[1] = w.dim(0) / groups;
   w = reverse(w, flipped);
   w = reshape(transpose(reshape(w, split), perm), merged);
-  return finish(c, convolution(x, w, s), unbatch);
+  Expr y = convolution(x, w, s);
+  for (int64_t i = 0; i < rank; ++i)
+    y = slice(y, 2 + i, cut[i], sizes[i]);
+  return finish(c, y, unbatch);
 }
 
 void registerConvolutions(Registry &r) {
@@ -142,10 +169,10 @@ void registerConvolutions(Registry &r) {
                               ArgDef("out_channels", K::integer).min(1),
                               ArgDef("kernel_size", K::integers).min(1)};
   std::vector<ArgDef> transposed = conv;
-  for (const ArgDef &arg : shapeArgs()) {
-    conv.push_back(arg);
-    transposed.push_back(arg);
-  }
+  auto numbers = ArgDef("padding", K::integers).optional("0").min(0);
+  auto padding = ArgDef(numbers).oneOf({"same", "valid"});
+  llvm::append_range(conv, shapeArgs(padding));
+  llvm::append_range(transposed, shapeArgs(numbers));
   auto bias = ArgDef("bias", K::boolean).optional("true");
   auto zeros =
       ArgDef("padding_mode", K::word).optional("\"zeros\"").oneOf({"zeros"});
@@ -173,8 +200,7 @@ void registerConvolutions(Registry &r) {
          TypeRule::floating});
   std::vector<ArgDef> function = {input, ArgDef("weight", K::tensor),
                                   ArgDef("bias", K::tensor).optional()};
-  for (const ArgDef &arg : shapeArgs())
-    function.push_back(arg);
+  llvm::append_range(function, shapeArgs(padding));
   r.add({{"F.conv1d", "F.conv2d", "F.conv3d"},
          "cross-correlation with given kernels",
          {},

@@ -127,6 +127,9 @@ static Result emitAdaptiveAvgPool(Call &c) {
   auto sizes = c.integers("output_size", rank);
   if (c.failed)
     return {};
+  for (int64_t i = 0; i < rank; ++i)
+    if (sizes[i] == 0) // null: as it is
+      sizes[i] = x.dim(x.rank() - rank + i);
   bool global = llvm::all_of(sizes, [](int64_t s) { return s == 1; });
   llvm::SmallVector<int64_t> dims;
   for (int64_t d = x.rank() - rank; d < x.rank(); ++d)
@@ -186,7 +189,7 @@ void registerPooling(Registry &r) {
          nullptr,
          emitAvgPool,
          TypeRule::floating});
-  auto output = ArgDef("output_size", K::integers).min(1);
+  auto output = ArgDef("output_size", K::integers).min(1).orNullItems();
   r.add(
       {{"nn.AdaptiveAvgPool1d", "nn.AdaptiveAvgPool2d", "nn.AdaptiveAvgPool3d"},
        "mean over windows that give the asked size",

@@ -113,24 +113,29 @@ static Expr runDirection(Call &c, Expr x, Expr alive, int64_t layer,
   return concat(outputs, 0);
 }
 
-/// Initial states (L * D, B, H), checked; zeros if none are given.
-static bool initialStates(Call &c, Expr x, int64_t count,
+/// Initial states (L * D, B, H), checked; zeros if none are given. Those of one
+/// sequence without a batch are (L * D, H).
+static bool initialStates(Call &c, Expr x, bool isBatch, int64_t count,
                           std::vector<Expr> &states) {
   int64_t hidden = c.integer("hidden_size");
-  llvm::SmallVector<int64_t> shape{count, x.dim(1), hidden};
+  llvm::SmallVector<int64_t> shape{count, x.dim(1), hidden}, given(shape);
+  if (!isBatch)
+    given.erase(given.begin() + 1);
   size_t needed = c.name == "nn.LSTM" ? 2 : 1;
   if (needed == 2)
     states = c.tensors("hx");
   else if (c.hasTensor("hx"))
     states = {c.tensor("hx")};
   if (states.empty())
-    states.assign(needed, full(x.context(), x.element(), shape, 0));
-  for (Expr state : states)
-    if (states.size() != needed || state.shape() != Ints(shape)) {
-      c.error("hx", "initial states must have shape " + shapeText(shape) +
+    states.assign(needed, full(x.context(), x.element(), given, 0));
+  for (Expr &state : states) {
+    if (states.size() != needed || state.shape() != Ints(given)) {
+      c.error("hx", "initial states must have shape " + shapeText(given) +
                         ", got " + shapeText(state.shape()));
       return false;
     }
+    state = reshape(state, shape);
+  }
   return true;
 }
 
@@ -152,11 +157,14 @@ static bool insideSequences(Call &c, Expr x, Expr &alive) {
 
 static Result emitRecurrent(Call &c) {
   Expr x = c.tensor("input");
-  if (x.rank() != 3 || x.dim(2) != c.integer("input_size"))
-    return c.error("", "expected an input of 3 dimensions whose last is " +
+  bool isBatch = x.rank() == 3;
+  if ((!isBatch && x.rank() != 2) || x.dim(-1) != c.integer("input_size"))
+    return c.error("", "expected an input of 2 or 3 dimensions whose last is " +
                            llvm::Twine(c.integer("input_size")) + ", got " +
                            shapeText(x.shape()));
-  bool batchFirst = c.flag("batch_first");
+  bool batchFirst = isBatch && c.flag("batch_first");
+  if (!isBatch) // (T, I): one sequence
+    x = reshape(x, {x.dim(0), 1, x.dim(1)});
   if (batchFirst)
     x = swapDims(x, 0, 1);
   if (x.dim(0) == 0)
@@ -164,7 +172,7 @@ static Result emitRecurrent(Call &c) {
   int64_t layers = c.integer("num_layers");
   int64_t directions = c.flag("bidirectional") ? 2 : 1;
   std::vector<Expr> states, lastH, lastC;
-  if (!initialStates(c, x, layers * directions, states))
+  if (!initialStates(c, x, isBatch, layers * directions, states))
     return {};
   auto part = [&](Expr all, int64_t i) {
     return reshape(slice(all, 0, i, 1), all.shape().drop_front());
@@ -191,11 +199,15 @@ static Result emitRecurrent(Call &c) {
     if (c.trains && layer + 1 < layers)
       x = c.dropout(x, c.number("dropout"));
   }
-  Result y = batchFirst ? swapDims(x, 0, 1) : x;
-  Result h = concat(lastH, 0);
+  auto unbatched = [&](Expr all) {
+    return isBatch ? all : reshape(all, {all.dim(0), all.dim(2)});
+  };
+  Result y = batchFirst ? swapDims(x, 0, 1) : unbatched(x);
+  Result h = unbatched(concat(lastH, 0));
   if (lastC.empty())
     return Result::tuple({y, h});
-  return Result::tuple({y, Result::tuple({h, Result(concat(lastC, 0))})});
+  Result cells = unbatched(concat(lastC, 0));
+  return Result::tuple({y, Result::tuple({h, cells})});
 }
 
 void registerRecurrent(Registry &r) {

@@ -98,6 +98,59 @@ static Result emitUnbind(Call &c) {
   return Result::tuple(parts);
 }
 
+/// Slices along dim of these sizes.
+static Result pieces(Call &c, Expr x, llvm::ArrayRef<int64_t> sizes) {
+  int64_t d = c.dim("dim", x.rank()), start = 0;
+  if (c.failed)
+    return {};
+  std::vector<Result> parts;
+  for (int64_t size : sizes) {
+    parts.push_back(slice(x, d, start, size));
+    start += size;
+  }
+  return Result::tuple(parts);
+}
+
+/// Sizes of parts of `size` of `length` elements, the last one of the rest.
+static llvm::SmallVector<int64_t> partsOf(int64_t length, int64_t size) {
+  llvm::SmallVector<int64_t> sizes;
+  for (int64_t start = 0; start == 0 || start < length; start += size)
+    sizes.push_back(std::min(size, length - start));
+  return sizes;
+}
+
+static Result emitSplit(Call &c) {
+  // torch.split and Tensor.split differ in their arguments' names.
+  llvm::StringRef argument = c.def.inputs[1].name;
+  Expr x = c.tensor(c.def.inputs[0].name);
+  int64_t d = c.dim("dim", x.rank());
+  if (c.failed)
+    return {};
+  auto sizes = c.integers(argument);
+  int64_t length = x.dim(d), sum = 0;
+  if (c.literal(argument)) { // one number
+    if (sizes.front() == 0 && length != 0)
+      return c.error(argument, argument + " must be at least 1, got 0");
+    return pieces(c, x, partsOf(length, std::max<int64_t>(1, sizes.front())));
+  }
+  for (int64_t size : sizes)
+    sum += size;
+  if (sum != length)
+    return c.error("split_size",
+                   "sizes " + shapeText(sizes) + " do not add up to the " +
+                       llvm::Twine(length) + " of dimension " + llvm::Twine(d));
+  return pieces(c, x, sizes);
+}
+
+static Result emitChunk(Call &c) {
+  Expr x = c.tensor("input");
+  int64_t d = c.dim("dim", x.rank()), count = c.integer("chunks");
+  if (c.failed)
+    return {};
+  int64_t size = std::max<int64_t>(1, (x.dim(d) + count - 1) / count);
+  return pieces(c, x, partsOf(x.dim(d), size));
+}
+
 static Result emitExpand(Call &c) {
   Expr x = c.tensor("input");
   auto shape = c.integers("shape");
@@ -276,6 +329,20 @@ static Result emitArange(Call &c) {
   return iota(*c.builder, type, {count}, 0, start, step);
 }
 
+/// A constant of the shape "size"; f32 unless "dtype" says otherwise.
+static Result constantOf(Call &c, double value, llvm::StringRef dtype) {
+  mlir::Type type = parseDType(c.has("dtype") ? c.word("dtype") : dtype,
+                               c.builder->b.getContext());
+  return full(*c.builder, type, c.integers("size"), value);
+}
+static Result emitZeros(Call &c) { return constantOf(c, 0, "f32"); }
+static Result emitOnes(Call &c) { return constantOf(c, 1, "f32"); }
+static Result emitFull(Call &c) {
+  const Json *value = c.literal("fill_value"); // none for "inf"
+  return constantOf(c, c.number("fill_value"),
+                    value && value->isInteger() ? "i64" : "f32");
+}
+
 static Result emitSame(Call &c) { return c.tensor("input"); }
 
 void registerShapes(Registry &r) {
@@ -315,6 +382,14 @@ void registerShapes(Registry &r) {
            {input, ArgDef("dim", K::integer).optional("0")}, emitUnbind);
   auto tensors = ArgDef("tensors", K::tensors);
   auto dim0 = ArgDef("dim", K::integer).optional("0");
+  function({"Tensor.split"}, "parts along dim, as a tuple",
+           {input, ArgDef("split_size", K::integers).min(0), dim0}, emitSplit);
+  function({"torch.split"}, "parts along dim, as a tuple",
+           {ArgDef("tensor", K::tensor),
+            ArgDef("split_size_or_sections", K::integers).min(0), dim0},
+           emitSplit);
+  function({"Tensor.chunk", "torch.chunk"}, "equal parts along dim, as a tuple",
+           {input, ArgDef("chunks", K::integer).min(1), dim0}, emitChunk);
   function({"torch.cat", "torch.concat"}, "joins along dim", {tensors, dim0},
            emitCat);
   function({"torch.stack"}, "joins along a new dim", {tensors, dim0},
@@ -329,6 +404,14 @@ void registerShapes(Registry &r) {
             ArgDef("step", K::integer).optional(),
             ArgDef("dtype", K::dtype).optional()},
            emitArange);
+  auto size = ArgDef("size", K::integers).min(0).rest();
+  auto dtype = ArgDef("dtype", K::dtype).optional();
+  function({"torch.zeros"}, "zeros", {size, dtype}, emitZeros);
+  function({"torch.ones"}, "ones", {size, dtype}, emitOnes);
+  function({"torch.full"}, "one number everywhere",
+           {ArgDef("size", K::integers).min(0), ArgDef("fill_value", K::number),
+            dtype},
+           emitFull);
   function({"Tensor.detach"}, "its input, without a gradient", {input},
            emitDetach);
   function({"Tensor.contiguous", "Tensor.clone"}, "returns its input", {input},
