@@ -182,7 +182,25 @@ Result Importer::runOp(const OpDef &def, StringRef name, const Json &node,
                        Scope &scope) {
   Call call(def, name, "", node.find("op")->span, diagnostics);
   bindInputs(call, node, scope);
-  return emit(call, node.find("op")->span);
+  Result result = emit(call, node.find("op")->span);
+  bool inPlace = name.ends_with("_") && !name.ends_with("__");
+  return inPlace && result.value ? keepReceiver(call, result.value) : result;
+}
+
+/// The new value of the tensor that "Tensor.add_" and its kin would change: of
+/// its type, and not larger.
+Result Importer::keepReceiver(Call &call, Expr value) {
+  Expr receiver = call.tensor("input");
+  mlir::Type element = receiver.element();
+  if (tensorType(value.value()).getNumElements() !=
+      tensorType(receiver.value()).getNumElements())
+    return call.error("", "the result " + shapeText(value.shape()) +
+                              " does not fit into its receiver " +
+                              shapeText(receiver.shape()));
+  if (value.isFloat() && !receiver.isFloat())
+    return call.error("", "the result is " + dtypeName(value.element()) +
+                              ", its receiver " + dtypeName(element));
+  return convert(value, element);
 }
 
 Result Importer::runClass(Instance &instance, ArrayRef<Result> inputs,

@@ -54,9 +54,11 @@ struct Operand {
 std::vector<Operand> operandsOf(Call &call) {
   std::vector<Operand> list;
   auto addArg = [&](const std::string &name, const Json *json, Result &result) {
+    double number; // "inf" is a literal too
+    bool isLiteral =
+        json && (json->isBoolean() || isNumberLiteral(*json, number));
     if (result.value)
-      list.push_back(
-          {name, &result, json && !json->isString() ? json : nullptr});
+      list.push_back({name, &result, isLiteral ? json : nullptr});
   };
   for (const ArgDef &def : call.def.inputs) {
     auto it = call.args.find(def.name);

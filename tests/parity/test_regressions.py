@@ -1,6 +1,8 @@
 """One test per bug that was found."""
 import copy
+import json
 
+import nncc
 import pytest
 import torch
 import torch.nn as nn
@@ -35,7 +37,6 @@ def test_many_operands(parity):
 ], ids=lambda x: type(x).__name__)
 def test_rounding_of_deep_sums(module, shape, tmp_path):
     """One chain of thousands of products had five times PyTorch's error."""
-    import nncc
     torch.manual_seed(0)
     x = torch.randn(shape)
     nncc.export(module, (x,), tmp_path)
@@ -89,3 +90,37 @@ def test_part_of_attention(parity):
     torch.manual_seed(0)
     parity(Part(), (torch.randn(2, 3, 9, 24),),
            ("native", "x86-64-v3", "x86-64"))
+
+
+def run_nodes(folder, nodes, **inputs):
+    """The last node's value; nodes as in a model file."""
+    model = {"format": "nncc-model/1",
+             "inputs": {name: {"shape": list(x.shape),
+                               "dtype": nncc.export.__globals__["DTYPES"][
+                                   x.dtype]}
+                        for name, x in inputs.items()},
+             "nodes": nodes, "outputs": [nodes[-1]["name"]]}
+    (folder / "model.json").write_text(json.dumps(model))
+    return torch.as_tensor(nncc.compile(folder)(*inputs.values()))
+
+
+@pytest.mark.parametrize("literal", ["inf", "-inf", "nan"])
+def test_literals_that_are_words(tmp_path, literal):
+    """They were taken for 0."""
+    x = torch.randn(5)
+    result = run_nodes(tmp_path, [{"name": "y", "op": "torch.add",
+                                   "inputs": ["x", literal]}], x=x)
+    torch.testing.assert_close(result, x + float(literal), equal_nan=True)
+
+
+@pytest.mark.parametrize("name", ["add", "sub", "mul", "div", "pow", "lt"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+def test_in_place_twins(tmp_path, name, dtype):
+    """The result has the receiver's type; the receiver keeps its value."""
+    x, y = torch.rand(5).to(dtype) + 1, torch.rand(5).double() + 1
+    nodes = [{"name": "a", "op": f"Tensor.{name}_", "inputs": ["x", "y"]},
+             {"name": "b", "op": "torch.add", "inputs": ["a", "x"]}]
+    result = run_nodes(tmp_path, nodes, x=x, y=y)
+    expected = getattr(x.clone(), name + "_")(y) + x
+    assert result.dtype == expected.dtype
+    torch.testing.assert_close(result, expected)

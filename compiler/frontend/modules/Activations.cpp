@@ -84,8 +84,10 @@ static Result emitDropout(Call &c) {
 }
 
 void registerActivations(Registry &r) {
-  simple<emitRelu>(r, "nn.ReLU", {"F.relu", "torch.relu", "Tensor.relu"},
-                   "max(x, 0)");
+  simple<emitRelu>(
+      r, "nn.ReLU",
+      {"F.relu", "F.relu_", "torch.relu", "Tensor.relu", "Tensor.relu_"},
+      "max(x, 0)");
   simple<emitRelu6>(r, "nn.ReLU6", {"F.relu6"}, "min(max(x, 0), 6)");
   simple<emitSilu>(r, "nn.SiLU", {"F.silu"}, "x sigmoid(x)",
                    TypeRule::floating);
@@ -97,7 +99,7 @@ void registerActivations(Registry &r) {
          nullptr,
          emitTanh,
          TypeRule::promoting});
-  r.add({{"F.tanh", "torch.tanh", "Tensor.tanh"},
+  r.add({{"F.tanh", "torch.tanh", "Tensor.tanh", "Tensor.tanh_"},
          "tanh(x)",
          {},
          {input},
@@ -113,7 +115,7 @@ void registerActivations(Registry &r) {
          nullptr,
          emitSigmoid,
          TypeRule::promoting});
-  r.add({{"F.sigmoid", "torch.sigmoid", "Tensor.sigmoid"},
+  r.add({{"F.sigmoid", "torch.sigmoid", "Tensor.sigmoid", "Tensor.sigmoid_"},
          "1 / (1 + exp(-x))",
          {},
          {input},

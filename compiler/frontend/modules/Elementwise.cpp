@@ -140,9 +140,9 @@ static Result emitOnesLike(Call &c) {
   return full(x.context(), x.element(), x.shape(), 1);
 }
 
-/// "torch.NAME" and "Tensor.NAME".
-static std::vector<std::string> both(const std::string &name) {
-  return {"torch." + name, "Tensor." + name};
+/// "torch.NAME", "Tensor.NAME" and its twin "Tensor.NAME_".
+static std::vector<std::string> spellings(const std::string &name) {
+  return {"torch." + name, "Tensor." + name, "Tensor." + name + "_"};
 }
 
 void registerElementwise(Registry &r) {
@@ -152,37 +152,44 @@ void registerElementwise(Registry &r) {
                       std::vector<ArgDef> args, Result (*emit)(Call &)) {
     r.add({std::move(names), doc, {}, std::move(args), nullptr, nullptr, emit});
   };
-  function(both("add"), "input + alpha other", {input, other, alpha}, emitAdd);
-  function(both("sub"), "input - alpha other", {input, other, alpha}, emitSub);
-  function(both("mul"), "input * other", {input, other}, emitMul);
-  function(both("div"), "input / other", {input, other}, emitDiv);
-  function(both("pow"), "input to the power of other", {input, other}, emitPow);
-  function(both("maximum"), "the larger", {input, other}, emitMaximum);
-  function(both("minimum"), "the smaller", {input, other}, emitMinimum);
-  function(both("eq"), "input == other", {input, other},
+  function(spellings("add"), "input + alpha other", {input, other, alpha},
+           emitAdd);
+  function(spellings("sub"), "input - alpha other", {input, other, alpha},
+           emitSub);
+  function(spellings("mul"), "input * other", {input, other}, emitMul);
+  function(spellings("div"), "input / other", {input, other}, emitDiv);
+  function(spellings("pow"), "input to the power of other", {input, other},
+           emitPow);
+  function({"torch.maximum", "Tensor.maximum"}, "the larger", {input, other},
+           emitMaximum);
+  function({"torch.minimum", "Tensor.minimum"}, "the smaller", {input, other},
+           emitMinimum);
+  function(spellings("eq"), "input == other", {input, other},
            emitCompare<Predicate::eq>);
-  function(both("ne"), "input != other", {input, other},
+  function(spellings("ne"), "input != other", {input, other},
            emitCompare<Predicate::ne>);
-  function(both("lt"), "input < other", {input, other},
+  function(spellings("lt"), "input < other", {input, other},
            emitCompare<Predicate::lt>);
-  function(both("le"), "input <= other", {input, other},
+  function(spellings("le"), "input <= other", {input, other},
            emitCompare<Predicate::le>);
-  function(both("gt"), "input > other", {input, other},
+  function(spellings("gt"), "input > other", {input, other},
            emitCompare<Predicate::gt>);
-  function(both("ge"), "input >= other", {input, other},
+  function(spellings("ge"), "input >= other", {input, other},
            emitCompare<Predicate::ge>);
-  function(both("exp"), "e to the power of x", {input}, emitUnary<exp>);
-  function(both("log"), "natural logarithm", {input}, emitUnary<log>);
-  function(both("sqrt"), "square root", {input}, emitUnary<sqrt>);
-  function(both("rsqrt"), "1 / sqrt(x)", {input}, emitUnary<rsqrt>);
-  function(both("erf"), "error function", {input}, emitUnary<erf>);
-  function(both("sin"), "sine", {input}, emitUnary<sin>);
-  function(both("cos"), "cosine", {input}, emitUnary<cos>);
-  function(both("floor"), "largest integer below", {input}, emitSame<floor>);
-  function(both("ceil"), "smallest integer above", {input}, emitSame<ceil>);
-  function(both("neg"), "-x", {input}, emitSame<neg>);
-  function(both("abs"), "magnitude", {input}, emitSame<abs>);
-  function(both("clamp"), "into [min, max]",
+  function(spellings("exp"), "e to the power of x", {input}, emitUnary<exp>);
+  function(spellings("log"), "natural logarithm", {input}, emitUnary<log>);
+  function(spellings("sqrt"), "square root", {input}, emitUnary<sqrt>);
+  function(spellings("rsqrt"), "1 / sqrt(x)", {input}, emitUnary<rsqrt>);
+  function(spellings("erf"), "error function", {input}, emitUnary<erf>);
+  function(spellings("sin"), "sine", {input}, emitUnary<sin>);
+  function(spellings("cos"), "cosine", {input}, emitUnary<cos>);
+  function(spellings("floor"), "largest integer below", {input},
+           emitSame<floor>);
+  function(spellings("ceil"), "smallest integer above", {input},
+           emitSame<ceil>);
+  function(spellings("neg"), "-x", {input}, emitSame<neg>);
+  function(spellings("abs"), "magnitude", {input}, emitSame<abs>);
+  function(spellings("clamp"), "into [min, max]",
            {input, ArgDef("min", K::number).optional(),
             ArgDef("max", K::number).optional()},
            emitClamp);

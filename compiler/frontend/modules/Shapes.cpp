@@ -371,12 +371,14 @@ void registerShapes(Registry &r) {
            emitExpand);
   function({"Tensor.permute", "torch.permute"}, "permutes dimensions",
            {input, ArgDef("dims", K::integers).rest()}, emitPermute);
-  function({"Tensor.transpose", "torch.transpose"}, "swaps two dimensions",
+  function({"Tensor.transpose", "Tensor.transpose_", "torch.transpose"},
+           "swaps two dimensions",
            {input, ArgDef("dim0", K::integer), ArgDef("dim1", K::integer)},
            emitTranspose);
-  function({"Tensor.unsqueeze", "torch.unsqueeze"}, "a new dimension of size 1",
-           {input, dim}, emitUnsqueeze);
-  function({"Tensor.squeeze", "torch.squeeze"}, "drops dimensions of size 1",
+  function({"Tensor.unsqueeze", "Tensor.unsqueeze_", "torch.unsqueeze"},
+           "a new dimension of size 1", {input, dim}, emitUnsqueeze);
+  function({"Tensor.squeeze", "Tensor.squeeze_", "torch.squeeze"},
+           "drops dimensions of size 1",
            {input, ArgDef("dim", K::integer).optional()}, emitSqueeze);
   function({"Tensor.unbind", "torch.unbind"}, "slices along dim, as a tuple",
            {input, ArgDef("dim", K::integer).optional("0")}, emitUnbind);
@@ -412,8 +414,8 @@ void registerShapes(Registry &r) {
            {ArgDef("size", K::integers).min(0), ArgDef("fill_value", K::number),
             dtype},
            emitFull);
-  function({"Tensor.detach"}, "its input, without a gradient", {input},
-           emitDetach);
+  function({"Tensor.detach", "Tensor.detach_"}, "its input, without a gradient",
+           {input}, emitDetach);
   function({"Tensor.contiguous", "Tensor.clone"}, "returns its input", {input},
            emitSame);
 }
