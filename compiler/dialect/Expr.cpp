@@ -147,11 +147,11 @@ Expr operator-(Expr x, double y) { return x - like(x, y); }
 Expr operator*(Expr x, double y) { return x * like(x, y); }
 Expr operator/(Expr x, double y) { return x / like(x, y); }
 Expr pow(Expr x, Expr y) {
-  if (!promotedType(x, y).isUnsignedInteger())
+  Type type = promotedType(x, y), wide = x.context().b.getIntegerType(16);
+  if (!type.isUnsignedInteger())
     return binary<PowOp>(x, y);
   // The lowering's exponents are signed; the low bits are the same.
-  Type wide = x.context().b.getIntegerType(16), narrow = promotedType(x, y);
-  return convert(binary<PowOp>(convert(x, wide), convert(y, wide)), narrow);
+  return convert(binary<PowOp>(convert(x, wide), convert(y, wide)), type);
 }
 Expr pow(Expr x, double exponent) {
   if (exponent == 2)
@@ -345,9 +345,9 @@ Expr reduceMax(Expr x, Ints dims, bool keepDims) {
 }
 
 Expr logSoftmax(Expr x, int64_t dim) {
-  if (computeType(x.element()) != x.element()) // else a difference of roundings
-    return convert(logSoftmax(convert(x, computeType(x.element())), dim),
-                   x.element());
+  Type wide = computeType(x.element());
+  if (wide != x.element()) // else a difference of roundings
+    return convert(logSoftmax(convert(x, wide), dim), x.element());
   // The maximum only scales; its gradient would cancel.
   Expr shifted = x - detach(reduceMax(x, {dim}, true));
   return shifted - log(sum(exp(shifted), {dim}, true));

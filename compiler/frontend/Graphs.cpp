@@ -118,6 +118,12 @@ Result Importer::emit(Call &call, Span span) {
 }
 
 /// Positional inputs, then arguments by name.
+void Importer::refuseInput(const Json &item) {
+  diagnostics.error(item.span,
+                    "an input of a module is the name of a value, got " +
+                        item.describe());
+}
+
 void Importer::bindInputs(Call &call, const Json &node, Scope &scope) {
   call.builder = &builder;
   auto find = [&](const Json &json) { return lookup(json, scope); };
@@ -143,9 +149,7 @@ void Importer::bindInputs(Call &call, const Json &node, Scope &scope) {
         continue;
       }
       if (def.isModule() && (item.isNumber() || item.isBoolean())) {
-        diagnostics.error(item.span, "an input of a module is the name of a "
-                                     "value, got " +
-                                         item.describe());
+        refuseInput(item);
         call.failed = true;
       } else {
         parseArgument(call, arg, item, find);
@@ -334,9 +338,7 @@ Result Importer::runModule(Instance &instance, const Json &node, Scope &scope) {
   if (const Json *list = node.find("inputs"))
     for (const Json &item : list->items) {
       if (!item.isString()) {
-        diagnostics.error(item.span, "an input of a module is the name of a "
-                                     "value, got " +
-                                         item.describe());
+        refuseInput(item);
         return {};
       }
       inputs.push_back(lookup(item, scope));

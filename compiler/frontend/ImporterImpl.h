@@ -144,6 +144,7 @@ private:
   Result runOp(const OpDef &def, llvm::StringRef name, const Json &node,
                Scope &scope);
   Result keepReceiver(Call &call, Expr value);
+  void refuseInput(const Json &item);
   void bindInputs(Call &call, const Json &node, Scope &scope);
   void markUnknown(const Json &name, Scope &scope);
   bool checkName(llvm::StringRef name, Span span);

@@ -18,8 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from .modules import (DTYPES, UnsupportedModel, as_model, attributes, class_of,
                       describe_optimizer, is_leaf, is_sequential,
-                      named_tensors, named_tensors_of,
-                      parametrizations_of)
+                      named_tensors, parametrizations_of)
 
 # Functions that only look at a tensor; what they give is a Python value.
 _QUERIES = {"size", "dim", "numel", "ndimension", "is_floating_point",
@@ -144,7 +143,7 @@ class _Exporter(TorchFunctionMode):
         """Sentences about tensors that are no longer what their names say."""
         return [f"{frame.names[id(t)]} was changed in place through another "
                 "tensor that shares its memory"
-                for _, t in named_tensors("", values)
+                for _, t in named_tensors(values)
                 if t._version != frame.versions.get(id(t), t._version)]
 
     def record(self, frame, name, args, kwargs, result):
@@ -256,14 +255,14 @@ class _Exporter(TorchFunctionMode):
         tensors of the call; its other arguments are part of the class."""
         frame, inner = self.frames[-1], _Frame(module)
         bound = inspect.signature(module.forward).bind(*args, **kwargs)
-        inputs = named_tensors_of(bound.arguments)
+        inputs = list(named_tensors(bound.arguments))
         names = [inner.bind(tensor, name) for name, tensor in inputs]
         self.frames.append(inner)
         try:
             result = original(module, *args, **kwargs)
         finally:
             self.frames.pop()
-        outputs = [tensor for _, tensor in named_tensors("", result)]
+        outputs = [tensor for _, tensor in named_tensors(result)]
         self.problems += self.stale(inner, outputs)
         body = {"inputs": names}
         body.update(self.describe_tree(module))
@@ -360,7 +359,7 @@ def _trace(module, inputs):
     root = _Frame(module)
     arguments = inspect.signature(module.forward).bind(*inputs).arguments
     model_inputs = {}
-    for name, tensor in named_tensors_of(arguments):
+    for name, tensor in named_tensors(arguments):
         bound = root.bind(tensor, name)
         model_inputs[bound] = {"shape": list(tensor.shape),
                                "dtype": DTYPES[tensor.dtype]}
@@ -428,7 +427,7 @@ def export(module, example_inputs, directory, loss=None, targets=(),
         training["optimizer"] = describe_optimizer(optimizer, module)
     exporter.frames.append(root)
     body = exporter.describe_tree(module)
-    names = [exporter.encode(root, o) for _, o in named_tensors("", outputs)]
+    names = [exporter.encode(root, o) for _, o in named_tensors(outputs)]
     if isinstance(result, dict) and len(names) == len(result):
         names = dict(zip(result, names))
     exporter.frames.pop()

@@ -16,21 +16,16 @@ class UnsupportedModel(Exception):
     """Everything in a module that the format cannot express, with paths."""
 
 
-def named_tensors(name, value):
-    """The tensors in nested tuples, lists and dicts, each with a name."""
+def named_tensors(value, name=""):
+    """The tensors in nested tuples, lists and dicts, each with a name of the
+    keys that lead to it."""
     if isinstance(value, torch.Tensor):
         yield name, value
-    elif isinstance(value, (tuple, list)):
-        for i, item in enumerate(value):
-            yield from named_tensors(f"{name}_{i}", item)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from named_tensors(f"{name}_{key}", item)
-
-
-def named_tensors_of(arguments):
-    return [pair for name, value in arguments.items()
-            for pair in named_tensors(name, value)]
+    elif isinstance(value, (tuple, list, dict)):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in items:
+            yield from named_tensors(item, f"{name}_{key}" if name else
+                                     str(key))
 
 
 def class_of(module):

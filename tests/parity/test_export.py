@@ -8,6 +8,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 import nncc
+from test_modules import Wrap
 
 
 class Block(nn.Module):
@@ -252,20 +253,11 @@ def change_view(x):
     return y
 
 
-class Run(nn.Module):
-    def __init__(self, body):
-        super().__init__()
-        self.body = body
-
-    def forward(self, x):
-        return self.body(x)
-
-
 @pytest.mark.parametrize("model,text", [
     (Constant(), "a tensor [8] that is neither input nor state nor the result "
      "of a recorded call: register a constant as a buffer"),
-    (Run(change_part), "Tensor.__setitem__ is not supported"),
-    (Run(change_view), "mul was changed in place through another tensor that "
+    (Wrap(change_part), "Tensor.__setitem__ is not supported"),
+    (Wrap(change_view), "mul was changed in place through another tensor that "
      "shares its memory")])
 def test_refused_calls(tmp_path, model, text):
     with pytest.raises(nncc.UnsupportedModel) as error:

@@ -4,6 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from test_modules import Pair, Wrap
+
 FUNCTIONS = {
     "add": lambda x: x + x,
     "literal": lambda x: x * 2 + 1,
@@ -44,15 +46,6 @@ FUNCTIONS = {
 # Of the output's scale: a few roundings to the type.
 TOLERANCE = {torch.float64: 1e-13, torch.float16: 2e-3, torch.bfloat16: 2e-2,
              torch.float32: 1e-5}
-
-
-class Wrap(torch.nn.Module):
-    def __init__(self, body):
-        super().__init__()
-        self.body = body
-
-    def forward(self, x):
-        return self.body(x)
 
 
 # PyTorch refuses integers.
@@ -208,11 +201,6 @@ RANKS = {"add": lambda x, y: x + y, "less": lambda x, y: (x < y).float(),
          "maximum": lambda x, y: torch.maximum(y, x)}
 
 
-class Both(Wrap):
-    def forward(self, x, y):
-        return self.body(x, y)
-
-
 @pytest.mark.parametrize("name", RANKS)
 @pytest.mark.parametrize("rank0", [torch.float64, torch.float32, torch.int64,
                                    torch.bool], ids=str)
@@ -222,7 +210,7 @@ def test_rank_0_beside_others(tmp_path, name, dtype, rank0):
     x = (torch.arange(6).reshape(2, 3) % 4).to(dtype)
     y = torch.tensor(2, dtype=rank0)
     expected = RANKS[name](x, y)
-    nncc.export(Both(RANKS[name]), (x, y), str(tmp_path))
+    nncc.export(Pair(RANKS[name]), (x, y), str(tmp_path))
     result = torch.as_tensor(nncc.compile(str(tmp_path))(x, y))
     assert result.dtype == expected.dtype
     assert torch.equal(result, expected)

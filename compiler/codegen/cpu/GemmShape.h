@@ -25,20 +25,6 @@ struct DimGroup {
       product *= size;
     return product;
   }
-  /// The single stride of the flattened group, if it has one.
-  std::optional<int64_t> stride() const {
-    int64_t reach = 0, stride = 0;
-    for (size_t d = sizes.size(); d-- > 0;) {
-      if (sizes[d] == 1)
-        continue;
-      if (reach && strides[d] != reach)
-        return std::nullopt;
-      if (!reach)
-        stride = strides[d];
-      reach = strides[d] * sizes[d];
-    }
-    return stride;
-  }
 };
 
 /// One K dimension of a register tile: trip count (`count` if it is known only

@@ -98,12 +98,10 @@ static Result emitUnbind(Call &c) {
   return Result::tuple(parts);
 }
 
-/// Slices along dim of these sizes.
-static Result pieces(Call &c, Expr x, llvm::ArrayRef<int64_t> sizes) {
-  int64_t d = c.dim("dim", x.rank()), start = 0;
-  if (c.failed)
-    return {};
+/// Slices of these sizes along dimension d.
+static Result pieces(Expr x, int64_t d, llvm::ArrayRef<int64_t> sizes) {
   std::vector<Result> parts;
+  int64_t start = 0;
   for (int64_t size : sizes) {
     parts.push_back(slice(x, d, start, size));
     start += size;
@@ -131,15 +129,15 @@ static Result emitSplit(Call &c) {
   if (c.literal(argument)) { // one number
     if (sizes.front() == 0 && length != 0)
       return c.error(argument, argument + " must be at least 1, got 0");
-    return pieces(c, x, partsOf(length, std::max<int64_t>(1, sizes.front())));
+    return pieces(x, d, partsOf(length, std::max<int64_t>(1, sizes.front())));
   }
   for (int64_t size : sizes)
     sum += size;
   if (sum != length)
-    return c.error("split_size",
+    return c.error(argument,
                    "sizes " + shapeText(sizes) + " do not add up to the " +
                        llvm::Twine(length) + " of dimension " + llvm::Twine(d));
-  return pieces(c, x, sizes);
+  return pieces(x, d, sizes);
 }
 
 static Result emitChunk(Call &c) {
@@ -148,7 +146,7 @@ static Result emitChunk(Call &c) {
   if (c.failed)
     return {};
   int64_t size = std::max<int64_t>(1, (x.dim(d) + count - 1) / count);
-  return pieces(c, x, partsOf(x.dim(d), size));
+  return pieces(x, d, partsOf(x.dim(d), size));
 }
 
 static Result emitExpand(Call &c) {
