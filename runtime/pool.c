@@ -1,8 +1,11 @@
 /* pool.c - a small thread pool.
  *
- * One word holds the round and the next free tile; threads claim tiles by
- * compare-and-swap, so a late thread can never touch a round that is over, and
- * the caller waits for finished tiles, not for threads. Idle threads spin for a
+ * Each thread has its own part of the tiles, the same part of every kernel, so
+ * that what it wrote is in its cache when the next kernel reads it; a thread
+ * without work takes tiles from the end of another's part. Tiles are claimed by
+ * compare-and-swap, and what they are is read after the claim: a late thread
+ * that still looks at a round that is over claims a tile of the next one. The
+ * caller waits for finished tiles, not for threads. Idle threads spin for a
  * short time (the next kernel usually follows at once), then sleep.
  */
 #include "internal.h"
@@ -10,24 +13,34 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-enum { spins = 4000 };
+enum { spins = 4000, chunks = 4 };
+
+/* Tiles that nobody has claimed: first | end << 32, on a cache line of its
+ * own. */
+typedef struct part {
+  _Alignas(64) _Atomic uint64_t tiles;
+} part;
+
+typedef struct member {
+  nncc_pool *pool;
+  pthread_t thread;
+  uint32_t number; /* of its part; the caller has part 0 */
+} member;
 
 struct nncc_pool {
-  _Atomic uint64_t work; /* round << 32 | next tile; all ones: closed */
-  _Atomic int64_t done;  /* finished tiles of this round */
+  _Atomic uint64_t round; /* grows with each call */
+  _Atomic int64_t done;   /* finished tiles of this round */
   _Atomic uint32_t sleepers;
   _Atomic bool stop;
-  /* Written while closed, read by whoever has claimed a tile. */
+  /* Written while all parts are empty, read by whoever has claimed tiles. */
   nncc_range_body body;
   void *argument;
-  _Atomic uint32_t count;
+  part *parts;
   pthread_mutex_t mutex;
   pthread_cond_t wake;
   uint32_t workers;
-  pthread_t threads[];
+  member members[];
 };
-
-static const uint32_t closed = UINT32_MAX;
 
 static void pause_briefly(void) {
 #if defined(__x86_64__)
@@ -35,40 +48,53 @@ static void pause_briefly(void) {
 #endif
 }
 
-/* Claims and runs tiles of the current round until none is left. */
-static void work_off(nncc_pool *pool) {
-  uint64_t seen = atomic_load(&pool->work);
-  while (true) {
-    uint32_t tile = (uint32_t)seen;
-    if (tile >= atomic_load(&pool->count) || tile == closed)
-      return;
-    if (!atomic_compare_exchange_weak(&pool->work, &seen, seen + 1))
-      continue;
-    pool->body(pool->argument, tile, (int64_t)tile + 1);
-    atomic_fetch_add(&pool->done, 1);
-    seen = atomic_load(&pool->work);
-  }
+/* Claims some tiles of a part, from its front if it is the thread's own: few
+ * claims, and little to wait for at the end. */
+static bool claim(part *from, bool own, uint32_t *first, uint32_t *end) {
+  uint64_t seen = atomic_load(&from->tiles), left;
+  do {
+    *first = (uint32_t)seen;
+    *end = (uint32_t)(seen >> 32);
+    if (*first >= *end)
+      return false;
+    uint32_t count = (*end - *first + chunks - 1) / chunks;
+    uint32_t cut = own ? *first + count : *end - count;
+    left = own ? (uint64_t)*end << 32 | cut : (uint64_t)cut << 32 | *first;
+    if (own)
+      *end = cut;
+    else
+      *first = cut;
+  } while (!atomic_compare_exchange_weak(&from->tiles, &seen, left));
+  return true;
 }
 
-static bool has_work(nncc_pool *pool) {
-  uint32_t tile = (uint32_t)atomic_load(&pool->work);
-  return tile != closed && tile < atomic_load(&pool->count);
+/* Claims and runs tiles until none is left, its own first. */
+static void work_off(nncc_pool *pool, uint32_t number) {
+  uint32_t threads = pool->workers + 1, first, end;
+  for (uint32_t k = 0; k < threads; ++k)
+    while (claim(&pool->parts[(number + k) % threads], k == 0, &first, &end)) {
+      pool->body(pool->argument, first, end);
+      atomic_fetch_add(&pool->done, end - first);
+    }
 }
 
 static void *worker(void *argument) {
-  nncc_pool *pool = argument;
+  const member *self = argument;
+  nncc_pool *pool = self->pool;
+  uint64_t seen = 0;
   while (!atomic_load(&pool->stop)) {
-    for (int i = 0; i < spins && !has_work(pool); ++i)
+    for (int i = 0; i < spins && atomic_load(&pool->round) == seen; ++i)
       pause_briefly();
-    if (!has_work(pool)) {
+    if (atomic_load(&pool->round) == seen) {
       pthread_mutex_lock(&pool->mutex);
       atomic_fetch_add(&pool->sleepers, 1);
-      while (!has_work(pool) && !atomic_load(&pool->stop))
+      while (atomic_load(&pool->round) == seen && !atomic_load(&pool->stop))
         pthread_cond_wait(&pool->wake, &pool->mutex);
       atomic_fetch_sub(&pool->sleepers, 1);
       pthread_mutex_unlock(&pool->mutex);
     }
-    work_off(pool);
+    seen = atomic_load(&pool->round);
+    work_off(pool, self->number);
   }
   return NULL;
 }
@@ -81,35 +107,46 @@ static void wake_all(nncc_pool *pool) {
 
 nncc_pool *nncc_pool_create(uint32_t threads) {
   uint32_t workers = threads - 1;
-  nncc_pool *pool = calloc(1, sizeof *pool + workers * sizeof(pthread_t));
-  if (!pool)
+  nncc_pool *pool = calloc(1, sizeof *pool + workers * sizeof(member));
+  part *parts = nncc_allocate(threads * sizeof(part));
+  if (!pool || !parts) {
+    free(pool);
+    free(parts);
     return NULL;
-  atomic_store(&pool->work, (uint64_t)closed);
+  }
+  pool->parts = parts;
+  for (uint32_t i = 0; i < threads; ++i)
+    atomic_init(&parts[i].tiles, 0);
   pthread_mutex_init(&pool->mutex, NULL);
   pthread_cond_init(&pool->wake, NULL);
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   pthread_attr_setstacksize(&attributes, 8u << 20); /* kernels' scratch */
-  for (; pool->workers < workers; ++pool->workers)
-    if (pthread_create(&pool->threads[pool->workers], &attributes, worker,
-                       pool))
+  for (; pool->workers < workers; ++pool->workers) {
+    member *next = &pool->members[pool->workers];
+    *next = (member){pool, pthread_self(), pool->workers + 1};
+    if (pthread_create(&next->thread, &attributes, worker, next))
       break; /* fewer threads give the same results */
+  }
   pthread_attr_destroy(&attributes);
   return pool;
 }
 
 void nncc_pool_run(nncc_pool *pool, int64_t count, nncc_range_body body,
                    void *argument) {
-  uint64_t round = (atomic_load(&pool->work) >> 32) + 1;
-  atomic_store(&pool->work, round << 32 | closed);
+  uint64_t threads = pool->workers + 1;
   pool->body = body;
   pool->argument = argument;
   atomic_store(&pool->done, 0);
-  atomic_store(&pool->count, (uint32_t)count);
-  atomic_store(&pool->work, round << 32);
+  for (uint64_t i = 0; i < threads; ++i) {
+    uint64_t first = (uint64_t)count * i / threads;
+    uint64_t end = (uint64_t)count * (i + 1) / threads;
+    atomic_store(&pool->parts[i].tiles, end << 32 | first);
+  }
+  atomic_fetch_add(&pool->round, 1);
   if (atomic_load(&pool->sleepers))
     wake_all(pool);
-  work_off(pool);
+  work_off(pool, 0);
   while (atomic_load(&pool->done) < count)
     pause_briefly();
 }
@@ -120,8 +157,9 @@ void nncc_pool_free(nncc_pool *pool) {
   atomic_store(&pool->stop, true);
   wake_all(pool);
   for (uint32_t i = 0; i < pool->workers; ++i)
-    pthread_join(pool->threads[i], NULL);
+    pthread_join(pool->members[i].thread, NULL);
   pthread_cond_destroy(&pool->wake);
   pthread_mutex_destroy(&pool->mutex);
+  free(pool->parts);
   free(pool);
 }

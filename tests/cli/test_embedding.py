@@ -43,7 +43,8 @@ def test_runtime_is_small():
 RUNTIME_TESTS = {
     "runtime_test": (("examples", "classifier.json"), ()),
     "training_test": (("tests", "runtime", "trained.json"),
-                      ("--entries=forward,train_step",))}
+                      ("--entries=forward,train_step",)),
+    "pool_test": (("examples", "classifier.json"), ())}
 
 
 @pytest.mark.parametrize("name", RUNTIME_TESTS)

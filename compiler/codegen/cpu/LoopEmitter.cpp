@@ -28,6 +28,9 @@ Value firstUnit(CpuEmitter &e, Value tile, int64_t count, int64_t tiles) {
 
 namespace {
 
+/// Rows from which threads have enough to share out.
+constexpr int64_t fewRows = 16;
+
 class LoopNest {
 public:
   explicit LoopNest(KernelCode &code) : code(code), e(code.e) {
@@ -182,14 +185,34 @@ private:
     int64_t rows = 1;
     for (int64_t size : shape)
       rows *= size;
+    // Few rows are shared out in pieces.
+    int64_t lanes = e.target.lanes, vectors = length / lanes, pieces = 1;
+    int64_t wanted = std::min(code.schedule("tiles"), fewRows);
+    if (length % lanes == 0 && rows < wanted)
+      pieces = std::min<int64_t>(vectors, llvm::divideCeil(wanted, rows));
 
-    auto row = [&](const Coord &r) {
-      auto outer = e.reshape({r}, {rows}, shape);
+    auto unit = [&](const Coord &number) {
+      Coord piece = e.remainder(number, pieces);
+      auto overPiece = [&](function_ref<void(const Coord &)> body) {
+        if (pieces == 1)
+          return alongLanes(e, length, body);
+        CpuEmitter::WithWidth wide(e, lanes);
+        auto start = [&](const Coord &p) {
+          return firstUnit(e, e.materialize(p), vectors, pieces);
+        };
+        e.forEach(start(piece), start(e.addTo(piece, 1)), 1,
+                  [&](const Coord &vector) {
+                    Coord lane = e.scale(vector, lanes);
+                    lane.lane = 1;
+                    body(lane);
+                  });
+      };
+      auto outer = e.reshape({e.divide(number, pieces)}, {rows}, shape);
       assert(succeeded(outer) && "rows have no lanes");
       if (down == 2)
         outer->back() = e.scale(outer->back(), 2);
       auto pixels = [&](const Coord &column, int64_t count) {
-        alongLanes(e, length, [&](const Coord &lane) {
+        overPiece([&](const Coord &lane) {
           SmallVector<Coords> block;
           for (int64_t y = 0; y < down; ++y)
             for (int64_t x = 0; x < count; ++x) {
@@ -210,9 +233,9 @@ private:
       if (columns > whole)
         pixels(Coord::constant(whole), columns - whole);
     };
-    int64_t tiles = tilesFor(rows);
-    e.forEach(firstUnit(e, code.begin, rows, tiles),
-              firstUnit(e, code.end, rows, tiles), 1, row);
+    int64_t units = rows * pieces, tiles = tilesFor(units);
+    e.forEach(firstUnit(e, code.begin, units, tiles),
+              firstUnit(e, code.end, units, tiles), 1, unit);
     return tiles;
   }
 
