@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#define NNCC_ABI_VERSION 3
+#define NNCC_ABI_VERSION 4
 
 /* CPU features that code may require. */
 #define NNCC_CPU_AVX (1u << 0)
@@ -54,6 +54,9 @@ typedef struct nncc_buffer {
   uint64_t space; /* nncc_space */
   uint64_t value;
   uint64_t offset; /* bytes behind that place */
+  /* In a loop: bytes that it moves with each iteration, and that it is away in
+   * odd ones. */
+  int64_t stride, alternate;
 } nncc_buffer;
 
 /* The most buffers of one kernel call. */
@@ -70,7 +73,7 @@ typedef struct nncc_tensor {
 } nncc_tensor;
 
 typedef struct nncc_step {
-  nncc_kernel kernel; /* null: the host's all_reduce */
+  nncc_kernel kernel; /* null: a loop, or else the host's all_reduce */
   int64_t tiles;
   const nncc_buffer *buffers;
   uint64_t buffer_count;
@@ -78,6 +81,8 @@ typedef struct nncc_step {
   const char *origin;         /* module paths, for profiles */
   uint64_t flops;             /* multiplications and additions of products */
   const nncc_tensor *reduced; /* of all_reduce: what each buffer is */
+  /* Of a loop: it runs the next so many steps, kernels all, this often. */
+  uint64_t loop_steps, iterations;
 } nncc_step;
 
 /* Elements of an entry's input are indices: they lie in [0, limit) or are

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-_Static_assert(sizeof(nncc_buffer) == 24, "abi");
-_Static_assert(sizeof(nncc_step) == 64, "abi");
+_Static_assert(sizeof(nncc_buffer) == 40, "abi");
+_Static_assert(sizeof(nncc_step) == 80, "abi");
 _Static_assert(sizeof(nncc_tensor) == 56, "abi");
 _Static_assert(sizeof(nncc_body) == 64, "abi");
 _Static_assert(sizeof(nncc_entry) == 56, "abi");
@@ -64,9 +64,11 @@ static void *place(const nncc_buffer *buffer, const nncc_memory *memory) {
   return NULL;
 }
 
-void *nncc_buffer_address(const nncc_buffer *buffer,
-                          const nncc_memory *memory) {
-  return (char *)place(buffer, memory) + buffer->offset;
+void *nncc_buffer_address(const nncc_buffer *buffer, const nncc_memory *memory,
+                          uint64_t iteration) {
+  return (char *)place(buffer, memory) + buffer->offset +
+         (int64_t)iteration * buffer->stride +
+         (int64_t)(iteration & 1) * buffer->alternate;
 }
 
 enum { max_gradients = 64 };
@@ -81,7 +83,7 @@ static nncc_status all_reduce(const nncc_step *step, const nncc_memory *memory,
     nncc_dtype dtype = (nncc_dtype)tensor->dtype;
     bucket[count++] = (nncc_gradient){
         tensor->name, dtype, tensor->bytes / nncc_dtype_bytes(dtype),
-        nncc_buffer_address(&step->buffers[k], memory)};
+        nncc_buffer_address(&step->buffers[k], memory, 0)};
     if (count < max_gradients && k + 1 < step->buffer_count)
       continue;
     int code = options->all_reduce(options->all_reduce_host, bucket, count);
@@ -92,25 +94,34 @@ static nncc_status all_reduce(const nncc_step *step, const nncc_memory *memory,
   return NNCC_OK;
 }
 
+void nncc_run_step(const nncc_step *step, const nncc_memory *memory,
+                   uint64_t iteration, const nncc_options *options) {
+  void *buffers[max_buffers];
+  for (uint64_t k = 0; k < step->buffer_count; ++k)
+    buffers[k] = nncc_buffer_address(&step->buffers[k], memory, iteration);
+  if (step->tiles > 1 && options->parallel_for) {
+    call c = {step->kernel, buffers};
+    options->parallel_for(options->host, step->tiles, run_tiles, &c);
+  } else {
+    step->kernel(buffers, 0, step->tiles);
+  }
+}
+
 nncc_status nncc_run_steps(const nncc_body *body, const nncc_memory *memory,
                            const nncc_options *options) {
   for (uint64_t i = 0; i < body->step_count; ++i) {
     const nncc_step *step = &body->steps[i];
-    if (!step->kernel) {
-      nncc_status status =
-          options->all_reduce ? all_reduce(step, memory, options) : NNCC_OK;
+    if (step->iterations) {
+      for (uint64_t iteration = 0; iteration < step->iterations; ++iteration)
+        for (uint64_t k = 1; k <= step->loop_steps; ++k)
+          nncc_run_step(step + k, memory, iteration, options);
+      i += step->loop_steps;
+    } else if (step->kernel) {
+      nncc_run_step(step, memory, 0, options);
+    } else if (options->all_reduce) {
+      nncc_status status = all_reduce(step, memory, options);
       if (status)
         return status;
-      continue;
-    }
-    void *buffers[max_buffers];
-    for (uint64_t k = 0; k < step->buffer_count; ++k)
-      buffers[k] = nncc_buffer_address(&step->buffers[k], memory);
-    if (step->tiles > 1 && options->parallel_for) {
-      call c = {step->kernel, buffers};
-      options->parallel_for(options->host, step->tiles, run_tiles, &c);
-    } else {
-      step->kernel(buffers, 0, step->tiles);
     }
   }
   return NNCC_OK;
@@ -135,16 +146,12 @@ nncc_status nncc_check_model(const nncc_model *model) {
   static const struct {
     uint64_t bit;
     const char *name;
-  } names[] = {{NNCC_CPU_SSE42, "SSE4.2"},
-               {NNCC_CPU_AVX, "AVX"},
-               {NNCC_CPU_AVX2, "AVX2"},
-               {NNCC_CPU_FMA, "FMA"},
-               {NNCC_CPU_F16C, "F16C"},
-               {NNCC_CPU_BMI2, "BMI2"},
-               {NNCC_CPU_AVX512F, "AVX-512F"},
-               {NNCC_CPU_AVX512VL, "AVX-512VL"},
-               {NNCC_CPU_AVX512BW, "AVX-512BW"},
-               {NNCC_CPU_AVX512DQ, "AVX-512DQ"}};
+  } names[] = {
+      {NNCC_CPU_SSE42, "SSE4.2"},       {NNCC_CPU_AVX, "AVX"},
+      {NNCC_CPU_AVX2, "AVX2"},          {NNCC_CPU_FMA, "FMA"},
+      {NNCC_CPU_F16C, "F16C"},          {NNCC_CPU_BMI2, "BMI2"},
+      {NNCC_CPU_AVX512F, "AVX-512F"},   {NNCC_CPU_AVX512VL, "AVX-512VL"},
+      {NNCC_CPU_AVX512BW, "AVX-512BW"}, {NNCC_CPU_AVX512DQ, "AVX-512DQ"}};
   uint64_t missing = model->cpu_features & ~nncc_cpu_features();
   if (!missing)
     return NNCC_OK;

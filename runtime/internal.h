@@ -54,7 +54,11 @@ typedef struct nncc_memory {
   const int64_t *key;
 } nncc_memory;
 
-void *nncc_buffer_address(const nncc_buffer *buffer, const nncc_memory *memory);
+/* In iteration 0 where no loop is. */
+void *nncc_buffer_address(const nncc_buffer *buffer, const nncc_memory *memory,
+                          uint64_t iteration);
+void nncc_run_step(const nncc_step *step, const nncc_memory *memory,
+                   uint64_t iteration, const nncc_options *options);
 nncc_status nncc_run_steps(const nncc_body *body, const nncc_memory *memory,
                            const nncc_options *options);
 

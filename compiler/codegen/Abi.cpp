@@ -11,6 +11,7 @@
 #include "passes/Utils.h"
 #include "llvm/IR/Constants.h"
 #include "llvm/IR/IRBuilder.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/MD5.h"
 
 using namespace mlir;
@@ -45,11 +46,13 @@ nncc_dtype dtypeOf(Type type) {
 std::string originOf(Location loc) {
   if (auto named = dyn_cast<NameLoc>(loc))
     return named.getName().str();
+  SmallVector<std::string> origins;
   if (auto fused = dyn_cast<FusedLoc>(loc))
     for (Location part : fused.getLocations())
-      if (std::string origin = originOf(part); !origin.empty())
-        return origin;
-  return "";
+      if (std::string origin = originOf(part);
+          !origin.empty() && !llvm::is_contained(origins, origin))
+        origins.push_back(origin);
+  return llvm::join(origins, " + ");
 }
 
 static std::string nameOf(DictionaryAttr attrs, unsigned index) {
@@ -104,6 +107,13 @@ std::vector<TensorInfo> weightsOf(ModuleOp model) {
 }
 
 namespace {
+
+/// An nncc_buffer.
+struct Place {
+  nncc_space space;
+  uint64_t number; // its `value`
+  int64_t offset = 0, stride = 0, alternate = 0;
+};
 
 class Descriptor {
 public:
@@ -166,9 +176,13 @@ private:
     return table(rows);
   }
 
-  llvm::Constant *buffer(Value value, func::FuncOp entry);
+  Place placeOf(Value value, func::FuncOp entry);
+  Place written(ScanOp scan, unsigned i, int64_t step, func::FuncOp entry);
+  Place element(ScanOp scan, Value whole, int64_t step, func::FuncOp entry);
+  llvm::Constant *buffers(ValueRange values, func::FuncOp entry);
   llvm::Constant *body(func::FuncOp entry);
-  llvm::Constant *steps(func::FuncOp entry, uint64_t &count);
+  void addScan(ScanOp scan, func::FuncOp entry, Constants &rows);
+  void addSteps(Block &block, func::FuncOp entry, Constants &rows);
   llvm::Constant *limits(func::FuncOp entry, uint64_t &count);
   llvm::Constant *aliases(uint64_t &count);
   llvm::Constant *hash(const std::vector<TensorInfo> &list);
@@ -186,14 +200,23 @@ private:
   llvm::StringMap<uint64_t> weightNumbers;
   llvm::DenseSet<uint64_t> weightsRead; // by steps
   std::vector<int64_t> preparedOffsets;
+  // Of the scan whose body is written: values that lie outside of it, and where
+  // its own arena starts.
+  DenseMap<Value, Place> inScan;
+  int64_t arenaStart = 0;
 };
 
-llvm::Constant *Descriptor::buffer(Value value, func::FuncOp entry) {
+Place Descriptor::placeOf(Value value, func::FuncOp entry) {
   Storage storage = storageOf(value);
   value = storage.root;
-  auto at = [&](nncc_space space, uint64_t place) {
-    return record({number(space), number(place), number(storage.bytes)});
+  auto at = [&](nncc_space space, uint64_t number) {
+    return Place{space, number, storage.bytes};
   };
+  if (auto known = inScan.find(value); known != inScan.end()) {
+    Place place = known->second;
+    place.offset += storage.bytes;
+    return place;
+  }
   Operation *ret = entry.getBody().front().getTerminator();
   if (auto argument = dyn_cast<BlockArgument>(value))
     return entry.getArgAttr(argument.getArgNumber(), keyAttr)
@@ -219,19 +242,93 @@ llvm::Constant *Descriptor::buffer(Value value, func::FuncOp entry) {
                       : at(NNCC_OUTPUT, output);
     output += !isUpdate;
   }
-  auto call = cast<CallOp>(value.getDefiningOp());
   unsigned index = cast<OpResult>(value).getResultNumber();
-  return at(NNCC_ARENA, (*call.getOffsets())[index]);
+  if (auto scan = value.getDefiningOp<ScanOp>()) {
+    int64_t last = int64_t(scan.getSteps()) - 1;
+    if (index < scan.stateCount()) {
+      Place place = written(scan, index, last, entry);
+      place.offset += storage.bytes;
+      return place;
+    }
+    return at(NNCC_ARENA, (*scan.getOffsets())[index]);
+  }
+  auto call = cast<CallOp>(value.getDefiningOp());
+  return at(NNCC_ARENA, arenaStart + (*call.getOffsets())[index]);
 }
 
-llvm::Constant *Descriptor::steps(func::FuncOp entry, uint64_t &count) {
+/// Where a scan's step writes what it yields as number `i`, and how that moves
+/// with further steps.
+Place Descriptor::written(ScanOp scan, unsigned i, int64_t step,
+                          func::FuncOp entry) {
+  i = scan.homeOf(i);
+  if (i >= scan.stateCount())
+    return element(scan, scan.getResult(i), step, entry);
+  auto type = cast<RankedTensorType>(scan.getResultTypes()[i]);
+  int64_t bytes = llvm::alignTo(byteSize(type), 64), isOdd = step & 1;
+  return {NNCC_ARENA, uint64_t((*scan.getOffsets())[i]), isOdd * bytes, 0,
+          isOdd ? -bytes : bytes};
+}
+
+/// The element of a sequence or stack that belongs to a step.
+Place Descriptor::element(ScanOp scan, Value whole, int64_t step,
+                          func::FuncOp entry) {
+  Place place = placeOf(whole, entry);
+  int64_t bytes = byteSize(tensorType(whole)) / int64_t(scan.getSteps());
+  place.offset += scan.elementOf(step) * bytes;
+  place.stride = scan.getReverse() ? -bytes : bytes;
+  return place;
+}
+
+llvm::Constant *Descriptor::buffers(ValueRange values, func::FuncOp entry) {
   Constants rows;
-  for (Operation &op : entry.getBody().front()) {
-    if (!isa<CallOp, AllReduceOp>(op))
-      continue;
-    Constants buffers;
-    for (Value value : op.getOperands())
-      buffers.push_back(buffer(value, entry));
+  for (Value value : values) {
+    Place place = placeOf(value, entry);
+    rows.push_back(
+        record({number(place.space), number(place.number), number(place.offset),
+                number(place.stride), number(place.alternate)}));
+  }
+  return table(rows);
+}
+
+/// The first step, which reads the initial state, then a loop of the others.
+void Descriptor::addScan(ScanOp scan, func::FuncOp entry, Constants &rows) {
+  int64_t steps = int64_t(scan.getSteps());
+  for (int64_t first = 0; first < std::min<int64_t>(steps, 2); ++first) {
+    DenseMap<Value, Place> places;
+    auto put = [&](Value value, Place place) {
+      if (first == 0) // stands alone
+        place.stride = place.alternate = 0;
+      places.try_emplace(value, place);
+    };
+    for (unsigned i = 0; i < scan.getNumResults(); ++i)
+      put(storageOf(scan.yielded()[i]).root, written(scan, i, first, entry));
+    for (auto [i, argument] : llvm::enumerate(scan.states()))
+      put(argument, first ? written(scan, i, first - 1, entry)
+                          : placeOf(scan.getInits()[i], entry));
+    for (auto [argument, sequence] :
+         llvm::zip_equal(scan.elements(), scan.getSequences()))
+      put(argument, element(scan, sequence, first, entry));
+    for (auto [argument, operand] :
+         llvm::zip_equal(scan.fixed(), scan.getInvariants()))
+      put(argument, placeOf(operand, entry));
+    inScan = std::move(places);
+    arenaStart = scan.getOffsets()->back();
+    Constants body;
+    addSteps(scan.block(), entry, body);
+    inScan.clear();
+    arenaStart = 0;
+    if (first)
+      rows.push_back(record({null(), number(0), null(), number(0), text("loop"),
+                             text(originOf(scan.getLoc())), number(0), null(),
+                             number(body.size()), number(steps - 1)}));
+    llvm::append_range(rows, body);
+  }
+}
+
+void Descriptor::addSteps(Block &block, func::FuncOp entry, Constants &rows) {
+  for (Operation &op : block) {
+    if (auto scan = dyn_cast<ScanOp>(op))
+      addScan(scan, entry, rows);
     if (auto reduce = dyn_cast<AllReduceOp>(op)) {
       std::vector<TensorInfo> list;
       for (auto [name, value] :
@@ -239,22 +336,23 @@ llvm::Constant *Descriptor::steps(func::FuncOp entry, uint64_t &count) {
         list.push_back(
             {cast<StringAttr>(name).str(), tensorType(value), std::nullopt});
       rows.push_back(
-          record({null(), number(0), table(buffers), number(buffers.size()),
-                  text("all_reduce"), text(""), number(0), tensors(list)}));
-      continue;
+          record({null(), number(0), buffers(reduce.getOperands(), entry),
+                  number(list.size()), text("all_reduce"), text(""), number(0),
+                  tensors(list), number(0), number(0)}));
     }
-    auto call = cast<CallOp>(op);
-    for (Value value : call.getResults())
-      buffers.push_back(buffer(value, entry));
+    auto call = dyn_cast<CallOp>(op);
+    if (!call)
+      continue;
+    SmallVector<Value> values(call.getOperands());
+    llvm::append_range(values, call.getResults());
     auto kernel = model.lookupSymbol<func::FuncOp>(call.getCallee());
     auto tiles = kernel->getAttrOfType<IntegerAttr>(tilesAttr);
-    rows.push_back(record(
-        {module.getFunction(call.getCallee()), number(tiles.getInt()),
-         table(buffers), number(buffers.size()), text(call.getCallee()),
-         text(originOf(call.getLoc())), number(flopsOf(kernel)), null()}));
+    rows.push_back(
+        record({module.getFunction(call.getCallee()), number(tiles.getInt()),
+                buffers(values, entry), number(values.size()),
+                text(call.getCallee()), text(originOf(call.getLoc())),
+                number(flopsOf(kernel)), null(), number(0), number(0)}));
   }
-  count = rows.size();
-  return table(rows);
 }
 
 /// Inputs that are indices, with the size they index: by an attribute, or used
@@ -288,15 +386,16 @@ llvm::Constant *Descriptor::limits(func::FuncOp entry, uint64_t &count) {
 }
 
 llvm::Constant *Descriptor::body(func::FuncOp entry) {
-  uint64_t stepCount, limitCount;
-  llvm::Constant *stepTable = steps(entry, stepCount);
+  uint64_t limitCount;
+  Constants steps;
+  addSteps(entry.getBody().front(), entry, steps);
   llvm::Constant *limitTable = limits(entry, limitCount);
   uint64_t arena = entry->getAttrOfType<IntegerAttr>("nncc.arena").getInt();
   llvm::Constant *accumulate = null();
   if (auto name = entry->getAttrOfType<StringAttr>(accumulateAttr))
     accumulate = global(body(model.lookupSymbol<func::FuncOp>(name)));
-  return record({tensors(inputsOf(entry)), tensors(outputsOf(entry)), stepTable,
-                 number(stepCount), number(arena), limitTable,
+  return record({tensors(inputsOf(entry)), tensors(outputsOf(entry)),
+                 table(steps), number(steps.size()), number(arena), limitTable,
                  number(limitCount), accumulate});
 }
 

@@ -28,7 +28,8 @@ std::vector<TensorInfo> inputsOf(mlir::Operation *entry);
 std::vector<TensorInfo> outputsOf(mlir::Operation *entry);
 std::vector<TensorInfo> weightsOf(mlir::ModuleOp model);
 
-/// The module path or function that an op was emitted for; "" if unknown.
+/// The module paths or functions that something was emitted for, joined by
+/// " + "; "" if unknown.
 std::string originOf(mlir::Location loc);
 
 nncc_dtype dtypeOf(mlir::Type elementType);

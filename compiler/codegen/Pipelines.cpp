@@ -25,6 +25,7 @@ void populateKernelPipeline(OpPassManager &pm, const TargetInfo &target,
   layout.panel = target.maxPanel();
   layout.lanes = target.lanes;
   pm.addPass(createNnccLayout(layout));
+  pm.addPass(createNnccHoistInvariants());
   // Layout leaves pairs of transposes and reshapes behind.
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());

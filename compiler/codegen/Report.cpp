@@ -57,15 +57,21 @@ static json::Object kernelInfo(func::FuncOp kernel) {
 static json::Object entryInfo(ModuleOp model, func::FuncOp entry) {
   json::Array calls;
   DenseMap<Operation *, int64_t> number;
-  for (CallOp call : entry.getBody().front().getOps<CallOp>())
-    number[call] = number.size();
-  int64_t flops = 0;
-  for (CallOp call : entry.getBody().front().getOps<CallOp>()) {
+  entry.walk([&](Operation *op) {
+    if (isa<CallOp, ScanOp>(op))
+      number.try_emplace(op, number.size());
+  });
+  int64_t flops = 0, runs = 0;
+  entry.walk([&](CallOp call) {
+    auto scan = call->getParentOfType<ScanOp>();
+    int64_t times = scan ? int64_t(scan.getSteps()) : 1;
+    runs += times;
     json::Array reasons;
     if (auto list = call->getAttrOfType<ArrayAttr>("nncc.reasons"))
       for (Attribute reason : list)
         reasons.push_back(cast<StringAttr>(reason).getValue());
-    flops += flopsOf(model.lookupSymbol<func::FuncOp>(call.getCallee()));
+    flops +=
+        times * flopsOf(model.lookupSymbol<func::FuncOp>(call.getCallee()));
     int64_t bytes = 0, last = 0;
     for (auto [result, offset] :
          llvm::zip_equal(call.getResults(), *call.getOffsets()))
@@ -76,17 +82,19 @@ static json::Object entryInfo(ModuleOp model, func::FuncOp entry) {
     calls.push_back(
         json::Object{{"kernel", call.getCallee()},
                      {"origin", originOf(call.getLoc())},
+                     {"times", times},
                      {"operands_from_memory", std::move(reasons)},
                      {"arena_bytes", bytes},
                      {"kept_calls", std::max<int64_t>(0, last - number[call])},
                      {"recomputed", call->hasAttr(recomputedAttr)}});
-  }
+  });
   return json::Object{
       {"name", entry.getName()},
       {"inputs", tensorList(inputsOf(entry))},
       {"outputs", tensorList(outputsOf(entry))},
       {"arena_bytes", entry->getAttrOfType<IntegerAttr>("nncc.arena").getInt()},
       {"flops", flops},
+      {"kernel_calls", runs},
       {"calls", std::move(calls)}};
 }
 
@@ -109,7 +117,7 @@ static void writeText(const json::Object &report, llvm::raw_ostream &os) {
     const json::Object &entry = *value.getAsObject();
     os << "\nentry " << *entry.getString("name") << ": "
        << *entry.getInteger("flops") << " FLOPs in products, "
-       << entry.getArray("calls")->size() << " kernel calls, arena "
+       << *entry.getInteger("kernel_calls") << " kernel calls, arena "
        << *entry.getInteger("arena_bytes") << " bytes\n";
     for (const char *key : {"inputs", "outputs"})
       for (const json::Value &tensor : *entry.getArray(key))
@@ -117,8 +125,10 @@ static void writeText(const json::Object &report, llvm::raw_ostream &os) {
            << describe(*tensor.getAsObject()) << '\n';
     for (const json::Value &item : *entry.getArray("calls")) {
       const json::Object &call = *item.getAsObject();
-      os << "  " << *call.getString("kernel") << "  "
-         << *call.getString("origin") << "  reads: ";
+      os << "  " << *call.getString("kernel") << "  ";
+      if (*call.getInteger("times") > 1)
+        os << *call.getInteger("times") << " times  ";
+      os << *call.getString("origin") << "  reads: ";
       llvm::interleave(
           *call.getArray("operands_from_memory"), os,
           [&](const json::Value &v) { os << *v.getAsString(); }, "; ");

@@ -401,4 +401,50 @@ std::array<Expr, 3> attentionBackward(Expr q, Expr k, Expr v, Expr dResult,
   return {Expr(c, op.getDQ()), Expr(c, op.getDK()), Expr(c, op.getDV())};
 }
 
+Scanned scan(ArrayRef<Expr> inits, ArrayRef<Expr> sequences,
+             ArrayRef<Expr> invariants, bool reverse, ScanStep step) {
+  ExprBuilder &c = sequences.front().context();
+  int64_t steps = sequences.front().dim(0);
+  auto values = [](ArrayRef<Expr> exprs) {
+    return llvm::map_to_vector(exprs, [](Expr x) { return x.value(); });
+  };
+  auto body = std::make_unique<Block>();
+  auto arguments = [&](ArrayRef<Expr> operands, bool isElement) {
+    std::vector<Expr> list;
+    for (Expr x : operands) {
+      Type type = isElement ? x.type().clone(x.shape().drop_front()) : x.type();
+      list.push_back(Expr(c, body->addArgument(type, c.loc)));
+    }
+    return list;
+  };
+  std::vector<Expr> state = arguments(inits, false);
+  std::vector<Expr> now = arguments(sequences, true);
+  std::vector<Expr> fixed = arguments(invariants, false), elements;
+  {
+    OpBuilder::InsertionGuard guard(c.b);
+    c.b.setInsertionPointToEnd(body.get());
+    elements = step(state, now, fixed);
+    SmallVector<Value> yielded = values(state);
+    llvm::append_range(yielded, values(elements));
+    YieldOp::create(c.b, c.loc, yielded);
+  }
+  SmallVector<Type> types(ValueRange(values(inits)).getTypes());
+  for (Expr element : elements) {
+    SmallVector<int64_t> shape{steps};
+    llvm::append_range(shape, element.shape());
+    types.push_back(element.type().clone(shape));
+  }
+  auto op = ScanOp::create(c.b, c.loc, types, c.b.getI64IntegerAttr(steps),
+                           values(inits), values(sequences), values(invariants),
+                           reverse ? c.b.getUnitAttr() : UnitAttr(),
+                           DenseI64ArrayAttr());
+  op.getBody().push_back(body.release());
+  Scanned result;
+  for (Value final : op.finals())
+    result.finals.push_back(Expr(c, final));
+  for (Value stack : op.stacks())
+    result.stacks.push_back(Expr(c, stack));
+  return result;
+}
+
 } // namespace nncc

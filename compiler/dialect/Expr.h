@@ -158,5 +158,18 @@ Expr attention(Expr q, Expr k, Expr v, Expr mask, double scale, bool causal);
 std::array<Expr, 3> attentionBackward(Expr q, Expr k, Expr v, Expr dResult,
                                       Expr mask, double scale, bool causal);
 
+/// What a loop with carried state gives.
+struct Scanned {
+  std::vector<Expr> finals, stacks;
+};
+/// One step: the state, which it advances, elements of the sequences, and the
+/// invariants; gives the elements of the stacks.
+using ScanStep = llvm::function_ref<std::vector<Expr>(
+    std::vector<Expr> &state, llvm::ArrayRef<Expr> now,
+    llvm::ArrayRef<Expr> fixed)>;
+/// `sequences` has at least one.
+Scanned scan(llvm::ArrayRef<Expr> inits, llvm::ArrayRef<Expr> sequences,
+             llvm::ArrayRef<Expr> invariants, bool reverse, ScanStep step);
+
 } // namespace nncc
 #endif // NNCC_DIALECT_EXPR_H

@@ -10,12 +10,10 @@ using namespace mlir;
 
 namespace nncc {
 
-std::vector<RefTensor> interpret(func::FuncOp function,
-                                 ArrayRef<RefTensor> inputs,
+std::vector<RefTensor> interpret(Block &block, ArrayRef<RefTensor> inputs,
                                  WeightLookup lookup, Observer observer) {
   DenseMap<Value, RefTensor> values;
   DenseMap<Value, unsigned> usesLeft;
-  Block &block = function.getBody().front();
   for (auto [argument, input] : llvm::zip_equal(block.getArguments(), inputs))
     values[argument] = input;
 
@@ -34,11 +32,13 @@ std::vector<RefTensor> interpret(func::FuncOp function,
     std::vector<RefTensor> operands, results;
     for (Value operand : op.getOperands())
       operands.push_back(take(operand));
-    if (isa<func::ReturnOp>(op))
+    if (op.hasTrait<OpTrait::IsTerminator>())
       return operands;
     if (auto weight = dyn_cast<WeightOp>(op)) {
       results.push_back(lookup(weight.getPath(), weight.getPrepared(),
                                tensorType(weight.getResult())));
+    } else if (auto scan = dyn_cast<ScanOp>(op)) {
+      results = interpretScan(scan, operands, observer);
     } else {
       for (Value result : op.getResults())
         results.emplace_back(tensorType(result));
@@ -50,7 +50,13 @@ std::vector<RefTensor> interpret(func::FuncOp function,
       if (!value.use_empty())
         values[value] = std::move(result);
   }
-  llvm_unreachable("a function ends with return");
+  llvm_unreachable("a block ends with a terminator");
+}
+
+std::vector<RefTensor> interpret(func::FuncOp function,
+                                 ArrayRef<RefTensor> inputs,
+                                 WeightLookup lookup, Observer observer) {
+  return interpret(function.getBody().front(), inputs, lookup, observer);
 }
 
 } // namespace nncc

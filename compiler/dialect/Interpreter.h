@@ -12,6 +12,7 @@
 #include "llvm/ADT/StringRef.h"
 
 namespace nncc {
+class ScanOp;
 
 /// Gives the value of a weight: its path, or for a prepared one its number.
 using WeightLookup = llvm::function_ref<RefTensor(
@@ -26,6 +27,15 @@ using Observer =
 std::vector<RefTensor> interpret(mlir::func::FuncOp function,
                                  llvm::ArrayRef<RefTensor> inputs,
                                  WeightLookup lookup, Observer observer = {});
+
+/// The same for a block of straight-line ops: gives the terminator's operands.
+std::vector<RefTensor> interpret(mlir::Block &block,
+                                 llvm::ArrayRef<RefTensor> inputs,
+                                 WeightLookup lookup, Observer observer = {});
+
+/// All steps of a scan on its operands; `observer` hears of the body's ops.
+std::vector<RefTensor>
+interpretScan(ScanOp scan, llvm::ArrayRef<RefTensor> inputs, Observer observer);
 
 } // namespace nncc
 #endif // NNCC_DIALECT_INTERPRETER_H

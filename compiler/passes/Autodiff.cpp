@@ -1,9 +1,7 @@
 //===- Autodiff.cpp - reverse mode ----------------------------------------===//
 //
-// One walk backwards over the block. A value matters if something asked for
-// lies before it; its gradient is complete when all its users were walked.
-// What each op gives is its own affair (`Differentiable`); broadcasting is
-// explicit in the dialect, so it is undone where it is an op.
+// One walk backwards over the entry for each `nncc.gradient`. What each op
+// gives is its own affair (`Differentiable`).
 //
 //===----------------------------------------------------------------------===//
 #include "dialect/Gradient.h"
@@ -36,44 +34,15 @@ struct Autodiff : impl::NnccAutodiffBase<Autodiff> {
 private:
   void replace(GradientOp op) {
     ExprBuilder c{OpBuilder(op), op.getLoc()};
-    // Values that something asked for leads to.
-    DenseSet<Value> matters(op.getOf().begin(), op.getOf().end());
-    SmallVector<Operation *> path;
-    for (Operation &step : *op->getBlock()) {
-      if (&step == op)
-        break;
-      if (llvm::none_of(step.getOperands(),
-                        [&](Value v) { return matters.contains(v); }))
-        continue;
-      path.push_back(&step);
-      matters.insert(step.getResults().begin(), step.getResults().end());
-    }
-    DenseMap<Value, Expr> sums;
-    auto wants = [&](Value value) {
-      return matters.contains(value) &&
-             isa<FloatType>(tensorType(value).getElementType());
-    };
-    auto give = [&](Value value, Expr gradient) {
-      Expr &total = sums[value];
-      total = total ? total + gradient : gradient;
-    };
-    sums[op.getValue()] = Expr(c, op.getSeed());
-    for (Operation *step : llvm::reverse(path)) {
-      Expr of;
-      for (Value result : step->getResults())
-        if (!of)
-          of = sums.lookup(result);
-      if (!of)
-        continue;
-      c.loc = step->getLoc();
-      Gradient gradient(c, step, of, wants, give);
-      cast<Differentiable>(step).gradient(gradient);
-      if (gradient.failed)
-        signalPassFailure();
-      ++steps;
-    }
+    ReverseWalk walk(c);
+    for (Value value : op.getOf())
+      walk.ask(value);
+    walk.follow(op);
+    walk.give(op.getValue(), Expr(c, op.getSeed()));
+    if (failed(walk.run()))
+      signalPassFailure();
     for (auto [value, result] : llvm::zip_equal(op.getOf(), op.getResults())) {
-      Expr gradient = sums.lookup(value);
+      Expr gradient = walk.gradientOf(value);
       if (!gradient) { // nothing reaches it
         auto type = tensorType(value);
         gradient = full(c, type.getElementType(), type.getShape(), 0);
@@ -82,6 +51,7 @@ private:
     }
     op.erase();
     ++gradients;
+    steps += walk.steps;
   }
 };
 

@@ -46,7 +46,7 @@ bool isExpensive(Operation *op) {
 
 class KernelBuilder : public FormedKernels {
 public:
-  explicit KernelBuilder(func::FuncOp entry) : FormedKernels(entry) {}
+  using FormedKernels::FormedKernels;
 
   void form() {
     materializeViews();
@@ -55,12 +55,13 @@ public:
       if (isRoot(&op))
         growFromRoot(&op);
     makeReturnable();
-    groupUpdates();
+    groupResults();
     for (Operation &op : llvm::reverse(block.without_terminator()))
-      if (!kernelOf.count(&op) && !isFree(&op) &&
-          !isa<WeightOp, AllReduceOp>(op))
+      if (!kernelOf.count(&op) && !isFree(&op) && !isa<WeightOp>(op) &&
+          !readsMemory(&op))
         place(&op);
-    separateHazards();
+    if (entry)
+      separateHazards();
     for (Operation &op : block)
       position.try_emplace(&op, position.size());
   }
@@ -136,7 +137,7 @@ private:
     while (failed(viewOf(operand.get(), failing))) {
       OpBuilder b(block.getParent()->getContext());
       b.setInsertionPointAfterValue(failing);
-      Value copy = createCopy(b, failing);
+      Value copy = createCopy(b, failing, operand.getOwner());
       // Only the uses that this operand reads through see the copy.
       Value path = operand.get();
       while (path.getDefiningOp()->getOperand(0) != failing)
@@ -147,14 +148,19 @@ private:
     if (hasOrder(root, operand.getOperandNumber(),
                  *viewOf(operand.get(), failing)))
       return;
-    // One copy serves all roots behind the first.
+    shareCopy(operand);
+  }
+
+  /// One copy serves all readers behind the first.
+  void shareCopy(OpOperand &operand) {
+    Operation *reader = operand.getOwner();
     auto [it, isNew] = copies.try_emplace(operand.get());
     if (isNew) {
-      OpBuilder b(root);
-      auto contract = dyn_cast<ContractOp>(root);
+      OpBuilder b(reader);
+      auto contract = dyn_cast<ContractOp>(reader);
       it->second = contract && operand.getOperandNumber() == 0
                        ? sumsInnermost(b, contract)
-                       : createCopy(b, operand.get());
+                       : createCopy(b, operand.get(), reader);
     }
     operand.set(it->second);
   }
@@ -166,7 +172,7 @@ private:
     SmallVector<int64_t> order =
         otherDims(contract.getLhsContract(), lhs.rank());
     llvm::append_range(order, contract.getLhsContract());
-    Value copy = createCopy(c.b, transpose(lhs, order).value());
+    Value copy = createCopy(c.b, transpose(lhs, order).value(), contract);
     SmallVector<int64_t> back(order.size());
     for (auto [i, d] : llvm::enumerate(order))
       back[d] = int64_t(i);
@@ -359,34 +365,59 @@ private:
   //===--------------------------------------------------------------------===//
 
   /// Returned values, and those that all_reduce replaces, are results of
-  /// kernels, each used so once; views, weights and arguments are copied.
+  /// kernels, each used so once; views, weights and arguments are copied, and
+  /// the final state of a scan, which moves from step to step.
   void makeReturnable() {
     DenseSet<Value> seen;
-    auto own = [&](OpOperand &operand, bool isFit) {
-      Operation *def = operand.get().getDefiningOp();
-      bool isComputed =
-          def && (kernelOf.count(def) || (!isFree(def) && !isa<WeightOp>(def)));
-      if (isComputed && isFit && seen.insert(operand.get()).second)
-        return;
+    auto copy = [](OpOperand &operand) {
       OpBuilder b(operand.getOwner());
-      operand.set(createCopy(b, operand.get()));
+      operand.set(createCopy(b, operand.get(), operand.getOwner()));
+    };
+    auto isComputed = [&](Value value) {
+      Operation *def = value.getDefiningOp();
+      auto scan = dyn_cast_or_null<ScanOp>(def);
+      return def &&
+             (kernelOf.count(def) || (!isFree(def) && !isa<WeightOp>(def))) &&
+             !(scan && llvm::is_contained(scan.finals(), value));
     };
     for (auto op : block.getOps<AllReduceOp>())
       for (OpOperand &operand : op->getOpOperands())
-        own(operand, operand.get().hasOneUse());
+        if (!isComputed(operand.get()) || !operand.get().hasOneUse())
+          copy(operand);
+    for (auto op : block.getOps<ScanOp>())
+      for (OpOperand &operand : op->getOpOperands())
+        while (!liesInMemory(operand.get())) // a shared copy may be a view
+          shareCopy(operand);
+    // A yielded value has one place, however often it is yielded.
     for (OpOperand &operand : block.getTerminator()->getOpOperands())
-      own(operand, true);
+      if (!isComputed(operand.get()) ||
+          (entry && !seen.insert(operand.get()).second))
+        copy(operand);
   }
 
-  //===--------------------------------------------------------------------===//
-  // New values of weights, in place
-  //===--------------------------------------------------------------------===//
+  /// True if it is one run of memory that something gives or a kernel writes.
+  bool liesInMemory(Value value) {
+    Operation *def = value.getDefiningOp();
+    if (!def || kernelOf.count(def) || isa<WeightOp>(def) || !isFree(def))
+      return true;
+    auto slice = dyn_cast<SliceOp>(def);
+    return (isa<ReshapeOp>(def) || (slice && isContiguous(slice))) &&
+           liesInMemory(def->getOperand(0));
+  }
 
-  /// One kernel for what is elementwise and belongs to one parameter.
-  void groupUpdates() {
+  /// One kernel for what is elementwise and belongs to one parameter, or is
+  /// yielded together.
+  void groupResults() {
     Operation *ret = block.getTerminator();
     llvm::MapVector<int64_t, SmallVector<Value>> groups;
-    for (unsigned i = 0; i < ret->getNumOperands(); ++i)
+    if (!entry) {
+      llvm::SmallMapVector<Type, llvm::SetVector<Value>, 4> yielded;
+      for (Value value : ret->getOperands())
+        yielded[value.getType()].insert(value);
+      for (auto &[type, values] : yielded)
+        groups[groups.size()] = values.takeVector();
+    }
+    for (unsigned i = 0; entry && i < ret->getNumOperands(); ++i)
       if (auto group = entry.getResultAttrOfType<IntegerAttr>(i, updateAttr))
         groups[group.getInt()].push_back(ret->getOperand(i));
     for (auto &[number, values] : groups) {
@@ -411,12 +442,16 @@ private:
   /// end.
   bool isElementwiseTail(Operation *op) {
     auto fits = [&](Operation *user) {
-      return isa<func::ReturnOp>(user) ||
+      return isa<func::ReturnOp, YieldOp>(user) ||
              (user->hasTrait<OpTrait::Elementwise>() &&
               shapeOf(user->getResult(0)) == shapeOf(op->getResult(0)));
     };
     return fits(op) && llvm::all_of(dependents(op), fits);
   }
+
+  //===--------------------------------------------------------------------===//
+  // New values of weights, in place
+  //===--------------------------------------------------------------------===//
 
   /// A kernel that writes over a weight may read it only at the element that
   /// it writes; else, or if another such kernel reads it, or if something
@@ -443,7 +478,7 @@ private:
       if (!hazard)
         continue;
       OpBuilder b(ret);
-      Value copy = createCopy(b, value);
+      Value copy = createCopy(b, value, ret);
       ret->setOperand(i, copy);
       auto own = std::make_unique<Kernel>();
       own->ops.push_back(copy.getDefiningOp());
@@ -468,26 +503,34 @@ private:
     });
   }
 
-  /// A pad of nothing is the canonical copy.
-  static Value createCopy(OpBuilder &b, Value value) {
+  /// A pad of nothing is the canonical copy. A constant's belongs to `reader`.
+  static Value createCopy(OpBuilder &b, Value value, Operation *reader) {
+    Location loc = value.getLoc();
+    if (isa<UnknownLoc>(loc))
+      loc = reader->getLoc();
     SmallVector<int64_t> none(shapeOf(value).size(), 0);
     auto attr = b.getDenseI64ArrayAttr(none);
-    return PadOp::create(b, value.getLoc(), value, b.getF64FloatAttr(0), attr,
-                         attr, attr);
+    return PadOp::create(b, loc, value, b.getF64FloatAttr(0), attr, attr, attr);
   }
 };
 
 struct FormKernels : impl::NnccFormKernelsBase<FormKernels> {
   void runOnOperation() override {
-    llvm::StringMap<func::FuncOp> known;
     for (func::FuncOp entry : entriesOf(getOperation())) {
-      KernelBuilder builder(entry);
-      builder.form();
-      size_t before = known.size();
-      calls += outlineKernels(builder, known);
-      kernels += known.size() - before;
+      for (auto scan : entry.getBody().front().getOps<ScanOp>())
+        form({scan.block(), nullptr});
+      form({entry.getBody().front(), entry});
     }
+    kernels += known.size();
   }
+
+private:
+  void form(KernelBuilder builder) {
+    builder.form();
+    calls += outlineKernels(builder, known);
+  }
+
+  llvm::StringMap<func::FuncOp> known; // by text
 };
 
 } // namespace

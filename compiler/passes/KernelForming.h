@@ -47,13 +47,18 @@ inline bool isFreeAnywhere(mlir::Operation *op) {
          });
 }
 
-/// The ops of one entry, as kernels.
-struct FormedKernels {
-  explicit FormedKernels(mlir::func::FuncOp entry)
-      : entry(entry), block(entry.getBody().front()) {}
+/// No kernel: what it reads must lie in memory.
+inline bool readsMemory(mlir::Operation *op) {
+  return mlir::isa<mlir::func::ReturnOp, YieldOp, AllReduceOp, ScanOp>(op);
+}
 
-  mlir::func::FuncOp entry;
+/// The ops of one entry, or of a scan's body, as kernels.
+struct FormedKernels {
+  FormedKernels(mlir::Block &block, mlir::func::FuncOp entry)
+      : block(block), entry(entry) {}
+
   mlir::Block &block;
+  mlir::func::FuncOp entry; // null: the block is a scan's body
   std::vector<std::unique_ptr<Kernel>> kernels;
   llvm::DenseMap<mlir::Operation *, Kernel *> kernelOf;
   llvm::DenseMap<mlir::Operation *, int64_t> position; // in program order

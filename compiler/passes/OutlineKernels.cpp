@@ -21,7 +21,8 @@ namespace {
 class Outliner {
 public:
   Outliner(FormedKernels &formed, llvm::StringMap<func::FuncOp> &known)
-      : formed(formed), module(formed.entry->getParentOfType<ModuleOp>()),
+      : formed(formed),
+        module(formed.block.getParentOp()->getParentOfType<ModuleOp>()),
         known(known) {}
 
   int64_t calls = 0;
@@ -87,8 +88,9 @@ private:
     ArrayAttr why = reasons(kernel, operands.getArrayRef(), b);
     func::FuncOp callee = deduplicate(function.release());
     b.setInsertionPointAfter(kernel.ops.back());
-    auto call = CallOp::create(b, loc, results.getTypes(), callee.getName(),
-                               operands.getArrayRef(), DenseI64ArrayAttr());
+    auto call = CallOp::create(b, originOf(kernel), results.getTypes(),
+                               callee.getName(), operands.getArrayRef(),
+                               DenseI64ArrayAttr());
     call->setAttr("nncc.reasons", why);
     for (auto [result, replacement] :
          llvm::zip_equal(results, call.getResults()))
@@ -99,8 +101,18 @@ private:
     ++calls;
   }
 
+  /// Where the kernel's ops come from, in order, each place once.
+  Location originOf(const Kernel &kernel) {
+    SetVector<Location> places;
+    for (Operation *op : kernel.ops)
+      places.insert(op->getLoc());
+    return FusedLoc::get(module.getContext(), places.getArrayRef());
+  }
+
   /// The state that the entry writes `value` to, if it does.
   StringRef writtenState(Value value) {
+    if (!formed.entry)
+      return "";
     for (OpOperand &use : value.getUses())
       if (isa<func::ReturnOp>(use.getOwner()) &&
           formed.entry.getResultAttr(use.getOperandNumber(), updateAttr))
@@ -171,7 +183,7 @@ private:
       Operation *reader = nullptr;
       auto readers = [&](auto &self, Value value) -> void {
         for (Operation *user : value.getUsers()) {
-          if (isa<CallOp>(user) && user != call)
+          if (isa<CallOp, ScanOp>(user) && user != call)
             reader = last(reader, user);
           if (isa<ReshapeOp, SliceOp>(user))
             self(self, user->getResult(0));
@@ -186,13 +198,13 @@ private:
   }
 
   /// A slice that is an offset into memory stays outside, so that kernels
-  /// on different slices (the steps of a recurrent layer) are equal.
+  /// on different slices are equal.
   static bool isOffset(Operation *op) {
     auto slice = dyn_cast<SliceOp>(op);
     if (!slice || !isContiguous(slice))
       return false;
     Operation *root = storageOf(slice.getResult()).root.getDefiningOp();
-    return !root || isa<CallOp, WeightOp>(root);
+    return !root || isa<CallOp, WeightOp, ScanOp>(root);
   }
 
   /// The existing function with the same text, or this one under a new name.
@@ -222,14 +234,19 @@ private:
   ArrayAttr reasons(Kernel &kernel, ArrayRef<Value> operands, OpBuilder &b) {
     SmallVector<Attribute> list;
     for (Value operand : operands) {
+      operand = storageOf(operand).root;
       Operation *def = operand.getDefiningOp();
       StringRef why = "fusing would change what is computed per element";
-      if (!def)
-        why = "an input of the entry";
+      if (ScanOp::outside(operand))
+        why = "the same in each step";
+      else if (!def)
+        why = formed.entry ? "an input of the entry" : "comes with each step";
       else if (isa<WeightOp>(def))
         why = "a weight";
       else if (kernel.hasRoot)
         why = "the root reads its operands several times";
+      else if (isa<ScanOp>(def))
+        why = "a loop gives it";
       else if (def->getNumResults() > 1)
         why = "the kernel before has several results";
       else if (!operand.hasOneUse())

@@ -47,6 +47,16 @@ def NnccLayout : Pass<"nncc-layout", "::mlir::ModuleOp"> {
     Statistic<"sunk", "sunk", "transposes moved towards the outputs">];
 }
 
+def NnccHoistInvariants
+    : Pass<"nncc-hoist-invariants", "::mlir::ModuleOp"> {
+  let summary = "moves what is the same in each step of a scan before it";
+  let description = [{
+    Each maximal expression over the invariants of a scan becomes a further
+    invariant: weights are packed once, not in each step.
+  }];
+  let statistics = [Statistic<"hoisted", "hoisted", "values moved">];
+}
+
 def NnccPrepare : Pass<"nncc-prepare", "::mlir::ModuleOp"> {
   let summary = "moves what depends on weights alone into @prepare";
   let description = [{
@@ -60,10 +70,11 @@ def NnccPrepare : Pass<"nncc-prepare", "::mlir::ModuleOp"> {
 def NnccFormKernels : Pass<"nncc-form-kernels", "::mlir::ModuleOp"> {
   let summary = "groups ops into kernels and outlines each different one once";
   let description = [{
-    A kernel has one root (contraction, attention, scan, or none: a loop nest
-    that may reduce) and the element work fused before and after it. Every edge
+    A kernel has one root (contraction, attention, or none: a loop nest that may
+    reduce) and the element work fused before and after it. Every edge
     between kernels gets a reason, kept in `nncc.reasons` of the call.
-    Structurally equal kernels become one function.
+    Structurally equal kernels become one function. The body of a scan is formed
+    as an entry is.
   }];
   let statistics = [
     Statistic<"kernels", "kernels", "different kernels">,
@@ -77,7 +88,8 @@ def NnccPlanMemory : Pass<"nncc-plan-memory", "::mlir::ModuleOp"> {
     64-byte aligned offset that is free for its whole lifetime, largest first.
     A result takes the place of an operand that dies with it, if the kernel
     marks that (`nncc.in_place`). The arena's size becomes `nncc.arena` of the
-    function. With a limit, kernels are called again instead of keeping their
+    function. A scan has room for its body's own arena, and for two steps of each
+    state that is in no stack. With a limit, kernels are called again instead of keeping their
     results over the moment that needs most memory: elementwise ones first, then
     those that free most bytes per operation, until the arena fits.
   }];

@@ -22,7 +22,7 @@ namespace {
 constexpr int64_t alignment = 64;
 
 struct Tensor {
-  Value value;
+  Value value; // null: the arena of a scan's body
   int64_t bytes, first, last, offset = 0;
 };
 
@@ -35,11 +35,14 @@ struct PlanMemory : impl::NnccPlanMemoryBase<PlanMemory> {
 
   void runOnOperation() override {
     for (func::FuncOp entry : entriesOf(getOperation())) {
-      int64_t arena = plan(entry);
+      Block &block = entry.getBody().front();
+      int64_t arena = plan(block);
       while (maxArena && arena > maxArena && recomputeForPeak(entry)) {
-        arena = plan(entry);
+        arena = plan(block);
         ++recomputed;
       }
+      Builder builder(&getContext());
+      entry->setAttr("nncc.arena", builder.getI64IntegerAttr(arena));
     }
   }
 
@@ -51,8 +54,12 @@ private:
     DenseMap<Value, Value> inside;
     DenseMap<Value, Tensor *> known;
     for (Tensor &tensor : tensors) {
-      known[tensor.value] = &tensor;
-      auto call = cast<CallOp>(tensor.value.getDefiningOp());
+      auto call =
+          tensor.value ? tensor.value.getDefiningOp<CallOp>() : CallOp();
+      if (tensor.value)
+        known[tensor.value] = &tensor;
+      if (!call)
+        continue;
       auto kernel = getOperation().lookupSymbol<func::FuncOp>(call.getCallee());
       if (call.getNumResults() != 1)
         continue;
@@ -78,25 +85,35 @@ private:
     return inside;
   }
 
-  /// Gives the bytes of the arena.
-  int64_t plan(func::FuncOp entry) {
-    Block &block = entry.getBody().front();
+  /// Gives the bytes of an entry's arena, or of a scan's body's.
+  int64_t plan(Block &block) {
     DenseMap<Operation *, int64_t> number;
     for (Operation &op : block)
       number.try_emplace(&op, number.size());
-    SmallVector<Value> returned;
+    DenseSet<Value> returned;
     for (Value value : block.getTerminator()->getOperands())
-      returned.push_back(storageOf(value).root);
+      returned.insert(storageOf(value).root);
 
     SmallVector<Tensor> tensors;
-    for (CallOp call : block.getOps<CallOp>())
-      for (Value result : call.getResults()) {
-        if (llvm::is_contained(returned, result))
+    for (Operation &op : block) {
+      auto scan = dyn_cast<ScanOp>(op);
+      if (!scan && !isa<CallOp>(op))
+        continue;
+      int64_t first = number[&op];
+      for (auto [i, result] : llvm::enumerate(op.getResults())) {
+        if ((scan && scan.homeOf(i) != i) || returned.contains(result))
           continue;
-        int64_t first = number[call];
         int64_t last = std::max(first, lastUse(result, number));
-        tensors.push_back({result, alignedBytes(result), first, last});
+        for (unsigned k = 0; scan && k < scan.stateCount(); ++k)
+          if (scan.homeOf(k) == i)
+            last = std::max(last, lastUse(scan.getResult(k), number));
+        // A step reads the state before it and writes the next beside it.
+        int64_t places = scan && i < scan.stateCount() ? 2 : 1;
+        tensors.push_back({result, places * alignedBytes(result), first, last});
       }
+      if (scan) // what its body needs lives no longer
+        tensors.push_back({Value(), plan(scan.block()), first, first});
+    }
 
     DenseMap<Value, Value> inside = shareMemory(tensors, number);
     SmallVector<Tensor *> order, placed;
@@ -107,6 +124,7 @@ private:
                       [](Tensor *x, Tensor *y) { return x->bytes > y->bytes; });
     int64_t arena = 0;
     DenseMap<Value, int64_t> offsets;
+    DenseMap<int64_t, int64_t> bodies; // of scans, by number
     for (Tensor *tensor : order) {
       for (Tensor *other : placed) // sorted by offset
         if (other->first <= tensor->last && tensor->first <= other->last &&
@@ -118,21 +136,27 @@ private:
       });
       placed.insert(at, tensor);
       arena = std::max(arena, tensor->offset + tensor->bytes);
-      offsets[tensor->value] = tensor->offset;
+      if (tensor->value)
+        offsets[tensor->value] = tensor->offset;
+      else
+        bodies[tensor->first] = tensor->offset;
     }
 
-    Builder builder(&getContext());
-    for (CallOp call : block.getOps<CallOp>()) {
+    for (Operation &op : block) {
       SmallVector<int64_t> list;
-      for (Value result : call.getResults()) {
+      for (Value result : op.getResults()) {
         while (inside.count(result))
           result = inside[result];
         auto it = offsets.find(result);
         list.push_back(it == offsets.end() ? -1 : it->second);
       }
-      call.setOffsets(list);
+      if (auto call = dyn_cast<CallOp>(op))
+        call.setOffsets(list);
+      if (auto scan = dyn_cast<ScanOp>(op)) {
+        list.push_back(bodies[number[&op]]);
+        scan.setOffsets(list);
+      }
     }
-    entry->setAttr("nncc.arena", builder.getI64IntegerAttr(arena));
     return arena;
   }
 };

@@ -78,11 +78,13 @@ private:
   /// The op during which most bytes are in use.
   int64_t findPeak() {
     std::vector<int64_t> change(number.size() + 1);
-    for (CallOp call : block.getOps<CallOp>())
-      for (Value result : call.getResults()) {
+    for (Operation &op : block)
+      for (Value result : op.getResults()) {
+        if (!isa<CallOp, ScanOp>(op))
+          continue;
         int64_t bytes = byteSize(tensorType(result));
-        change[number[call]] += bytes;
-        change[std::max(number[call], lastUse(result, number)) + 1] -= bytes;
+        change[number[&op]] += bytes;
+        change[std::max(number[&op], lastUse(result, number)) + 1] -= bytes;
       }
     int64_t inUse = 0, most = 0, peak = 0;
     for (auto [i, bytes] : llvm::enumerate(change)) {

@@ -28,7 +28,7 @@ public:
     SetVector<Operation *> readers;
     formed.realUsers(op->getResult(0), readers);
     if (readers.size() < 2 || llvm::any_of(readers, [&](Operation *reader) {
-          return isRoot(reader) || isa<func::ReturnOp, AllReduceOp>(reader);
+          return isRoot(reader) || readsMemory(reader);
         }))
       return;
     Source source = sourceOf(op);

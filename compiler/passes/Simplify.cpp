@@ -34,7 +34,7 @@ struct FoldConstants : RewritePattern {
                                 PatternRewriter &rewriter) const override {
     auto evaluable = dyn_cast<Evaluable>(op);
     if (!evaluable || op->getNumOperands() == 0 || op->getNumResults() != 1 ||
-        isa<CallOp>(op) ||
+        isa<CallOp, ScanOp>(op) ||
         tensorType(op->getResult(0)).getNumElements() > maxFolded)
       return failure();
     std::vector<RefTensor> inputs;
@@ -141,7 +141,7 @@ struct MergeBiases : OpRewritePattern<AddOp> {
 };
 
 /// contract(a, b) + contract(c, d) -> contract(a ++ c, b ++ d), joined along
-/// what is summed: one product for the steps that share a weight. Where a
+/// what is summed: one product for all uses of a weight. Where a
 /// result is smaller than its operands, joining costs more than adding.
 struct MergeProducts : OpRewritePattern<AddOp> {
   MergeProducts(MLIRContext *context, Pass::Statistic &merged)
@@ -251,6 +251,7 @@ struct Simplify : impl::NnccSimplifyBase<Simplify> {
     patterns.add<ScaleWeights>(&getContext(), scaled);
     patterns.add<MergeBiases, ScatterInto>(&getContext());
     patterns.add<MergeProducts>(&getContext(), merged);
+    ScanOp::getCanonicalizationPatterns(patterns, &getContext());
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
       return signalPassFailure();
     DominanceInfo dominance(getOperation());

@@ -93,7 +93,11 @@ class WeightOnly {
 public:
   bool operator()(mlir::Value value) {
     mlir::Operation *op = value.getDefiningOp();
-    if (!op)
+    if (!op) {
+      mlir::Value outside = ScanOp::outside(value);
+      return outside && (*this)(outside);
+    }
+    if (mlir::isa<ScanOp>(op))
       return false;
     auto [it, isNew] = known.try_emplace(op, false);
     if (isNew) {

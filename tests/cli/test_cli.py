@@ -25,8 +25,10 @@ def test_emit(nncc, stage):
     marker = {"graph": "conv: nn.Conv2d -> f32 [1, 6, 12, 12]",
               "nncc": "nncc.convolution", "kernels": "nncc.call",
               "linalg": "vector.load", "llvm": "define", "asm": ".globl"}
-    assert marker[stage] in nncc("compile", "lenet.json",
-                                 f"--emit={stage}").stdout
+    text = nncc("compile", "lenet.json", f"--emit={stage}").stdout
+    assert marker[stage] in text
+    assert text == nncc("compile", "lenet.json", f"--emit={stage}", "-o",
+                        "-").stdout
 
 
 @pytest.mark.parametrize("suffix", ["o", "a", "so"])

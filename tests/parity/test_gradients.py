@@ -12,6 +12,7 @@ import torch.nn.functional as F
 import test_losses
 import test_modules
 import test_parametrized
+import test_recurrent
 
 
 def run_autograd(module, inputs, cotangents, to):
@@ -118,11 +119,29 @@ def test_parametrized_module(gradients, name):
     gradients(test_parametrized.Wrap(layer()), (torch.randn(*shape),))
 
 
-@pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
-def test_recurrent(gradients, kind):
+@pytest.mark.parametrize("kind", test_recurrent.KINDS)
+def test_recurrent_layers(gradients, kind):
     torch.manual_seed(0)
     layer = kind(9, 20, num_layers=2, bidirectional=True)
-    gradients(test_modules._Sequence(layer), (torch.randn(5, 3, 9),), (1, 2))
+    gradients(test_recurrent.Layer(layer), (torch.randn(5, 3, 9),), (1, 2))
+
+
+@pytest.mark.parametrize("part", test_recurrent.PARTS)
+@pytest.mark.parametrize("kind", test_recurrent.KINDS)
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_recurrent_part(gradients, kind, part, steps):
+    torch.manual_seed(0)
+    layer = kind(5, 6, bidirectional=part == "outputs")
+    states = [torch.randn(1 + (part == "outputs"), 2, 6)
+              for _ in range(1 + (kind is nn.LSTM))]
+    gradients(test_recurrent.Layer(layer, part),
+              (torch.randn(steps, 2, 5), *states))
+
+
+def test_recurrent_relu(gradients):
+    torch.manual_seed(0)
+    gradients(test_recurrent.Layer(nn.RNN(5, 6, nonlinearity="relu")),
+              (torch.randn(4, 2, 5),))
 
 
 class Ties(nn.Module):

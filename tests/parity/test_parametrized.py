@@ -1,4 +1,4 @@
-"""Parametrized tensors, packed sequences, tied tensors, functional norms."""
+"""Parametrized tensors, tied tensors, functional norms."""
 import json
 
 import nncc
@@ -7,7 +7,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
-from torch.nn.utils import parametrizations, prune, rnn
+from torch.nn.utils import parametrizations, prune
 
 
 class Wrap(nn.Module):
@@ -97,39 +97,6 @@ def test_tied_names(tmp_path):
         nncc.compile(str(tmp_path))
     assert ("first.weight and second.weight are one tensor of the model, but "
             "differ") in str(error.value)
-
-
-@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
-def test_lengths(tmp_path, kind):
-    """With lengths a layer is what it is on a PackedSequence."""
-    torch.manual_seed(0)
-    layer = kind(9, 20, num_layers=2, bidirectional=True, batch_first=True)
-    model, x = Wrap(layer).eval(), torch.randn(4, 6, 9)
-    lengths = torch.tensor([3, 6, 1, 4])
-
-    class Outputs(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.layer = layer
-
-        def forward(self, x):
-            y, state = self.layer(x)
-            return (y, *state) if isinstance(state, tuple) else (y, state)
-
-    nncc.export(Outputs(), (x,), str(tmp_path))
-    path = tmp_path / "model.json"
-    file = json.loads(path.read_text())
-    file["inputs"]["len"] = {"shape": [4], "dtype": "i64"}
-    node, = [n for n in file["nodes"] if n.get("module") == "layer"]
-    node["lengths"] = "len"
-    path.write_text(json.dumps(file))
-    packed = rnn.pack_padded_sequence(x, lengths, True, False)
-    y, state = layer(packed)
-    y, _ = rnn.pad_packed_sequence(y, True, total_length=6)
-    states = state if isinstance(state, tuple) else (state,)
-    results = nncc.compile(str(tmp_path))(x, lengths)
-    for ours, theirs in zip(results, (y, *states)):
-        assert torch.allclose(ours, theirs, atol=1e-6)
 
 
 class Functional(nn.Module):

@@ -342,6 +342,80 @@ void addIndexed() {
   scattered(7, 5, 3, 0, 3);
 }
 
+void addScans() {
+  using Exprs = std::vector<Expr>;
+  // h = tanh(h w + x + b), by stack and final state.
+  auto recurrent = [](int64_t steps, bool reverse, bool stacks) {
+    add("scan", {{2, 3}, {steps, 2, 3}, {3, 3}, {3}}, [=](ArrayRef<Expr> x) {
+      Scanned run =
+          scan({x[0]}, {x[1]}, {x[2], x[3]}, reverse,
+               [](Exprs &h, ArrayRef<Expr> now, ArrayRef<Expr> fixed) -> Exprs {
+                 h[0] = tanh(linear(h[0], fixed[0]) + now[0] + fixed[1]);
+                 return {h[0]};
+               });
+      return stacks ? run.stacks[0] : run.finals[0] * 2;
+    });
+  };
+  for (int64_t steps : {1, 2, 5})
+    for (bool reverse : {false, true})
+      recurrent(steps, reverse, steps != 2);
+  // Two states that change places, one of them read behind its last step; an
+  // invariant without a product; stack and state together.
+  add("scan", {{4}, {4}, {3, 4}, {4}}, [](ArrayRef<Expr> x) {
+    Scanned run =
+        scan({x[0], x[1]}, {x[2]}, {x[3]}, false,
+             [](Exprs &s, ArrayRef<Expr> now, ArrayRef<Expr> fixed) -> Exprs {
+               Expr next = s[0] * fixed[0] + sigmoid(now[0] * s[1]);
+               s[0] = s[1];
+               s[1] = next;
+               return {next * now[0], exp(s[0])};
+             });
+    return sum(run.stacks[0] * run.stacks[1], {0}) * run.finals[0] +
+           run.finals[1];
+  });
+  // Without a state; the same operand twice.
+  add("scan", {{3, 2, 2}, {2, 2}}, [](ArrayRef<Expr> x) {
+    return scan({}, {x[0], x[0]}, {x[1]}, true,
+                [](Exprs &, ArrayRef<Expr> now, ArrayRef<Expr> fixed) -> Exprs {
+                  return {contract(now[0], transpose(fixed[0], {1, 0}), {}, {},
+                                   {1}, {0}) *
+                          now[1]};
+                })
+        .stacks[0];
+  });
+  // A state that counts, and one that no gradient goes through.
+  add("scan", {{2}, {4, 2}}, [](ArrayRef<Expr> x) {
+    ExprBuilder &c = x[0].context();
+    Expr zero = full(c, c.b.getI64Type(), {2}, 0);
+    Expr one = full(c, c.b.getF64Type(), {2}, 1);
+    Scanned run =
+        scan({zero, x[0], one}, {x[1]}, {}, false,
+             [](Exprs &s, ArrayRef<Expr> now, ArrayRef<Expr>) -> Exprs {
+               s[0] = s[0] + 1;
+               s[1] = s[1] * convert(s[0], now[0].element());
+               s[2] = s[2] * 0.5;
+               return {now[0] * now[0] * s[1] + s[2]};
+             });
+    return run.stacks[0];
+  });
+  // The gradient of a gradient.
+  add("scan", {{2}, {3, 2}, {2}}, [](ArrayRef<Expr> x) {
+    ExprBuilder &c = x[0].context();
+    Expr last =
+        scan({x[0]}, {x[1]}, {x[2]}, false,
+             [](Exprs &s, ArrayRef<Expr> now, ArrayRef<Expr> fixed) -> Exprs {
+               s[0] = sin(s[0] * now[0]) + fixed[0] * s[0];
+               return {};
+             })
+            .finals[0];
+    SmallVector<Value> of{x[1].value()};
+    auto inner =
+        GradientOp::create(c.b, c.loc, TypeRange(ValueRange(of)), last.value(),
+                           full(c, last.element(), {2}, 1).value(), of);
+    return Expr(c, inner.getResult(0)) * x[1];
+  });
+}
+
 const std::vector<Case> &allCases() {
   if (cases().empty()) {
     addElementwise();
@@ -349,6 +423,7 @@ const std::vector<Case> &allCases() {
     addWindows();
     addSums();
     addIndexed();
+    addScans();
   }
   return cases();
 }
@@ -454,10 +529,20 @@ INSTANTIATE_TEST_SUITE_P(All, Primitive, testing::ValuesIn(allCases()), nameOf);
 TEST(Primitives, HaveEightConfigurations) {
   // Not differentiated: integers and bool, no operands, zero on purpose
   // (detach), or behind every gradient.
-  const std::set<std::string> without = {
-      "and",       "or",     "not",  "compare",  "constant",           "iota",
-      "weight",    "random", "call", "gradient", "attention_backward", "detach",
-      "all_reduce"};
+  const std::set<std::string> without = {"and",
+                                         "or",
+                                         "not",
+                                         "compare",
+                                         "constant",
+                                         "iota",
+                                         "weight",
+                                         "random",
+                                         "call",
+                                         "gradient",
+                                         "attention_backward",
+                                         "detach",
+                                         "all_reduce",
+                                         "yield"};
   std::map<std::string, int> count;
   for (const Case &c : allCases())
     ++count[StringRef(c.op).split(' ').first.str()];

@@ -102,8 +102,8 @@ int BenchVerb::timeEntry(Session &session, uint32_t count) {
   progress.clear();
   Timing timing(std::move(times));
   double flops = 0, bytes = 0;
-  for (uint64_t i = 0; i < session.body->step_count; ++i)
-    flops += double(session.body->steps[i].flops);
+  for (const KernelRun &run : kernelRuns(*session.body))
+    flops += double(run.step->flops);
   for (uint64_t i = 0; i < session.model->weight_count; ++i)
     bytes += double(session.model->weights[i].bytes);
   for (const HostTensor &tensor : session.inputs)
@@ -137,32 +137,43 @@ int BenchVerb::timeEntry(Session &session, uint32_t count) {
   return exitDone;
 }
 
-/// Each step by itself, in order, on one thread.
+/// Each step by itself, in order, on one thread; one in a loop with all its
+/// iterations.
 void BenchVerb::timeKernels(Session &session) {
   StepRunner runner(session);
-  size_t count = session.body->step_count;
-  std::vector<std::vector<double>> times(count);
+  std::vector<KernelRun> runs = kernelRuns(*session.body);
+  std::vector<std::vector<double>> times(session.body->step_count);
+  std::vector<int64_t> calls(times.size());
   auto start = Clock::now();
-  for (size_t round = 0; round < 12 || since(start) < seconds; ++round)
-    for (size_t i = 0; i < count; ++i) {
+  for (size_t round = 0; round < 12 || since(start) < seconds; ++round) {
+    std::vector<double> now(times.size());
+    for (const KernelRun &run : runs) {
       auto before = Clock::now();
-      runner.step(i);
-      if (round >= 2)
-        times[i].push_back(since(before) * 1e3);
+      runner(run);
+      size_t i = run.step - session.body->steps;
+      now[i] += since(before) * 1e3;
+      calls[i] += round == 0;
     }
-  for (size_t i = 0; i < count; ++i) {
+    for (size_t i = 0; i < times.size() && round >= 2; ++i)
+      times[i].push_back(now[i]);
+  }
+  for (size_t i = 0; i < times.size(); ++i) {
+    if (!calls[i]) // a loop's own row
+      continue;
     const nncc_step &step = session.body->steps[i];
     Timing timing(std::move(times[i]));
-    double gflops = double(step.flops) / timing.median / 1e6;
+    double gflops = double(step.flops) * double(calls[i]) / timing.median / 1e6;
     kernels.push_back(json::Object{{"kernel", step.name},
                                    {"origin", step.origin},
+                                   {"calls", calls[i]},
                                    {"median_ms", timing.median},
                                    {"min_ms", timing.least},
                                    {"gflops", gflops},
                                    {"peak_share", gflops / peak}});
     if (!asJson)
-      printf("  %-6s %9.4f ms %8.1f GFLOP/s %4.0f %%  %s\n", step.name,
-             timing.median, gflops, gflops / peak * 100, step.origin);
+      printf("  %-6s x%-5lld %9.4f ms %8.1f GFLOP/s %4.0f %%  %s\n", step.name,
+             (long long)calls[i], timing.median, gflops, gflops / peak * 100,
+             step.origin);
   }
 }
 

@@ -176,10 +176,11 @@ int CheckVerb::bisectKernels(Session &session,
   if (int code = session.createContext(1)) // weights as they were
     return code;
   StepRunner runner(session);
+  std::vector<KernelRun> runs = kernelRuns(*session.body);
   for (size_t i = 0; i < reference.calls.size(); ++i) {
     const ReferenceCall &call = reference.calls[i];
     std::vector<double> values =
-        valuesOf(runner.step(i), call.dtype, call.result.size());
+        valuesOf(runner(runs[i]), call.dtype, call.result.size());
     double error = difference(values, call.result);
     if (error > tolerance) {
       printf("bisect: first difference at step %zu, kernel %s, %s: %.1e of its "

@@ -54,7 +54,7 @@ int CompileVerb::run() {
   if (result.status != Status::done)
     return static_cast<int>(result.status);
   if (!isObject) {
-    if (!output.empty())
+    if (!output.empty() && output != "-")
       return writeFile(output, result.output) ? exitDone : exitIo;
     std::cout << result.output;
     return std::cout.flush() ? exitDone : exitIo;

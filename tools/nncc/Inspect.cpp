@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Library.h"
+#include "Session.h"
 #include "Verbs.h"
 #include "llvm/Support/JSON.h"
 #include "llvm/Support/raw_ostream.h"
@@ -96,10 +97,11 @@ int InspectVerb::inspectLibrary() {
       json::Array inputs = describe(body.inputs, entry.input_count);
       json::Array outputs = describe(body.outputs, entry.output_count);
       int64_t flops = 0;
-      for (uint64_t k = 0; k < body.step_count; ++k)
-        flops += int64_t(body.steps[k].flops);
+      std::vector<KernelRun> runs = kernelRuns(body);
+      for (const KernelRun &run : runs)
+        flops += int64_t(run.step->flops);
       os << "\nentry " << entry.name << ": " << flops << " FLOPs in products, "
-         << body.step_count << " kernel calls, arena " << body.arena_bytes
+         << runs.size() << " kernel calls, arena " << body.arena_bytes
          << " bytes\n";
       writeTensors(os, "in  ", inputs);
       writeTensors(os, "out ", outputs);
@@ -107,7 +109,7 @@ int InspectVerb::inspectLibrary() {
           json::Object{{"inputs", std::move(inputs)},
                        {"outputs", std::move(outputs)},
                        {"flops", flops},
-                       {"calls", int64_t(body.step_count)},
+                       {"calls", int64_t(runs.size())},
                        {"arena_bytes", int64_t(body.arena_bytes)}});
     }
     entries.push_back(

@@ -304,6 +304,21 @@ int Session::readState(const std::string &name) {
                                         tensor.data.size()));
 }
 
+std::vector<KernelRun> kernelRuns(const nncc_body &body) {
+  std::vector<KernelRun> runs;
+  for (uint64_t i = 0; i < body.step_count; ++i) {
+    const nncc_step &step = body.steps[i];
+    for (uint64_t k = 0; k < step.iterations; ++k)
+      for (uint64_t inner = 1; inner <= step.loop_steps; ++inner)
+        runs.push_back({&step + inner, k});
+    if (step.iterations)
+      i += step.loop_steps;
+    else
+      runs.push_back({&step, 0});
+  }
+  return runs;
+}
+
 StepRunner::StepRunner(Session &session)
     : session(session), arena(session.body->arena_bytes + 64) {
   for (HostTensor &tensor : session.inputs)
@@ -312,11 +327,8 @@ StepRunner::StepRunner(Session &session)
     outputs.push_back(tensor.data.data());
 }
 
-void *StepRunner::step(size_t i) {
-  const nncc_step &step = session.body->steps[i];
-  nncc_body one = *session.body;
-  one.steps = &step;
-  one.step_count = 1;
+void *StepRunner::operator()(const KernelRun &run) {
+  const nncc_step &step = *run.step;
   uintptr_t aligned =
       (reinterpret_cast<uintptr_t>(arena.data()) + 63) / 64 * 64;
   const nncc_weights *weights = nncc_context_weights(session.context);
@@ -337,8 +349,10 @@ void *StepRunner::step(size_t i) {
     memory.weights = weights ? weights->tensors : embedded->tensors;
   }
   nncc_options alone = {};
-  nncc_run_steps(&one, &memory, &alone);
-  return nncc_buffer_address(&step.buffers[step.buffer_count - 1], &memory);
+  if (step.kernel)
+    nncc_run_step(&step, &memory, run.iteration, &alone);
+  return nncc_buffer_address(&step.buffers[step.buffer_count - 1], &memory,
+                             run.iteration);
 }
 
 } // namespace nncc

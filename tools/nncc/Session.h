@@ -70,12 +70,21 @@ private:
   int fill(HostTensor &tensor, const TensorSpec &spec);
 };
 
-/// Runs a session's body step by step, on an arena of its own.
+/// One run of a kernel, or of the host's all_reduce.
+struct KernelRun {
+  const nncc_step *step;
+  uint64_t iteration; // of the loop that it is in, or 0
+};
+
+/// All that a body runs, in order, loops written out.
+std::vector<KernelRun> kernelRuns(const nncc_body &body);
+
+/// Runs a session's body kernel by kernel, on an arena of its own.
 class StepRunner {
 public:
   explicit StepRunner(Session &session);
-  /// Runs step `i` (in order) and gives the memory of its result.
-  void *step(size_t i);
+  /// Gives the memory of the result.
+  void *operator()(const KernelRun &run);
 
 private:
   Session &session;

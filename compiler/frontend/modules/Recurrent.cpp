@@ -1,8 +1,7 @@
 //===- Recurrent.cpp - RNN, LSTM and GRU ----------------------------------===//
 //
-// The input's part of all gates is one product over all steps; the steps are
-// written out, each a product with the hidden state and elementwise work.
-// Equal steps become equal kernels, so the code does not grow with time. With
+// The input's part of all gates is one product over all steps; a scan over it
+// multiplies with the hidden state and does the elementwise work. With
 // `lengths` a layer behaves as on a PackedSequence, with padded tensors.
 // Formulas: torch.nn.LSTM, torch.nn.GRU, torch.nn.RNN.
 //
@@ -39,42 +38,29 @@ static void recurrentState(Call &c, std::vector<StateDef> &state) {
     }
 }
 
-/// One direction of one layer.
+/// One step of one direction of a layer, as the body of a scan.
 struct Cell {
   Call &c;
-  int64_t hidden;
-  Expr recurrent, recurrentBias; // weight_hh; bias_hh of GRU's new gate
-  Expr alive; // (T, B, 1): step t is inside the sequence; or null
+  Expr recurrent, bias; // weight_hh; bias_hh of GRU's new gate, or null
 
   Expr gate(Expr gates, int64_t i) const {
+    int64_t hidden = c.integer("hidden_size");
     return slice(gates, gates.rank() - 1, i * hidden, hidden);
   }
 
-  /// Beyond its end a sequence keeps its state and gives zeros.
-  Expr stepInside(Expr x, int64_t t, Expr &h, Expr &cell) const {
-    Expr oldH = h, oldCell = cell;
-    step(x, h, cell);
-    if (!alive)
-      return h;
-    Expr inside = reshape(slice(alive, 0, t, 1), {alive.dim(1), 1});
-    h = select(inside, h, oldH);
-    if (cell)
-      cell = select(inside, cell, oldCell);
-    return select(inside, h, full(h.context(), h.element(), h.shape(), 0));
-  }
-
-  /// Advances h and c by one step, given the input's part of the gates (B, G).
-  void step(Expr x, Expr &h, Expr &cell) const {
-    Expr product = linear(h, recurrent);
+  /// Advances the state, h and for LSTM the cell, given the input's part of the
+  /// gates (B, G).
+  void step(Expr x, std::vector<Expr> &state) const {
+    Expr &h = state[0], product = linear(h, recurrent);
     if (c.name == "nn.LSTM") {
-      Expr gates = x + product;
+      Expr &cell = state[1], gates = x + product;
       Expr i = sigmoid(gate(gates, 0)), f = sigmoid(gate(gates, 1));
       Expr g = tanh(gate(gates, 2)), o = sigmoid(gate(gates, 3));
       cell = f * cell + i * g;
       h = o * tanh(cell);
     } else if (c.name == "nn.GRU") {
-      if (recurrentBias)
-        product = product + recurrentBias;
+      if (bias)
+        product = product + bias;
       Expr r = sigmoid(gate(x, 0) + gate(product, 0));
       Expr z = sigmoid(gate(x, 1) + gate(product, 1));
       Expr n = tanh(gate(x, 2) + r * gate(product, 2));
@@ -87,30 +73,41 @@ struct Cell {
   }
 };
 
-/// x (T, B, I) -> (T, B, H); h and cell become the final states (B, H).
+/// x (T, B, I) -> (T, B, H); `state` (B, H) each becomes the final one. With
+/// `alive` (T, B, 1) a sequence keeps its state beyond its end and gives zeros.
 static Expr runDirection(Call &c, Expr x, Expr alive, int64_t layer,
-                         int64_t direction, Expr &h, Expr &cell) {
+                         int64_t direction, std::vector<Expr> &state) {
   std::string end = suffix(layer, direction);
-  Cell one{c, c.integer("hidden_size"), c.tensor("weight_hh" + end), {}, alive};
   Expr gates = linear(x, c.tensor("weight_ih" + end));
+  std::vector<Expr> sequences, weights{c.tensor("weight_hh" + end)};
   if (c.flag("bias")) {
     Expr bias = c.tensor("bias_ih" + end);
     Expr recurrentBias = c.tensor("bias_hh" + end);
     if (c.name == "nn.GRU") // r scales the product with its bias
-      one.recurrentBias = recurrentBias;
+      weights.push_back(recurrentBias);
     else
       bias = bias + recurrentBias;
     gates = gates + bias;
   }
-  int64_t steps = x.dim(0), batch = x.dim(1);
-  std::vector<Expr> outputs(steps);
-  for (int64_t i = 0; i < steps; ++i) {
-    int64_t t = direction ? steps - 1 - i : i;
-    Expr now = reshape(slice(gates, 0, t, 1), {batch, gates.dim(2)});
-    Expr y = one.stepInside(now, t, h, cell);
-    outputs[t] = reshape(y, {1, batch, one.hidden});
-  }
-  return concat(outputs, 0);
+  sequences.push_back(gates);
+  if (alive)
+    sequences.push_back(alive);
+  Scanned run =
+      scan(state, sequences, weights, direction,
+           [&](std::vector<Expr> &now, llvm::ArrayRef<Expr> inputs,
+               llvm::ArrayRef<Expr> fixed) {
+             std::vector<Expr> old = now;
+             Cell{c, fixed[0], fixed.size() > 1 ? fixed[1] : Expr()}.step(
+                 inputs[0], now);
+             if (!alive)
+               return std::vector<Expr>{now[0]};
+             for (auto [next, before] : llvm::zip_equal(now, old))
+               next = select(inputs[1], next, before);
+             Expr zero = full(x.context(), x.element(), now[0].shape(), 0);
+             return std::vector<Expr>{select(inputs[1], now[0], zero)};
+           });
+  state = run.finals;
+  return run.stacks[0];
 }
 
 /// Initial states (L * D, B, H), checked; zeros if none are given. Those of one
@@ -171,12 +168,9 @@ static Result emitRecurrent(Call &c) {
     return c.error("", "the sequence must not be empty");
   int64_t layers = c.integer("num_layers");
   int64_t directions = c.flag("bidirectional") ? 2 : 1;
-  std::vector<Expr> states, lastH, lastC;
+  std::vector<Expr> states, last[2]; // of h and of LSTM's cell
   if (!initialStates(c, x, isBatch, layers * directions, states))
     return {};
-  auto part = [&](Expr all, int64_t i) {
-    return reshape(slice(all, 0, i, 1), all.shape().drop_front());
-  };
   Expr alive;
   if (c.hasTensor("lengths") && !insideSequences(c, x, alive))
     return {};
@@ -184,16 +178,12 @@ static Result emitRecurrent(Call &c) {
     std::vector<Expr> outputs;
     for (int64_t d = 0; d < directions; ++d) {
       int64_t i = layer * directions + d;
-      Expr h = part(states[0], i), cell;
-      if (states.size() == 2)
-        cell = part(states[1], i);
-      outputs.push_back(runDirection(c, x, alive, layer, d, h, cell));
-      auto keep = [&](std::vector<Expr> &list, Expr state) {
-        if (state)
-          list.push_back(reshape(state, {1, state.dim(0), state.dim(1)}));
-      };
-      keep(lastH, h);
-      keep(lastC, cell);
+      std::vector<Expr> state;
+      for (Expr all : states)
+        state.push_back(reshape(slice(all, 0, i, 1), all.shape().drop_front()));
+      outputs.push_back(runDirection(c, x, alive, layer, d, state));
+      for (auto [k, final] : llvm::enumerate(state))
+        last[k].push_back(reshape(final, {1, final.dim(0), final.dim(1)}));
     }
     x = concat(outputs, 2);
     if (c.trains && layer + 1 < layers)
@@ -203,10 +193,10 @@ static Result emitRecurrent(Call &c) {
     return isBatch ? all : reshape(all, {all.dim(0), all.dim(2)});
   };
   Result y = batchFirst ? swapDims(x, 0, 1) : unbatched(x);
-  Result h = unbatched(concat(lastH, 0));
-  if (lastC.empty())
+  Result h = unbatched(concat(last[0], 0));
+  if (last[1].empty())
     return Result::tuple({y, h});
-  Result cells = unbatched(concat(lastC, 0));
+  Result cells = unbatched(concat(last[1], 0));
   return Result::tuple({y, Result::tuple({h, cells})});
 }
 

@@ -349,3 +349,62 @@ func.func @attention_backward_c4(%q: tensor<4x8xf32>, %d: tensor<4x7xf32>) {
   %0:3 = nncc.attention_backward %q, %q, %q, %d {scale = 1.0} : (tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x7xf32>) -> (tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>)
   return
 }
+
+// -----
+
+func.func @scan_c1(%h: tensor<8xf32>, %x: tensor<3x8xf32>) {
+  // expected-error @+1 {{needs sequences and stacks of 4 elements}}
+  %0 = nncc.scan 4 from (%h) over (%x) with () : (tensor<8xf32>, tensor<3x8xf32>) -> tensor<8xf32> {
+  ^bb0(%sum: tensor<8xf32>, %row: tensor<8xf32>):
+    nncc.yield %row : tensor<8xf32>
+  }
+  return
+}
+
+// -----
+
+func.func @scan_c1_steps(%h: tensor<8xf32>) {
+  // expected-error @+1 {{attribute 'steps' failed to satisfy constraint: 64-bit signless integer attribute whose value is positive}}
+  %0 = nncc.scan 0 from (%h) over () with () : (tensor<8xf32>) -> tensor<8xf32> {
+  ^bb0(%sum: tensor<8xf32>):
+    nncc.yield %sum : tensor<8xf32>
+  }
+  return
+}
+
+// -----
+
+func.func @scan_c2(%h: tensor<8xf32>, %x: tensor<4x8xf32>) {
+  // expected-error @+1 {{needs a body whose arguments have its operands' types}}
+  %0 = nncc.scan 4 from (%h) over (%x) with () : (tensor<8xf32>, tensor<4x8xf32>) -> tensor<8xf32> {
+  ^bb0(%sum: tensor<8xf32>, %row: tensor<4x8xf32>):
+    nncc.yield %sum : tensor<8xf32>
+  }
+  return
+}
+
+// -----
+
+func.func @scan_c3(%h: tensor<8xf32>, %x: tensor<4x8xf32>) {
+  // expected-error @+1 {{needs a body that yields the types of the state and of the stacks' elements}}
+  %0, %1 = nncc.scan 4 from (%h) over (%x) with () : (tensor<8xf32>, tensor<4x8xf32>) -> (tensor<8xf32>, tensor<4x8xf32>) {
+  ^bb0(%sum: tensor<8xf32>, %row: tensor<8xf32>):
+    nncc.yield %sum : tensor<8xf32>
+  }
+  return
+}
+
+// -----
+
+func.func @scan_c4(%h: tensor<8xf32>, %x: tensor<4x2x8xf32>) {
+  %0 = nncc.scan 4 from (%h) over (%x) with () : (tensor<8xf32>, tensor<4x2x8xf32>) -> tensor<8xf32> {
+  ^bb0(%sum: tensor<8xf32>, %rows: tensor<2x8xf32>):
+    // expected-error @+1 {{must not stand in a scan}}
+    %1 = nncc.scan 2 from (%sum) over (%rows) with () : (tensor<8xf32>, tensor<2x8xf32>) -> tensor<8xf32> {
+    ^bb1(%s: tensor<8xf32>, %row: tensor<8xf32>):
+      nncc.yield %row : tensor<8xf32>
+    }
+    nncc.yield %1 : tensor<8xf32>
+  }
+  return
+}

@@ -98,3 +98,17 @@ func.func @fold(%p: tensor<1x2x2x3x3x4xf32>) -> tensor<1x5x5x4xf32> {
   %0 = nncc.fold %p [1, 2] [3, 3] [2, 2] [1, 1] : tensor<1x2x2x3x3x4xf32> to tensor<1x5x5x4xf32>
   return %0 : tensor<1x5x5x4xf32>
 }
+
+// CHECK-LABEL: @scan
+func.func @scan(%h: tensor<8xf32>, %x: tensor<4x8xf32>, %b: tensor<8xf32>) -> (tensor<8xf32>, tensor<4x8xf32>) {
+  // CHECK: nncc.scan 4 reverse from(%{{.*}}) over(%{{.*}}) with(%{{.*}}) : (tensor<8xf32>, tensor<4x8xf32>, tensor<8xf32>) -> (tensor<8xf32>, tensor<4x8xf32>) {
+  %last, %sums = nncc.scan 4 reverse from (%h) over (%x) with (%b)
+      : (tensor<8xf32>, tensor<4x8xf32>, tensor<8xf32>) -> (tensor<8xf32>, tensor<4x8xf32>) {
+  ^bb0(%sum: tensor<8xf32>, %row: tensor<8xf32>, %bias: tensor<8xf32>):
+    %next = nncc.add %sum, %row : tensor<8xf32>
+    %y = nncc.add %next, %bias : tensor<8xf32>
+    // CHECK: nncc.yield %{{.*}}, %{{.*}} : tensor<8xf32>, tensor<8xf32>
+    nncc.yield %next, %y : tensor<8xf32>, tensor<8xf32>
+  }
+  return %last, %sums : tensor<8xf32>, tensor<4x8xf32>
+}

@@ -72,3 +72,30 @@ func.func @plain(%x: tensor<4xf32>) -> tensor<4xf32> {
   %y = nncc.exp %x : tensor<4xf32>
   return %y : tensor<4xf32>
 }
+
+// Backward through time is a scan in the other direction. It reads the stack of
+// states that forward has anyway; the weight's gradient is one product over all
+// steps.
+// CHECK-LABEL: @through_time
+// CHECK: %[[Y:.*]]:2 = nncc.scan 4 from(%arg0) over(%arg1) with(%arg2)
+// CHECK: nncc.yield %[[H:.*]], %[[H]]
+// CHECK: %[[G:.*]]:2 = nncc.scan 4 reverse from(%{{.*}}) over(%arg3, %[[Y]]#1) with(%arg2)
+// CHECK-NEXT: ^bb0(%[[DH:.*]]: tensor<2x3xf64>, %[[DY:.*]]: tensor<2x3xf64>, %[[T:.*]]: tensor<2x3xf64>, %[[W:.*]]: tensor<3x3xf64>):
+// CHECK-DAG: nncc.add %[[DH]], %[[DY]]
+// CHECK-DAG: nncc.mul %[[T]], %[[T]]
+// CHECK: %[[D:.*]] = nncc.contract %[[DX:.*]], %[[W]]
+// CHECK-NEXT: nncc.yield %[[D]], %[[DX]]
+// CHECK: %[[BEFORE:.*]] = nncc.concat
+// CHECK: %[[DW:.*]] = nncc.contract %[[G]]#1, %[[BEFORE]] {{.*}} sum [0, 1] x [0, 1]
+// CHECK: return %[[G]]#0, %[[G]]#1, %[[DW]]
+func.func @through_time(%h0: tensor<2x3xf64>, %x: tensor<4x2x3xf64>, %w: tensor<3x3xf64>, %one: tensor<4x2x3xf64>) -> (tensor<2x3xf64>, tensor<4x2x3xf64>, tensor<3x3xf64>) {
+  %f, %y = nncc.scan 4 from (%h0) over (%x) with (%w) : (tensor<2x3xf64>, tensor<4x2x3xf64>, tensor<3x3xf64>) -> (tensor<2x3xf64>, tensor<4x2x3xf64>) {
+  ^bb0(%h: tensor<2x3xf64>, %e: tensor<2x3xf64>, %v: tensor<3x3xf64>):
+    %p = nncc.contract %h, %v batch [] x [] sum [1] x [1] : (tensor<2x3xf64>, tensor<3x3xf64>) -> tensor<2x3xf64>
+    %s = nncc.add %e, %p : tensor<2x3xf64>
+    %t = nncc.tanh %s : tensor<2x3xf64>
+    nncc.yield %t, %t : tensor<2x3xf64>, tensor<2x3xf64>
+  }
+  %g:3 = nncc.gradient %y * %one by %h0, %x, %w : tensor<4x2x3xf64> by tensor<2x3xf64>, tensor<4x2x3xf64>, tensor<3x3xf64> to tensor<2x3xf64>, tensor<4x2x3xf64>, tensor<3x3xf64>
+  return %g#0, %g#1, %g#2 : tensor<2x3xf64>, tensor<4x2x3xf64>, tensor<3x3xf64>
+}

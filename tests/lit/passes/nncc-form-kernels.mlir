@@ -156,4 +156,32 @@ func.func @not_repeated(%x: tensor<256x512xf32>, %w: tensor<512x512xf32>) -> (te
   return %s, %t : tensor<256x512xf32>, tensor<256x512xf32>
 }
 
+// The body of a scan has kernels of its own; what it yields of one shape is
+// computed together. The initial state lies in memory, once; a final one is
+// copied when it is returned.
+// CHECK-LABEL: func.func @loop
+// CHECK: %[[ZERO:.*]] = nncc.call
+// CHECK-NEXT: %[[R:.*]]:3 = nncc.scan 4 from(%[[ZERO]], %[[ZERO]]) over(%arg0) with(%arg1)
+// CHECK-NEXT: ^bb0(%[[H:.*]]: tensor<2x3xf32>, %[[C:.*]]: tensor<2x3xf32>, %[[E:.*]]: tensor<2x3xf32>, %[[W:.*]]: tensor<3x3xf32>):
+// CHECK-NEXT: %[[G:.*]] = nncc.call @{{.*}}(%[[H]], %[[W]], %[[E]]) {nncc.reasons = ["comes with each step", "the same in each step", "comes with each step"]}
+// CHECK-NEXT: %[[Y:.*]]:2 = nncc.call @{{.*}}(%[[C]], %[[G]])
+// CHECK-NEXT: nncc.yield %[[Y]]#0, %[[Y]]#1, %[[Y]]#0
+// CHECK: %[[LAST:.*]] = nncc.call @{{.*}}(%[[R]]#1) {nncc.reasons = ["a loop gives it"]}
+// CHECK-NEXT: return %[[R]]#2, %[[LAST]]
+func.func @loop(%x: tensor<4x2x3xf32>, %w: tensor<3x3xf32>) -> (tensor<4x2x3xf32>, tensor<2x3xf32>) {
+  %zero = nncc.constant dense<0.0> : tensor<2x3xf32>
+  %h, %c, %y = nncc.scan 4 from (%zero, %zero) over (%x) with (%w)
+      : (tensor<2x3xf32>, tensor<2x3xf32>, tensor<4x2x3xf32>, tensor<3x3xf32>)
+      -> (tensor<2x3xf32>, tensor<2x3xf32>, tensor<4x2x3xf32>) {
+  ^bb0(%h0: tensor<2x3xf32>, %c0: tensor<2x3xf32>, %e: tensor<2x3xf32>, %v: tensor<3x3xf32>):
+    %p = nncc.contract %h0, %v batch [] x [] sum [1] x [0] : (tensor<2x3xf32>, tensor<3x3xf32>) -> tensor<2x3xf32>
+    %g = nncc.add %p, %e : tensor<2x3xf32>
+    %s = nncc.tanh %g : tensor<2x3xf32>
+    %c1 = nncc.mul %c0, %s : tensor<2x3xf32>
+    %h1 = nncc.add %c1, %g : tensor<2x3xf32>
+    nncc.yield %h1, %c1, %h1 : tensor<2x3xf32>, tensor<2x3xf32>, tensor<2x3xf32>
+  }
+  return %y, %c : tensor<4x2x3xf32>, tensor<2x3xf32>
+}
+
 // CHECK: func.func private @[[UPDATE]](%{{.*}}: tensor<4x8xf32> {nncc.in_place}, %{{.*}}: tensor<4x8xf32> {nncc.in_place}, %{{.*}}: tensor<4x8xf32>)

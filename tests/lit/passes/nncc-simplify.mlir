@@ -87,3 +87,43 @@ func.func @scatter_into(%x: tensor<4x2xf32>, %i: tensor<3xi64>, %u: tensor<3x2xf
   %y = nncc.add %x, %s : tensor<4x2xf32>
   return %y : tensor<4x2xf32>
 }
+
+// A scan without what nothing needs, equal operands and stacks once; a final
+// state that is in a stack is read from there.
+// CHECK-LABEL: @drop
+// CHECK: %[[R:.*]]:2 = nncc.scan 4 reverse from(%arg3) over(%arg0) with(%arg2)
+// CHECK-NEXT: ^bb0(%[[S:.*]]: tensor<3xf32>, %[[E:.*]]: tensor<3xf32>, %[[C:.*]]: tensor<3xf32>):
+// CHECK-NEXT: nncc.mul %[[E]], %[[E]]
+// CHECK: nncc.mul %[[C]], %[[C]]
+// CHECK-NOT: nncc.exp
+// CHECK: nncc.yield %[[N:.*]], %[[N]] :
+// CHECK: %[[L:.*]] = nncc.slice %[[R]]#1 [0, 0] [1, 3]
+// CHECK: %[[F:.*]] = nncc.reshape %[[L]]
+// CHECK: return %[[F]], %[[R]]#1, %[[R]]#1
+func.func @drop(%x: tensor<4x3xf32>, %z: tensor<4x3xf32>, %b: tensor<3xf32>, %h: tensor<3xf32>) -> (tensor<3xf32>, tensor<4x3xf32>, tensor<4x3xf32>) {
+  %f, %g, %y, %u, %v = nncc.scan 4 reverse from (%h, %h) over (%x, %z, %x) with (%b, %b)
+      : (tensor<3xf32>, tensor<3xf32>, tensor<4x3xf32>, tensor<4x3xf32>, tensor<4x3xf32>, tensor<3xf32>, tensor<3xf32>)
+      -> (tensor<3xf32>, tensor<3xf32>, tensor<4x3xf32>, tensor<4x3xf32>, tensor<4x3xf32>) {
+  ^bb0(%s: tensor<3xf32>, %t: tensor<3xf32>, %e: tensor<3xf32>, %unused: tensor<3xf32>, %same: tensor<3xf32>, %c: tensor<3xf32>, %d: tensor<3xf32>):
+    %0 = nncc.mul %e, %same : tensor<3xf32>
+    %1 = nncc.add %s, %0 : tensor<3xf32>
+    %2 = nncc.mul %c, %d : tensor<3xf32>
+    %3 = nncc.add %1, %2 : tensor<3xf32>
+    %4 = nncc.exp %3 : tensor<3xf32>
+    nncc.yield %3, %4, %3, %4, %3 : tensor<3xf32>, tensor<3xf32>, tensor<3xf32>, tensor<3xf32>, tensor<3xf32>
+  }
+  return %f, %y, %v : tensor<3xf32>, tensor<4x3xf32>, tensor<4x3xf32>
+}
+
+// One step is no loop.
+// CHECK-LABEL: @one
+// CHECK-NOT: nncc.scan
+// CHECK: return
+func.func @one(%x: tensor<1x3xf32>, %h: tensor<3xf32>) -> (tensor<3xf32>, tensor<1x3xf32>) {
+  %f, %y = nncc.scan 1 from (%h) over (%x) with () : (tensor<3xf32>, tensor<1x3xf32>) -> (tensor<3xf32>, tensor<1x3xf32>) {
+  ^bb0(%s: tensor<3xf32>, %e: tensor<3xf32>):
+    %1 = nncc.add %s, %e : tensor<3xf32>
+    nncc.yield %1, %1 : tensor<3xf32>, tensor<3xf32>
+  }
+  return %f, %y : tensor<3xf32>, tensor<1x3xf32>
+}
