@@ -54,6 +54,40 @@ struct FoldConstants : RewritePattern {
   Pass::Statistic &folded;
 };
 
+bool isEmpty(Value value) { return tensorType(value).getNumElements() == 0; }
+
+/// True for a sum over nothing: of products, or of values by their scores.
+bool sumsNothing(Operation *op) {
+  if (isa<ContractOp>(op))
+    return llvm::any_of(op->getOperands(), isEmpty);
+  return isa<AttentionOp, AttentionBackwardOp>(op) &&
+         shapeOf(op->getOperand(1)).drop_back().back() == 0;
+}
+
+/// What has no elements, or is a sum over nothing, is a constant: no kernel has
+/// to do with it.
+struct FoldEmpty : RewritePattern {
+  explicit FoldEmpty(MLIRContext *context)
+      : RewritePattern(MatchAnyOpTypeTag(), 2, context) {}
+
+  LogicalResult matchAndRewrite(Operation *op,
+                                PatternRewriter &rewriter) const override {
+    if (!isa<Evaluable>(op) || isa<ConstantOp, CallOp>(op) ||
+        op->getNumResults() == 0 ||
+        (!sumsNothing(op) && !llvm::all_of(op->getResults(), isEmpty)))
+      return failure();
+    ExprBuilder c{rewriter, op->getLoc()};
+    c.b.setInsertionPoint(op);
+    SmallVector<Value> zeros;
+    for (Value result : op->getResults()) {
+      Type element = tensorType(result).getElementType();
+      zeros.push_back(full(c, element, shapeOf(result), 0).value());
+    }
+    rewriter.replaceOp(op, zeros);
+    return success();
+  }
+};
+
 /// A vector over channels, broadcast along one dimension.
 BroadcastOp channelVector(Value value, int64_t dim) {
   auto broadcast = value.getDefiningOp<BroadcastOp>();
@@ -249,7 +283,7 @@ struct Simplify : impl::NnccSimplifyBase<Simplify> {
     RewritePatternSet patterns(&getContext());
     patterns.add<FoldConstants>(&getContext(), folded);
     patterns.add<ScaleWeights>(&getContext(), scaled);
-    patterns.add<MergeBiases, ScatterInto>(&getContext());
+    patterns.add<FoldEmpty, MergeBiases, ScatterInto>(&getContext());
     patterns.add<MergeProducts>(&getContext(), merged);
     ScanOp::getCanonicalizationPatterns(patterns, &getContext());
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))

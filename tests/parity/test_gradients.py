@@ -127,8 +127,7 @@ def test_recurrent_layers(gradients, kind):
 
 
 @pytest.mark.parametrize("part", test_recurrent.PARTS)
-@pytest.mark.parametrize("kind", test_recurrent.KINDS)
-@pytest.mark.parametrize("steps", [1, 2, 3])
+@pytest.mark.parametrize("kind, steps", test_recurrent.LENGTHS)
 def test_recurrent_part(gradients, kind, part, steps):
     torch.manual_seed(0)
     layer = kind(5, 6, bidirectional=part == "outputs")

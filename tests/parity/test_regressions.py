@@ -124,3 +124,55 @@ def test_in_place_twins(tmp_path, name, dtype):
     expected = getattr(x.clone(), name + "_")(y) + x
     assert result.dtype == expected.dtype
     torch.testing.assert_close(result, expected)
+
+
+class Call(nn.Module):
+    def __init__(self, body, *layers):
+        super().__init__()
+        self.body, self.layers = body, nn.ModuleList(layers)
+
+    def forward(self, *xs):
+        return self.body(*self.layers, *xs)
+
+
+def call(layer, x):
+    return layer(x)
+
+
+F = nn.functional
+EMPTY = {
+    "linear": (Call(call, nn.Linear(8, 16)), (0, 8)),
+    "no features": (Call(call, nn.Linear(0, 16)), (3, 0)),
+    "convolution": (Call(call, nn.Conv2d(3, 8, 3, padding=1)), (0, 3, 9, 9)),
+    "norms": (Call(lambda m, n, x: n(m(x)), nn.BatchNorm2d(3),
+                   nn.LayerNorm(4)), (0, 3, 4, 4)),
+    "pooling": (Call(call, nn.MaxPool2d(2)), (0, 3, 8, 8)),
+    "softmax": (Call(lambda x: F.softmax(x, 0)), (0, 5)),
+    "sum": (Call(lambda x: x.sum(0)), (0, 5)),
+    "mean": (Call(lambda x: x.mean()), (0, 5)),
+    "joined": (Call(lambda x, y: torch.cat([x, y, x], 0)), (0, 5), (3, 5)),
+    "product": (Call(lambda x, y: x @ y), (2, 4, 0), (2, 0, 5)),
+    "attention": (Call(lambda x: F.scaled_dot_product_attention(x, x, x)),
+                  (0, 2, 5, 8)),
+    "no keys": (Call(lambda x, y: F.scaled_dot_product_attention(x, y, y)),
+                (1, 2, 3, 8), (1, 2, 0, 8)),
+    "recurrent": (Call(lambda m, x: m(x)[0], nn.LSTM(5, 6)), (3, 0, 5)),
+    "loss": (Call(lambda x, y: F.mse_loss(x, y)), (0, 3), (0, 3)),
+}
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_empty_tensors(tmp_path, name):
+    """Divisions by zero elements ended the compiler."""
+    module, *shapes = EMPTY[name]
+    xs = tuple(torch.randn(shape) for shape in shapes)
+    expected = module.eval()(*xs)
+    nncc.export(module, xs, tmp_path)
+    compiled = nncc.compile(tmp_path, entries=("forward", "backward"))
+    torch.testing.assert_close(compiled(*xs), expected, equal_nan=True)
+    gradients = compiled.run("backward", *xs, torch.ones_like(expected))
+    parameters = dict(module.named_parameters())
+    if parameters:
+        module.train()(*xs).sum().backward()
+    for path, parameter in parameters.items():
+        torch.testing.assert_close(gradients["grad." + path], parameter.grad)

@@ -42,13 +42,16 @@ public:
     // A result that only pads another value is stored into its interior.
     for (Output &output : outputs)
       if (auto pad = output.value.getDefiningOp<PadOp>())
-        if (llvm::all_of(pad.getInterior(), [](int64_t i) { return i == 0; })) {
+        if (tensorType(pad.getOperand()).getNumElements() &&
+            llvm::all_of(pad.getInterior(), [](int64_t i) { return i == 0; })) {
           output.pad = pad;
           output.value = pad.getOperand();
         }
   }
 
   int64_t emit() {
+    if (tensorType(outputs.front().value).getNumElements() == 0)
+      return 1;
     if (ReduceOp reduction = rowReduction())
       return emitRows(reduction);
     if (isElementwise())

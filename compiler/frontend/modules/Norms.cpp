@@ -26,6 +26,11 @@ static Expr squared(Expr x, Expr centre) {
   return centred * centred;
 }
 
+/// An empty batch has no statistics, and gradients that are 0.
+static Expr meanOrZero(Expr x, Ints dims) {
+  return x.type().getNumElements() ? mean(x, dims) : sum(x, dims);
+}
+
 /// (x - mean) / sqrt(var + eps) * weight + bias per channel. Running statistics
 /// in eval mode; the batch's, with the biased variance, where there are none or
 /// `training` says so (torch.nn.BatchNorm2d).
@@ -35,8 +40,8 @@ static Result normalizeChannels(Call &c, bool ofBatch) {
     llvm::SmallVector<int64_t> dims{0};
     for (int64_t d = 2; d < x.rank(); ++d)
       dims.push_back(d);
-    centre = mean(x, dims);
-    variance = mean(squared(x, alongDim(centre, x.shape(), 1)), dims);
+    centre = meanOrZero(x, dims);
+    variance = meanOrZero(squared(x, alongDim(centre, x.shape(), 1)), dims);
   } else {
     centre = c.tensor("running_mean");
     variance = c.tensor("running_var");
@@ -57,7 +62,8 @@ static Result normalizeChannels(Call &c, bool ofBatch) {
 }
 
 /// running = (1 - momentum) running + momentum of the batch, whose variance is
-/// the unbiased one here; without momentum the mean of all batches.
+/// the unbiased one here; without momentum the mean of all batches. An empty
+/// batch only counts.
 static void updateStatistics(Call &c, Expr x) {
   llvm::SmallVector<int64_t> dims{0};
   int64_t count = x.dim(0);
@@ -65,11 +71,14 @@ static void updateStatistics(Call &c, Expr x) {
     dims.push_back(d);
     count *= x.dim(d);
   }
+  Expr batches = c.tensor("num_batches_tracked") + 1.0;
+  c.update("num_batches_tracked", batches);
+  if (count == 0)
+    return;
   x = detach(x);
   Expr centre = mean(x, dims);
   Expr centred = x - alongDim(centre, x.shape(), 1);
   Expr variance = sum(centred * centred, dims) / double(count - 1);
-  Expr batches = c.tensor("num_batches_tracked") + 1.0;
   Expr factor = c.has("momentum")
                     ? scalar(x.context(), x.element(), c.number("momentum"))
                     : full(x.context(), x.element(), {}, 1) /
@@ -80,7 +89,6 @@ static void updateStatistics(Call &c, Expr x) {
   };
   blend("running_mean", centre);
   blend("running_var", variance);
-  c.update("num_batches_tracked", batches);
 }
 
 static Result emitBatchNorm(Call &c) {

@@ -127,3 +127,13 @@ func.func @one(%x: tensor<1x3xf32>, %h: tensor<3xf32>) -> (tensor<3xf32>, tensor
   }
   return %f, %y : tensor<3xf32>, tensor<1x3xf32>
 }
+
+// What has no elements, and a sum of no products, is a constant.
+// CHECK-LABEL: @empty
+// CHECK-NOT: nncc.contract
+// CHECK: return
+func.func @empty(%x: tensor<0x8xf32>, %w: tensor<8x4xf32>, %y: tensor<3x0xf32>, %v: tensor<0x4xf32>) -> (tensor<0x4xf32>, tensor<3x4xf32>) {
+  %a = nncc.contract %x, %w batch [] x [] sum [1] x [0] : (tensor<0x8xf32>, tensor<8x4xf32>) -> tensor<0x4xf32>
+  %b = nncc.contract %y, %v batch [] x [] sum [1] x [0] : (tensor<3x0xf32>, tensor<0x4xf32>) -> tensor<3x4xf32>
+  return %a, %b : tensor<0x4xf32>, tensor<3x4xf32>
+}
