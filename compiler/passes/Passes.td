@@ -18,8 +18,8 @@ def NnccAutodiff : Pass<"nncc-autodiff", "::mlir::ModuleOp"> {
 def NnccSimplify : Pass<"nncc-simplify", "::mlir::ModuleOp"> {
   let summary = "canonical forms, constant folding, batch norm into weights";
   let description = [{
-    Folds constants through `evaluate`, removes common subexpressions and dead
-    code, and moves a factor that depends on weights alone from the result of a
+    Folds constants through `evaluate`, and what has no elements; removes common
+    subexpressions and dead code, what a scan has twice or for nothing, and moves a factor that depends on weights alone from the result of a
     convolution or contraction into its weights:
     `conv(x, w) * s` becomes `conv(x, w * s)`. Sums of like products become one
     product over the joined operands.
