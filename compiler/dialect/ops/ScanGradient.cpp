@@ -218,7 +218,7 @@ private:
                front.clone(*value.getDefiningOp(), mapping)->getResult(0);
   }
 
-  Value addSequence(Later stack, Type type) {
+  Value addSequence(const Later &stack, Type type) {
     sequences.push_back(stack);
     return body->insertArgument(states.size() + sequences.size() - 1, type,
                                 op.getLoc());
