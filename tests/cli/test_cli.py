@@ -440,6 +440,8 @@ def test_inspect_json(nncc):
     assert entry["flops"] == 2 * (12 * 12 * 16 * 9 + 16 * 216)
     reasons = [r for c in entry["calls"] for r in c["operands_from_memory"]]
     assert "a weight" in reasons and all(reasons)
+    origins = [c["origin"] for c in entry["calls"]]
+    assert any(o.startswith("conv: nn.Conv2d + ") for o in origins), origins
 
 
 def test_schema_describes_modules(nncc):

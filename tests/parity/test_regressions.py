@@ -176,3 +176,5 @@ def test_empty_tensors(tmp_path, name):
         module.train()(*xs).sum().backward()
     for path, parameter in parameters.items():
         torch.testing.assert_close(gradients["grad." + path], parameter.grad)
+    for path, buffer in module.named_buffers():
+        torch.testing.assert_close(gradients[path], buffer)

@@ -72,9 +72,6 @@ static void updateStatistics(Call &c, Expr x) {
     count *= x.dim(d);
   }
   Expr batches = c.tensor("num_batches_tracked") + 1.0;
-  c.update("num_batches_tracked", batches);
-  if (count == 0)
-    return;
   x = detach(x);
   Expr centre = mean(x, dims);
   Expr centred = x - alongDim(centre, x.shape(), 1);
@@ -85,10 +82,11 @@ static void updateStatistics(Call &c, Expr x) {
                           convert(batches, x.element());
   auto blend = [&](const char *name, Expr now) {
     Expr old = c.tensor(name);
-    c.update(name, old + (now - old) * factor);
+    c.update(name, count ? old + (now - old) * factor : old);
   };
   blend("running_mean", centre);
   blend("running_var", variance);
+  c.update("num_batches_tracked", batches);
 }
 
 static Result emitBatchNorm(Call &c) {
