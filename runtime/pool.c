@@ -21,6 +21,10 @@ typedef struct part {
   _Alignas(64) _Atomic uint64_t tiles;
 } part;
 
+static uint64_t range(uint64_t first, uint64_t end) {
+  return end << 32 | first;
+}
+
 typedef struct member {
   nncc_pool *pool;
   pthread_t thread;
@@ -58,12 +62,13 @@ static bool claim(part *from, bool own, uint32_t *first, uint32_t *end) {
     if (*first >= *end)
       return false;
     uint32_t count = (*end - *first + chunks - 1) / chunks;
-    uint32_t cut = own ? *first + count : *end - count;
-    left = own ? (uint64_t)*end << 32 | cut : (uint64_t)cut << 32 | *first;
-    if (own)
-      *end = cut;
-    else
-      *first = cut;
+    if (own) {
+      left = range(*first + count, *end);
+      *end = *first + count;
+    } else {
+      left = range(*first, *end - count);
+      *first = *end - count;
+    }
   } while (!atomic_compare_exchange_weak(&from->tiles, &seen, left));
   return true;
 }
@@ -141,7 +146,7 @@ void nncc_pool_run(nncc_pool *pool, int64_t count, nncc_range_body body,
   for (uint64_t i = 0; i < threads; ++i) {
     uint64_t first = (uint64_t)count * i / threads;
     uint64_t end = (uint64_t)count * (i + 1) / threads;
-    atomic_store(&pool->parts[i].tiles, end << 32 | first);
+    atomic_store(&pool->parts[i].tiles, range(first, end));
   }
   atomic_fetch_add(&pool->round, 1);
   if (atomic_load(&pool->sleepers))

@@ -177,6 +177,7 @@ private:
   }
 
   Place placeOf(Value value, func::FuncOp entry);
+  Place placeOfRoot(Value value, func::FuncOp entry);
   Place written(ScanOp scan, unsigned i, int64_t step, func::FuncOp entry);
   Place element(ScanOp scan, Value whole, int64_t step, func::FuncOp entry);
   llvm::Constant *buffers(ValueRange values, func::FuncOp entry);
@@ -208,15 +209,17 @@ private:
 
 Place Descriptor::placeOf(Value value, func::FuncOp entry) {
   Storage storage = storageOf(value);
-  value = storage.root;
-  auto at = [&](nncc_space space, uint64_t number) {
-    return Place{space, number, storage.bytes};
+  Place place = placeOfRoot(storage.root, entry);
+  place.offset += storage.bytes;
+  return place;
+}
+
+Place Descriptor::placeOfRoot(Value value, func::FuncOp entry) {
+  auto at = [](nncc_space space, uint64_t number) {
+    return Place{space, number};
   };
-  if (auto known = inScan.find(value); known != inScan.end()) {
-    Place place = known->second;
-    place.offset += storage.bytes;
-    return place;
-  }
+  if (auto known = inScan.find(value); known != inScan.end())
+    return known->second;
   Operation *ret = entry.getBody().front().getTerminator();
   if (auto argument = dyn_cast<BlockArgument>(value))
     return entry.getArgAttr(argument.getArgNumber(), keyAttr)
@@ -244,12 +247,8 @@ Place Descriptor::placeOf(Value value, func::FuncOp entry) {
   }
   unsigned index = cast<OpResult>(value).getResultNumber();
   if (auto scan = value.getDefiningOp<ScanOp>()) {
-    int64_t last = int64_t(scan.getSteps()) - 1;
-    if (index < scan.stateCount()) {
-      Place place = written(scan, index, last, entry);
-      place.offset += storage.bytes;
-      return place;
-    }
+    if (index < scan.stateCount())
+      return written(scan, index, int64_t(scan.getSteps()) - 1, entry);
     return at(NNCC_ARENA, (*scan.getOffsets())[index]);
   }
   auto call = cast<CallOp>(value.getDefiningOp());
@@ -264,7 +263,7 @@ Place Descriptor::written(ScanOp scan, unsigned i, int64_t step,
   if (i >= scan.stateCount())
     return element(scan, scan.getResult(i), step, entry);
   auto type = cast<RankedTensorType>(scan.getResultTypes()[i]);
-  int64_t bytes = llvm::alignTo(byteSize(type), 64), isOdd = step & 1;
+  int64_t bytes = alignedBytes(type), isOdd = step & 1;
   return {NNCC_ARENA, uint64_t((*scan.getOffsets())[i]), isOdd * bytes, 0,
           isOdd ? -bytes : bytes};
 }
@@ -294,11 +293,10 @@ llvm::Constant *Descriptor::buffers(ValueRange values, func::FuncOp entry) {
 void Descriptor::addScan(ScanOp scan, func::FuncOp entry, Constants &rows) {
   int64_t steps = int64_t(scan.getSteps());
   for (int64_t first = 0; first < std::min<int64_t>(steps, 2); ++first) {
-    DenseMap<Value, Place> places;
     auto put = [&](Value value, Place place) {
       if (first == 0) // stands alone
         place.stride = place.alternate = 0;
-      places.try_emplace(value, place);
+      inScan.try_emplace(value, place);
     };
     for (unsigned i = 0; i < scan.getNumResults(); ++i)
       put(storageOf(scan.yielded()[i]).root, written(scan, i, first, entry));
@@ -311,7 +309,6 @@ void Descriptor::addScan(ScanOp scan, func::FuncOp entry, Constants &rows) {
     for (auto [argument, operand] :
          llvm::zip_equal(scan.fixed(), scan.getInvariants()))
       put(argument, placeOf(operand, entry));
-    inScan = std::move(places);
     arenaStart = scan.getOffsets()->back();
     Constants body;
     addSteps(scan.block(), entry, body);
@@ -452,7 +449,7 @@ void Descriptor::add() {
   if (prepare)
     for (Type type : prepare.getResultTypes()) {
       preparedOffsets.push_back(preparedBytes);
-      preparedBytes += (byteSize(cast<RankedTensorType>(type)) + 63) / 64 * 64;
+      preparedBytes += alignedBytes(cast<RankedTensorType>(type));
     }
   Constants entries;
   for (auto entry : model.getOps<func::FuncOp>()) {

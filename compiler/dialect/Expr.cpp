@@ -412,7 +412,7 @@ Scanned scan(ArrayRef<Expr> inits, ArrayRef<Expr> sequences,
   auto arguments = [&](ArrayRef<Expr> operands, bool isElement) {
     std::vector<Expr> list;
     for (Expr x : operands) {
-      Type type = isElement ? x.type().clone(x.shape().drop_front()) : x.type();
+      Type type = isElement ? ScanOp::elementType(x.type()) : x.type();
       list.push_back(Expr(c, body->addArgument(type, c.loc)));
     }
     return list;
@@ -429,11 +429,8 @@ Scanned scan(ArrayRef<Expr> inits, ArrayRef<Expr> sequences,
     YieldOp::create(c.b, c.loc, yielded);
   }
   SmallVector<Type> types(ValueRange(values(inits)).getTypes());
-  for (Expr element : elements) {
-    SmallVector<int64_t> shape{steps};
-    llvm::append_range(shape, element.shape());
-    types.push_back(element.type().clone(shape));
-  }
+  for (Expr element : elements)
+    types.push_back(ScanOp::stackType(element.type(), steps));
   auto op = ScanOp::create(c.b, c.loc, types, c.b.getI64IntegerAttr(steps),
                            values(inits), values(sequences), values(invariants),
                            reverse ? c.b.getUnitAttr() : UnitAttr(),

@@ -409,19 +409,13 @@ private:
   /// yielded together.
   void groupResults() {
     Operation *ret = block.getTerminator();
-    llvm::MapVector<int64_t, SmallVector<Value>> groups;
-    if (!entry) {
-      llvm::SmallMapVector<Type, llvm::SetVector<Value>, 4> yielded;
-      for (Value value : ret->getOperands())
-        yielded[value.getType()].insert(value);
-      for (auto &[type, values] : yielded)
-        groups[groups.size()] = values.takeVector();
-    }
-    for (unsigned i = 0; entry && i < ret->getNumOperands(); ++i)
-      if (auto group = entry.getResultAttrOfType<IntegerAttr>(i, updateAttr))
-        groups[group.getInt()].push_back(ret->getOperand(i));
-    for (auto &[number, values] : groups) {
-      llvm::erase_if(values, [&](Value value) {
+    llvm::MapVector<Attribute, llvm::SetVector<Value>> groups;
+    for (auto [i, value] : llvm::enumerate(ret->getOperands()))
+      if (Attribute key = entry ? entry.getResultAttr(i, updateAttr)
+                                : TypeAttr::get(value.getType()))
+        groups[key].insert(value);
+    for (auto &[key, values] : groups) {
+      values.remove_if([&](Value value) {
         Operation *op = value.getDefiningOp();
         return !op || kernelOf.count(op) || !isElementwiseTail(op);
       });

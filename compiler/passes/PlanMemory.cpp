@@ -19,16 +19,10 @@ namespace nncc {
 
 namespace {
 
-constexpr int64_t alignment = 64;
-
 struct Tensor {
   Value value; // null: the arena of a scan's body
   int64_t bytes, first, last, offset = 0;
 };
-
-int64_t alignedBytes(Value value) {
-  return llvm::alignTo(byteSize(tensorType(value)), alignment);
-}
 
 struct PlanMemory : impl::NnccPlanMemoryBase<PlanMemory> {
   using NnccPlanMemoryBase::NnccPlanMemoryBase;
@@ -109,7 +103,8 @@ private:
             last = std::max(last, lastUse(scan.getResult(k), number));
         // A step reads the state before it and writes the next beside it.
         int64_t places = scan && i < scan.stateCount() ? 2 : 1;
-        tensors.push_back({result, places * alignedBytes(result), first, last});
+        tensors.push_back(
+            {result, places * alignedBytes(tensorType(result)), first, last});
       }
       if (scan) // what its body needs lives no longer
         tensors.push_back({Value(), plan(scan.block()), first, first});

@@ -15,6 +15,11 @@ inline llvm::SmallVector<mlir::func::FuncOp> entriesOf(mlir::ModuleOp module) {
   return entries;
 }
 
+/// Bytes that a tensor takes in an arena or among the prepared weights.
+inline int64_t alignedBytes(mlir::RankedTensorType type) {
+  return int64_t(llvm::alignTo(byteSize(type), 64));
+}
+
 /// A tensor in an entry: `bytes` behind the start of the memory of `root`.
 struct Storage {
   mlir::Value root;

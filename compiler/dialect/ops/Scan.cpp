@@ -43,10 +43,16 @@ Value ScanOp::outside(Value value) {
              : scan.getInvariants()[argument.getArgNumber() - first];
 }
 
-/// The type of one element along dimension 0.
-static RankedTensorType elementType(Type type) {
-  auto tensor = cast<RankedTensorType>(type);
+RankedTensorType ScanOp::elementType(Type stack) {
+  auto tensor = cast<RankedTensorType>(stack);
   return tensor.clone(tensor.getShape().drop_front());
+}
+
+RankedTensorType ScanOp::stackType(Type element, int64_t steps) {
+  auto tensor = cast<RankedTensorType>(element);
+  SmallVector<int64_t> shape{steps};
+  llvm::append_range(shape, tensor.getShape());
+  return tensor.clone(shape);
 }
 
 LogicalResult ScanOp::verifyRegions() {
@@ -235,13 +241,13 @@ struct InlineOneStep : OpRewritePattern<ScanOp> {
       return failure();
     ExprBuilder c{rewriter, op.getLoc()};
     c.b.setInsertionPoint(op);
-    SmallVector<Value> arguments, results(op.yielded());
+    SmallVector<Value> arguments;
     for (auto [operand, argument] :
          llvm::zip_equal(op.getOperands(), op.block().getArguments()))
       arguments.push_back(reshape(Expr(c, operand), shapeOf(argument)).value());
     Operation *yield = op.block().getTerminator();
     rewriter.inlineBlockBefore(&op.block(), op, arguments);
-    results.assign(yield->operand_begin(), yield->operand_end());
+    SmallVector<Value> results(yield->getOperands());
     rewriter.eraseOp(yield);
     c.b.setInsertionPoint(op);
     for (auto [result, value] : llvm::zip_equal(op.getResults(), results))

@@ -60,6 +60,9 @@ def Nncc_ScanOp : Nncc_Base<"scan", [AttrSizedOperandSegments,
     /// The number of the result whose memory the yielded value `i` is written
     /// to: a stack if there is one with that value, else a final state.
     unsigned homeOf(unsigned i);
+    /// The type of one element of a sequence or stack, and of a stack of them.
+    static ::mlir::RankedTensorType elementType(::mlir::Type stack);
+    static ::mlir::RankedTensorType stackType(::mlir::Type element, int64_t steps);
     /// What a value in the body is outside, if it is an invariant; or none.
     static ::mlir::Value outside(::mlir::Value value);
   }];

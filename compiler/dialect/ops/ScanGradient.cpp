@@ -311,9 +311,7 @@ private:
   }
 
   Type stackType(Value value) {
-    SmallVector<int64_t> shape{int64_t(op.getSteps())};
-    llvm::append_range(shape, shapeOf(value));
-    return tensorType(value).clone(shape);
+    return ScanOp::stackType(value.getType(), int64_t(op.getSteps()));
   }
 
   void runBackward() {
