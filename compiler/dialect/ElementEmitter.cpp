@@ -17,10 +17,6 @@ namespace nncc {
 
 ElementEmitter::~ElementEmitter() = default;
 
-StridedView StridedView::identity(Value value) {
-  return {value, 0, llvm::to_vector(shapeOf(value)), stridesOf(shapeOf(value))};
-}
-
 static bool isFloatElement(Value x) {
   return isa<FloatType>(getElementTypeOrSelf(x.getType()));
 }

@@ -12,6 +12,7 @@
 //===----------------------------------------------------------------------===//
 #include "dialect/Expr.h"
 #include "dialect/Names.h"
+#include "dialect/StridedView.h"
 #include "passes/KernelForming.h"
 #include "passes/Passes.h"
 #include "passes/Utils.h"
@@ -75,29 +76,8 @@ private:
       if (isRoot(&op))
         roots.push_back(&op);
     for (Operation *root : roots)
-      for (unsigned i = 0, e = multipliedOperands(root); i < e; ++i)
+      for (unsigned i = 0, e = productOperands(root); i < e; ++i)
         materialize(root->getOpOperand(i));
-  }
-
-  /// The operands of a root that stand in products come first.
-  static unsigned multipliedOperands(Operation *root) {
-    if (isa<AttentionBackwardOp>(root))
-      return 4;
-    return isa<AttentionOp>(root) ? 3 : 2;
-  }
-
-  FailureOr<StridedView> viewOf(Value value, Value &failing) {
-    Operation *op = value.getDefiningOp();
-    auto view = dyn_cast_or_null<View>(op);
-    if (!op || !view || isa<PadOp>(op))
-      return StridedView::identity(value);
-    auto operand = viewOf(op->getOperand(0), failing);
-    if (failed(operand))
-      return failure();
-    auto result = view.viewOf(*operand);
-    if (failed(result))
-      failing = op->getOperand(0);
-    return result;
   }
 
   static bool isRowMajor(const StridedView &view) {
@@ -133,20 +113,19 @@ private:
   }
 
   void materialize(OpOperand &operand) {
-    Value failing;
-    while (failed(viewOf(operand.get(), failing))) {
+    Value obstacle;
+    auto view = stridedView(operand.get(), &obstacle);
+    for (; failed(view); view = stridedView(operand.get(), &obstacle)) {
       OpBuilder b(block.getParent()->getContext());
-      b.setInsertionPointAfterValue(failing);
-      Value copy = createCopy(b, failing, operand.getOwner());
+      b.setInsertionPointAfterValue(obstacle);
+      Value copy = createCopy(b, obstacle, operand.getOwner());
       // Only the uses that this operand reads through see the copy.
-      Value path = operand.get();
-      while (path.getDefiningOp()->getOperand(0) != failing)
-        path = path.getDefiningOp()->getOperand(0);
-      path.getDefiningOp()->setOperand(0, copy);
+      OpOperand *use = &operand;
+      while (use->get() != obstacle)
+        use = &use->get().getDefiningOp()->getOpOperand(0);
+      use->set(copy);
     }
-    Operation *root = operand.getOwner();
-    if (hasOrder(root, operand.getOperandNumber(),
-                 *viewOf(operand.get(), failing)))
+    if (hasOrder(operand.getOwner(), operand.getOperandNumber(), *view))
       return;
     shareCopy(operand);
   }

@@ -28,6 +28,14 @@ inline bool isRoot(mlir::Operation *op) {
   return mlir::isa<ContractOp, AttentionOp, AttentionBackwardOp>(op);
 }
 
+/// How many of a root's operands stand in products, the first ones: they are
+/// read through strides.
+inline unsigned productOperands(mlir::Operation *root) {
+  if (mlir::isa<AttentionBackwardOp>(root))
+    return 4;
+  return mlir::isa<AttentionOp>(root) ? 3 : 2;
+}
+
 /// Costs nothing: copied into every kernel that reads through it.
 inline bool isFreeAnywhere(mlir::Operation *op) {
   if (mlir::isa<ConstantOp, IotaOp>(op) ||

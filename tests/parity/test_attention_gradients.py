@@ -106,3 +106,15 @@ def test_scores_are_not_in_memory(tmp_path):
          "backward", "--json"], cwd=tmp_path, check=True, capture_output=True)
     entry, = json.loads(report.stdout)["entries"]
     assert entry["arena_bytes"] < 512 * 512 * 4
+
+
+def test_grouped_queries(tmp_path):
+    """Keys and values that several heads share."""
+    class Grouped(nn.Module):
+        def forward(self, q, k, v):
+            k, v = (t[:, :, None].expand(2, 2, 3, 9, 8).reshape(2, 6, 9, 8)
+                    for t in (k, v))
+            return F.scaled_dot_product_attention(q, k, v)
+    torch.manual_seed(0)
+    compare(Grouped(), (torch.randn(2, 6, 7, 8), torch.randn(2, 2, 9, 8),
+                        torch.randn(2, 2, 9, 8)), tmp_path)

@@ -178,3 +178,32 @@ def test_empty_tensors(tmp_path, name):
         torch.testing.assert_close(gradients["grad." + path], parameter.grad)
     for path, buffer in module.named_buffers():
         torch.testing.assert_close(gradients[path], buffer)
+
+
+def repeated(v, times, dim):
+    """Each entry of `v` along dim, `times` times in a row: what a model with
+    grouped queries does with its keys."""
+    shape = list(v.shape)
+    shape.insert(dim + 1, times)
+    v = v.unsqueeze(dim + 1).expand(shape)
+    return v.reshape(*shape[:dim], shape[dim] * times, *shape[dim + 2:])
+
+
+@pytest.mark.parametrize("body, shapes", [
+    (lambda a, v: a @ repeated(v, 3, 0), [(6, 4, 5), (2, 5, 6)]),
+    (lambda a, v: repeated(a, 3, 0) @ v, [(2, 4, 5), (6, 5, 6)]),
+    (lambda a, v: repeated(a, 2, 1) @ v, [(3, 2, 5), (3, 5, 4)]),
+    (lambda a, v: a @ repeated(v, 2, 1), [(3, 4, 6), (3, 3, 20)]),
+    (lambda a, v: a @ repeated(v, 2, 2), [(3, 4, 6), (3, 6, 10)]),
+    (lambda a, v: a @ repeated(v, 2, 0)[1:], [(3, 4, 6), (2, 6, 10)]),
+    (lambda a, v: F.conv2d(repeated(a, 2, 1), v), [(1, 3, 8, 8), (4, 6, 3, 3)]),
+    (lambda q, k, v: F.scaled_dot_product_attention(
+        q, repeated(k, 3, 0), repeated(v, 3, 0)),
+     [(6, 4, 6), (2, 5, 6), (2, 5, 6)]),
+    (lambda q, k, v: F.scaled_dot_product_attention(
+        q, repeated(k, 3, 1), repeated(v, 3, 1), is_causal=True),
+     [(2, 6, 5, 8), (2, 2, 5, 8), (2, 2, 5, 8)]),
+])
+def test_repeated_rows(parity, body, shapes):
+    parity(Call(body), tuple(map(torch.randn, shapes)),
+           ("native", "x86-64"))

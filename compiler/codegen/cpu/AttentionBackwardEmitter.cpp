@@ -20,7 +20,7 @@ namespace {
 class AttentionBackward : AttentionTiles {
 public:
   AttentionBackward(KernelCode &code, AttentionBackwardOp op)
-      : AttentionTiles(code, op), dO(*stridedView(op.getDResult())),
+      : AttentionTiles(code, op), dO(*operandView(op.getDResult())),
         dQ{code.outputs[0], q.shape}, dK{code.outputs[1], k.shape},
         dV{code.outputs[2], v.shape} {
     int64_t groupTiles = code.schedule("block") / tileRows;

@@ -7,11 +7,11 @@ using namespace mlir;
 
 namespace nncc {
 
-// form-kernels has seen to strides.
+// form-kernels has seen to strides, and lowerKernels has made sure of it.
 AttentionTiles::AttentionTiles(KernelCode &code, Value q, Value k, Value v,
                                Value mask, double scale, bool causal)
-    : code(code), e(code.e), q(*stridedView(q)), k(*stridedView(k)),
-      v(*stridedView(v)), mask(mask), scale(scale), causal(causal),
+    : code(code), e(code.e), q(*operandView(q)), k(*operandView(k)),
+      v(*operandView(v)), mask(mask), scale(scale), causal(causal),
       element(computeType(tensorType(q).getElementType())),
       rank(this->q.shape.size()), rows(this->q.shape[rank - 2]),
       depth(this->q.shape[rank - 1]), columns(this->k.shape[rank - 2]),

@@ -5,16 +5,11 @@ using namespace mlir;
 
 namespace nncc {
 
-FailureOr<StridedView> stridedView(Value value) {
-  if (isa<BlockArgument>(value))
-    return StridedView::identity(value);
-  auto view = value.getDefiningOp<View>();
-  if (!view)
+FailureOr<StridedView> operandView(Value value) {
+  auto view = stridedView(value);
+  if (failed(view) || !isa<BlockArgument>(view->base))
     return failure();
-  auto operand = stridedView(view->getOperand(0));
-  if (failed(operand))
-    return failure();
-  return view.viewOf(*operand);
+  return view;
 }
 
 bool cutsOwnColumns(SliceOp slice, int64_t d) {
@@ -59,8 +54,8 @@ FailureOr<GemmShape> GemmShape::of(func::FuncOp kernel,
                                    const TargetInfo &target) {
   GemmShape shape;
   kernel.walk([&](ContractOp op) { shape.op = op; });
-  auto lhs = stridedView(shape.op.getLhs()),
-       rhs = stridedView(shape.op.getRhs());
+  auto lhs = operandView(shape.op.getLhs()),
+       rhs = operandView(shape.op.getRhs());
   if (failed(lhs) || failed(rhs) ||
       !isa<FloatType>(shape.op.getType().getElementType()))
     return failure();

@@ -8,13 +8,13 @@
 #define NNCC_CODEGEN_CPU_GEMMSHAPE_H
 
 #include "codegen/Target.h"
-#include "dialect/Nncc.h"
+#include "dialect/StridedView.h"
 
 namespace nncc {
 
-/// Strides of a value that views (reshape, transpose, ...) make of a kernel
-/// operand.
-mlir::FailureOr<StridedView> stridedView(mlir::Value value);
+/// `value` as strides over the memory of a kernel's operand, all of them inside
+/// it; fails if something else is computed in between.
+mlir::FailureOr<StridedView> operandView(mlir::Value value);
 
 /// A flattened group of dimensions with their strides in one operand.
 struct DimGroup {

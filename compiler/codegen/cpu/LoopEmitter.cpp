@@ -262,7 +262,7 @@ private:
     auto consider = [&](Value value) {
       if (found || shapeOf(value) != shape)
         return;
-      auto view = stridedView(value);
+      auto view = operandView(value);
       if (failed(view) || view->strides[last] <= 1 ||
           tensorType(value).getElementType().isInteger(1))
         return;

@@ -6,6 +6,7 @@
 #include "codegen/cpu/LowerKernels.h"
 #include "codegen/cpu/KernelEmitters.h"
 #include "dialect/Names.h"
+#include "passes/KernelForming.h"
 #include "runtime/abi.h"
 
 using namespace mlir;
@@ -23,6 +24,20 @@ int64_t KernelCode::schedule(StringRef name) const {
   auto number = numbers ? numbers.getAs<IntegerAttr>(name) : IntegerAttr();
   assert(number && "nncc-tile gives every kernel all its numbers");
   return number.getInt();
+}
+
+/// What a product reads through strides must have been proven to lie inside
+/// its tensors: form-kernels copies the rest.
+static LogicalResult checkReads(func::FuncOp kernel) {
+  WalkResult result = kernel.walk([&](Operation *op) {
+    for (unsigned i = 0, e = isRoot(op) ? productOperands(op) : 0; i < e; ++i)
+      if (failed(operandView(op->getOperand(i)))) {
+        op->emitError("operand ") << i << " has no strides inside its tensor";
+        return WalkResult::interrupt();
+      }
+    return WalkResult::advance();
+  });
+  return failure(result.wasInterrupted());
 }
 
 static int64_t emitKernel(KernelCode &code) {
@@ -59,6 +74,8 @@ lowerKernels(ModuleOp module, const TargetInfo &target, StringRef wrongKernel) {
     for (Value value : body.getTerminator()->getOperands())
       types.push_back(bufferType(value));
     size_t buffers = types.size();
+    if (failed(checkReads(kernel)))
+      return failure();
     if (buffers > NNCC_MAX_BUFFERS)
       return kernel.emitError("a kernel with ") << buffers << " buffers";
     types.append(2, b.getIndexType());

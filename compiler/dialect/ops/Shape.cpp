@@ -78,6 +78,10 @@ FailureOr<StridedView> ReshapeOp::viewOf(const StridedView &x) {
   StridedView result{
       x.base, x.offset, llvm::to_vector(shapeOf(getResult())), {}};
   ArrayRef<int64_t> to = result.shape;
+  if (llvm::is_contained(to, 0)) { // no groups of equal counts, no elements
+    result.strides.assign(to.size(), 0);
+    return result;
+  }
   size_t i = 0, j = 0;
   while (i < x.shape.size() || j < to.size()) {
     size_t i0 = i, j0 = j;
@@ -90,19 +94,21 @@ FailureOr<StridedView> ReshapeOp::viewOf(const StridedView &x) {
         toCount *= to[j++];
     }
     // The group is linear if each dimension steps over the whole next one.
-    int64_t stride = 0, reach = 0;
+    // Repeated rows have stride 0, and so has what steps over only them.
+    std::optional<int64_t> stride, reach;
     for (size_t d = i; d-- > i0;) {
       if (x.shape[d] == 1)
         continue;
-      if (reach == 0)
+      if (!reach)
         stride = x.strides[d];
-      else if (x.strides[d] != reach)
+      else if (x.strides[d] != *reach)
         return failure();
       reach = x.strides[d] * x.shape[d];
     }
     SmallVector<int64_t> group(j - j0);
-    for (size_t d = j; d-- > j0; stride *= to[d])
-      group[d - j0] = stride;
+    int64_t step = stride.value_or(0);
+    for (size_t d = j; d-- > j0; step *= to[d])
+      group[d - j0] = step;
     llvm::append_range(result.strides, group);
   }
   return result;
