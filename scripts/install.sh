@@ -23,7 +23,7 @@ fi
 
 # Python packages live in the build folder, not in the system.
 venv=build/venv
-wheels=(torch==2.13.0 numpy safetensors pytest)
+wheels=(torch==2.13.0 numpy safetensors pytest pytest-xdist)
 mkdir -p build
 if ! [ -e "$venv/complete" ] || [ "$(cat $venv/complete)" != "${wheels[*]}" ]; then
   echo "nncc installs by pip into $venv: ${wheels[*]}"

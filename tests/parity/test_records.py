@@ -1,0 +1,98 @@
+"""Every name of the format against PyTorch, by its record: values on three CPUs
+and one and two threads, gradients and buffers in train mode, element types.
+
+A tensor is right if its error against f64 is at most twice PyTorch's own, or
+1e-5 of its scale.
+"""
+import functools
+import json
+import os
+import subprocess
+import sys
+
+import nncc
+import pytest
+import torch
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
+
+from records import RECORDS, harness  # noqa: E402
+
+CASES = harness.all_cases()
+TRAINED = [c for c in CASES if c.record.differentiable]
+GROUP = {**harness.batches(CASES)}
+TRAINED_GROUP = harness.batches(TRAINED)
+CPUS = ("native", "x86-64-v3", "x86-64")
+
+
+def grouped(cases, groups):
+    """Cases of one batch go to one worker."""
+    numbers = {}
+    for case in cases:
+        numbers.setdefault(id(groups[case]), len(numbers))
+    return [pytest.param(case, id=str(case), marks=pytest.mark.xdist_group(
+        f"records {numbers[id(groups[case])]}")) for case in cases]
+
+
+@functools.lru_cache(None)
+def run(group, entry, cpu="native", threads=1):
+    return harness.run(group, entry, cpu=cpu, threads=threads)
+
+
+def compare(name, ours, theirs, exact):
+    assert ours.dtype == theirs.dtype, name
+    assert ours.shape == theirs.shape, name
+    if not ours.is_floating_point():
+        assert torch.equal(ours, theirs), name
+        return
+    ours, theirs, exact = ours.double(), theirs.double(), exact.double()
+    assert torch.equal(ours.isnan(), theirs.isnan()), name
+    infinite = theirs.isinf()
+    assert torch.equal(ours[infinite], theirs[infinite]), name
+    finite = exact.isfinite() & theirs.isfinite()
+    if not finite.any():
+        return
+    ours, theirs, exact = ours[finite], theirs[finite], exact[finite]
+    scale = exact.abs().max()
+    if scale < 1e-12:  # zero in exact arithmetic: noise in both
+        scale = torch.ones(())
+    error = float((ours - exact).abs().max() / scale)
+    other = float((theirs - exact).abs().max() / scale)
+    assert error <= max(2 * other, 1e-5), (name, error, other)
+
+
+def test_every_name_has_a_record():
+    done = subprocess.run([nncc.runner.find_nncc(), "schema"], check=True,
+                          capture_output=True, text=True)
+    schema = json.loads(done.stdout)["$defs"]
+    names = set(schema["node"]["properties"]["op"]["enum"])
+    for module in schema["module"]["anyOf"]:
+        names.update(module["properties"]["type"].get("enum", []))
+    names -= {"nn.Sequential", "nn.ModuleList", "nn.ModuleDict"}
+    assert names == set(RECORDS)
+
+
+@pytest.mark.parametrize("cpu", CPUS)
+@pytest.mark.parametrize("case", grouped(CASES, GROUP))
+def test_forward(case, cpu):
+    found, again = (run(GROUP[case], "forward", cpu, threads)[case]
+                    for threads in (1, 2))
+    assert not isinstance(found, str), found
+    theirs, exact = case.eager(), case.eager(torch.float64)
+    assert len(found) == len(theirs)
+    for i, (their, right) in enumerate(zip(theirs, exact)):
+        ours = found[f"y{i}"]
+        assert torch.equal(ours.nan_to_num(7), again[f"y{i}"].nan_to_num(7)), \
+            "bits depend on threads"
+        compare(f"y{i}", ours, their, right)
+
+
+@pytest.mark.parametrize("case", grouped(TRAINED, TRAINED_GROUP))
+def test_backward(case):
+    found = run(TRAINED_GROUP[case], "backward")[case]
+    assert not isinstance(found, str), found
+    theirs = harness.autograd(case, torch.float32)
+    exact = harness.autograd(case, torch.float64)
+    for name, ours in found.items():
+        compare(name, ours, theirs[name], exact[name])
+    assert {n for n in theirs if n.startswith(("y", "grad"))} <= set(found)

@@ -1,0 +1,31 @@
+"""Convolutions of one to three dimensions."""
+from .record import Sample as S, T, record
+
+SIZES = {1: (17,), 2: (9, 11), 3: (4, 5, 6)}
+
+
+def module(rank, channels, out, kernel, *more, **options):
+    make = dict(in_channels=channels, out_channels=out, kernel_size=kernel,
+                **options)
+    return S(T(2, channels, *SIZES[rank]), make=make)
+
+
+for rank in (1, 2, 3):
+    record(f"nn.Conv{rank}d", module(rank, 6, 10, 3),
+           module(rank, 6, 7, 2, stride=2, padding=1, bias=False),
+           module(rank, 6, 9, 3, groups=3, dilation=1),
+           module(rank, 6, 12, 3, groups=6, padding="same"),
+           module(rank, 4, 5, 2, dilation=2, padding="valid"),
+           S(T(6, *SIZES[rank]), make=dict(in_channels=6, out_channels=4,
+                                           kernel_size=1)))
+    record(f"nn.ConvTranspose{rank}d", module(rank, 6, 5, 3),
+           module(rank, 6, 8, 2, stride=2),
+           module(rank, 6, 4, 3, stride=2, padding=1, output_padding=1),
+           module(rank, 6, 4, 3, groups=2, dilation=2, bias=False))
+    k = (3,) * rank
+    record(f"F.conv{rank}d",
+           S(T(2, 6, *SIZES[rank]), T(10, 6, *k), T(10)),
+           S(T(2, 6, *SIZES[rank]), T(9, 2, *k), groups=3, padding=1),
+           S(T(2, 6, *SIZES[rank]), T(4, 6, *k), None, 2, [1] * rank),
+           S(T(6, *SIZES[rank]), T(4, 6, *k), bias=T(4), stride=[2] * rank,
+             padding="valid"))

@@ -1,0 +1,43 @@
+"""Arithmetic, comparisons, functions of each element, conversions."""
+import torch
+
+from .record import B, Sample as S, T, record
+
+ONE = [S(T(5, 70)), S(T(3, 1, 7)), S(T())]
+# The receiver of a twin keeps its shape: these fit both.
+PAIRS = [S(T(5, 70), T(5, 70)), S(T(3, 4, 7), T(4, 1)), S(T(2, 3), 1.5),
+         S(T(6), 2), S(T(4, 5), T())]
+WIDER = [S(T(3, 1, 7), T(4, 1)), S(T(), T(2, 3))]
+
+
+def spelled(name, *samples, wider=(), **options):
+    """torch.NAME, Tensor.NAME and the twin that changes its receiver."""
+    record(f"torch.{name} Tensor.{name}", *samples, *wider, **options)
+    record(f"Tensor.{name}_", *samples, **options)
+
+
+for name in ("add", "sub"):
+    spelled(name, *PAIRS, S(T(4, 5), T(4, 5), alpha=2), wider=WIDER)
+spelled("mul", *PAIRS, wider=WIDER)
+for name in ("div", "pow"):
+    spelled(name, *PAIRS, wider=WIDER, within=(0.5, 3))
+record("torch.maximum Tensor.maximum torch.minimum Tensor.minimum",
+       S(T(5, 70), T(5, 70)), S(T(3, 1, 7), T(4, 1)))
+for name in ("eq", "ne", "lt", "le", "gt", "ge"):
+    spelled(name, *PAIRS, wider=WIDER, differentiable=False)
+
+for name in ("exp", "erf", "sin", "cos", "neg", "abs"):
+    spelled(name, *ONE)
+for name in ("floor", "ceil"):
+    spelled(name, *ONE)
+for name in ("log", "sqrt", "rsqrt"):
+    spelled(name, *ONE, within=(0.1, 4))
+spelled("clamp", S(T(5, 70), -0.5, 0.5), S(T(5, 7), min=0), S(T(4), max=1.5),
+        S(T(6), None, 1), S(T(6), 2.0, -1.0))
+
+record("torch.where", S(B(5, 7), T(5, 7), T(5, 7)), S(B(4, 1), T(3, 1, 7), 0),
+       S(B(3), 1.5, T(3)))
+record("Tensor.to", *[S(T(4, 9, low=-5, high=9), dtype=dtype) for dtype in (
+    torch.float64, torch.float16, torch.int64, torch.int8, torch.bool)])
+record("Tensor.float", *ONE)
+record("torch.zeros_like torch.ones_like", *ONE, differentiable=False)
