@@ -3,6 +3,8 @@ import os
 import re
 import subprocess
 
+import pytest
+
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 
 # Layer -> what it may include of ours (docs/architecture.md).
@@ -30,23 +32,29 @@ def lines(path):
     return open(os.path.join(ROOT, path)).read().splitlines()
 
 
+def includes(path):
+    """The files of ours that one includes, but for its neighbours: a bare name
+    that is no neighbour's is found from the root of the compiler."""
+    for line in lines(path):
+        match = re.match(r'#include "([^"]+)"', line)
+        if not match or match[1].startswith(("mlir/", "llvm/")):
+            continue
+        name = match[1]
+        beside = os.path.join(ROOT, os.path.dirname(path), name)
+        if "/" in name or not os.path.exists(beside):
+            yield name
+
+
 def test_includes_follow_the_layers():
     wrong = []
     for path in tracked(".h", ".cpp", ".c"):
         layer = next((x for x in MAY_INCLUDE if path.startswith(x + "/")),
                      None)
-        if layer is None:
-            continue
-        for line in lines(path):
-            match = re.match(r'#include "([^"]+)"', line)
-            if not match or "/" not in match[1]:
-                continue
-            if match[1].startswith(("mlir/", "llvm/")):
-                continue
+        for name in includes(path) if layer else ():
             allowed = MAY_INCLUDE[layer]
-            if not any(match[1] == a or match[1].startswith(a + "/")
+            if not any(name == a or name.startswith(a + "/")
                        for a in allowed):
-                wrong.append(f"{path}: {match[1]}")
+                wrong.append(f"{path}: {name}")
     assert wrong == []
 
 
@@ -85,3 +93,51 @@ def test_every_constraint_has_a_negative_test():
                 if f"@{name[1]}_c{label}" not in tests:
                     missing.append(f"{name[1]} C{label}")
     assert missing == []
+
+
+# The commits up to this one were written without the rule.
+BEFORE_THE_RULE = "a57c7ac"
+# Imperatives that look like another form of a verb.
+IMPERATIVES = {"Bring", "Embed", "Exceed", "Feed", "Need", "Seed", "Shed",
+               "Speed", "Focus", "Bias", "Alias"}
+
+
+def complaints(subject, body):
+    """What is wrong with a commit's message (conventions.md, Commits)."""
+    if len(subject) > 72:
+        yield "subject is longer than 72 columns"
+    area = re.match(r"\[[a-z0-9, -]+\] ([A-Z][a-z-]*)\b", subject)
+    if not area:
+        yield "subject is no [area] Do one thing"
+    elif area[1] not in IMPERATIVES and \
+            re.search(r"(ed|ing|[^s]s)$", area[1]):
+        yield f"{area[1]} is no imperative"
+    if len(body.split()) < 5:
+        yield "body does not say why"
+
+
+def test_commit_messages():
+    log = subprocess.run(
+        ["git", "log", "--no-merges", "--format=%h%x00%s%x00%b%x01",
+         BEFORE_THE_RULE + "..HEAD"], cwd=ROOT, text=True,
+        capture_output=True)
+    if log.returncode:
+        pytest.skip("a clone without history")
+    wrong = [f"{name.strip()}: {text}" for commit in
+             log.stdout.split("\1")[:-1]
+             for name, subject, body in [commit.split("\0")]
+             for text in complaints(subject, body)]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("subject, text", [
+    ("[passes] Visits each node once", "Visits is no imperative"),
+    ("[passes] Fixed a hang", "Fixed is no imperative"),
+    ("passes: Fix a hang", "subject is no [area] Do one thing"),
+    ("[passes] fix a hang", "subject is no [area] Do one thing"),
+    ("[passes] Visit " + "x" * 72, "subject is longer than 72 columns"),
+    ("[frontend, tests] Pass null on", None),
+])
+def test_commit_rule(subject, text):
+    body = "It took exponential time in chains that use a value twice."
+    assert list(complaints(subject, body)) == ([text] if text else [])
