@@ -43,6 +43,8 @@ bool Importer::parseInputs(const Json *list, Signature &signature) {
 func::FuncOp Importer::beginFunction(StringRef name, const Signature &signature,
                                      Scope &scope) {
   weights.clear();
+  buffers.clear();
+  updates.clear();
   streams = 0;
   builder.b.setInsertionPointToEnd(module->getBody());
   function =
@@ -79,7 +81,8 @@ Expr Importer::findLoss(const Json &training, Scope &scope) {
 void Importer::checkLoss(const Json &root, const Json &training) {
   Scope scope;
   Signature signature;
-  if (!parseInputs(root.find("inputs"), signature) ||
+  trains = true;
+  if (!training.find("loss") || !parseInputs(root.find("inputs"), signature) ||
       !parseInputs(training.find("inputs"), signature))
     return;
   beginFunction("loss", signature, scope);
@@ -116,18 +119,55 @@ bool Importer::findOutputs(const Json &root, Scope &scope, Outputs &outputs) {
   return complete;
 }
 
-/// The names of parameters that are trained: floating and not frozen.
-std::vector<std::string> Importer::trainedParameters(const Json &root) {
+/// The names of parameters that are trained: floating, not frozen, and in a
+/// `step` those that the optimizer has.
+std::vector<std::string> Importer::trainedParameters(const Json &root,
+                                                     bool step) {
   const Json *training = root.find("training");
   const Json *frozen = training ? training->find("frozen") : nullptr;
+  const Json *only =
+      step ? training->find("optimizer")->find("params") : nullptr;
   std::vector<std::string> names;
   for (const std::string &path : statePaths) {
     const TensorSpec &spec = state[path];
     if (!ties.count(path) && !spec.isBuffer &&
-        !(frozen && matchesAny(*frozen, path)) && isa<FloatType>(spec.element))
+        !(frozen && matchesAny(*frozen, path)) &&
+        !(only && !matchesAny(*only, path)) && isa<FloatType>(spec.element))
       names.push_back(path);
   }
   return names;
+}
+
+/// What autograd has a path to from `value`: through floats, and not through
+/// what is detached. A function whose derivative is 0 everywhere (floor) is on
+/// the path: it gives a gradient of zeros, not none.
+static llvm::DenseSet<Value> reachedFrom(Expr value) {
+  llvm::DenseSet<Value> reached;
+  SmallVector<Value> open;
+  auto visit = [&](Value next) {
+    if (isa<FloatType>(tensorType(next).getElementType()) &&
+        reached.insert(next).second)
+      open.push_back(next);
+  };
+  visit(value.value());
+  while (!open.empty()) {
+    Operation *op = open.pop_back_val().getDefiningOp();
+    if (op && !isa<DetachOp>(op))
+      llvm::for_each(op->getOperands(), visit);
+  }
+  return reached;
+}
+
+/// Moves the parameters without a gradient to the end; gives the number of the
+/// others.
+static size_t splitReached(NamedValues &parameters, Expr loss) {
+  llvm::DenseSet<Value> reached = reachedFrom(loss);
+  auto end =
+      std::stable_partition(parameters.begin(), parameters.end(),
+                            [&](const std::pair<std::string, Expr> &named) {
+                              return reached.contains(named.second.value());
+                            });
+  return end - parameters.begin();
 }
 
 /// Another argument of the function.
@@ -240,10 +280,14 @@ void Importer::importBody(const Json &root, const std::string &entry,
   bool withLoss = entry == "loss" || entry == "loss_and_grad" || steps;
   const Json *training = root.find("training");
   trains = entry != "forward" && entry != "loss";
-  updates.clear();
   if (withLoss && !training) {
     diagnostics.error(root.span,
                       "the entry " + entry + " needs a \"training\" section");
+    return;
+  }
+  if (withLoss && !training->find("loss") && trainingFits) {
+    diagnostics.error(training->span,
+                      "the entry " + entry + " needs a \"loss\"");
     return;
   }
   if (steps && !training->find("optimizer")) {
@@ -259,6 +303,8 @@ void Importer::importBody(const Json &root, const std::string &entry,
   if (!accumulates)
     function->setAttr(entryAttr, builder.b.getStringAttr(entry));
   bool complete = runNodes(root, scope);
+  if (withLoss && !trainingFits)
+    return;
   Expr total;
   if (withLoss) {
     complete = complete && runNodes(*training, scope);
@@ -273,7 +319,7 @@ void Importer::importBody(const Json &root, const std::string &entry,
   }
   NamedValues of, parameters;
   if (entry != "train_forward")
-    for (const std::string &path : trainedParameters(root))
+    for (const std::string &path : trainedParameters(root, steps))
       parameters.push_back({path, stateValue(path).value});
   if (entry == "backward") {
     total = addCotangents(outputs);
@@ -281,18 +327,21 @@ void Importer::importBody(const Json &root, const std::string &entry,
       of.push_back({input, scope.values[input].value});
   }
   if (trains) {
-    llvm::append_range(of, parameters);
+    size_t reached =
+        steps ? splitReached(parameters, total) : parameters.size();
+    llvm::append_range(of, ArrayRef(parameters).take_front(reached));
     std::vector<Expr> gradients;
     if (total)
-      gradients = gradientsOf(total, of, parameters.size());
+      gradients = gradientsOf(total, of, reached);
     if (steps)
       addOptimizer(*training, parameters, gradients, accumulates, outputs);
     else
       for (auto [i, gradient] : llvm::enumerate(gradients))
         outputs.add("grad." + of[i].first, gradient);
     for (auto &[path, value] : updates)
-      outputs.add(path, value,
-                  steps ? std::optional<int64_t>(outputs.names.size())
+      outputs.add(path.str(), value,
+                  steps ? std::optional<int64_t>(parameters.size() +
+                                                 outputs.names.size())
                         : std::nullopt);
   }
   SmallVector<Value> results;

@@ -38,7 +38,20 @@ Result Importer::stateValue(const std::string &path) {
                                   RankedTensorType::get(spec->second.shape,
                                                         spec->second.element),
                                   builder.b.getStringAttr(source), UnitAttr()));
+  if (isNew && spec->second.isBuffer)
+    buffers[it->second.value()] = spec->first();
   return it->second;
+}
+
+/// The buffer whose present value is `old` has the value `now` from here on. A
+/// tensor that was computed is nobody's.
+void Importer::updateBuffer(Expr old, Expr now) {
+  StringRef path = buffers.lookup(old.value());
+  if (path.empty())
+    return;
+  buffers.erase(old.value());
+  buffers[now.value()] = path;
+  weights[path] = updates[path] = now;
 }
 
 Result Importer::lookup(const Json &json, Scope &scope) {
@@ -110,7 +123,7 @@ Result Importer::emit(Call &call, Span span) {
   builder.loc = location(call.path, call.name, span);
   call.builder = &builder;
   call.trains = trains;
-  call.updates = &updates;
+  call.update = [this](Expr old, Expr now) { updateBuffer(old, now); };
   call.random = [this](Type element, Ints shape) {
     return random(key(), element, shape, streams++);
   };
@@ -315,10 +328,12 @@ Result Importer::runLeaf(Instance &instance, Call &call) {
 /// expressions are computed once.
 void Importer::runHidden(Instance &instance, Call &call) {
   for (HiddenTensor &hidden : instance.hidden) {
-    Call formula(hidden.how->def, hidden.how->def.names.front(), instance.path,
-                 instance.span, diagnostics);
+    Call formula(hidden.how->def, hidden.type, instance.path, instance.span,
+                 diagnostics);
     formula.args = hidden.attributes;
     formula.builder = &builder;
+    formula.trains = trains;
+    formula.update = [this](Expr old, Expr now) { updateBuffer(old, now); };
     for (auto &[key, path] : hidden.states) {
       formula.state[key] = stateValue(path).value;
       call.state.erase(StringRef(path).drop_front(instance.path.size() + 1));

@@ -51,7 +51,7 @@ OwningOpRef<ModuleOp> Importer::run(const Json &root) {
 
   const Json *training = root.find("training");
   if (training)
-    checkTraining(*training, statePaths, diagnostics);
+    trainingFits = checkTraining(*training, statePaths, diagnostics);
 
   module = ModuleOp::create(UnknownLoc::get(context));
   const Json *name = root.find("name");

@@ -13,6 +13,7 @@
 #include "frontend/Optimizers.h"
 #include "frontend/Parametrizations.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/StringSet.h"
 
 namespace nncc {
@@ -25,7 +26,8 @@ struct TensorSpec {
 
 /// A parametrized tensor of a module.
 struct HiddenTensor {
-  std::string name; // "weight"
+  std::string name;     // "weight"
+  llvm::StringRef type; // "nn.utils.weight_norm"
   const Parametrization *how;
   llvm::StringMap<Arg> attributes;
   /// What the formula calls a state, and its path.
@@ -114,7 +116,7 @@ private:
   void importBody(const Json &root, const std::string &entry, unsigned index,
                   bool accumulates = false);
   bool findOutputs(const Json &root, Scope &scope, Outputs &outputs);
-  std::vector<std::string> trainedParameters(const Json &root);
+  std::vector<std::string> trainedParameters(const Json &root, bool step);
   std::vector<std::string> trainedInputs(const Json &root, Scope &scope);
   Expr addCotangents(const Outputs &outputs);
   std::vector<Expr> gradientsOf(Expr total, const NamedValues &of,
@@ -127,6 +129,13 @@ private:
                     std::vector<Expr> gradients, bool accumulates,
                     Outputs &outputs);
   Update updateOf(const Json &optimizer, const std::string &parameter);
+  struct StateOf {
+    llvm::StringRef name;
+    std::string path; // without "optimizer."
+    mlir::RankedTensorType type;
+  };
+  std::vector<StateOf> statesOf(const Optimizer &optimizer, Update &update,
+                                const std::string &parameter);
   Expr findLoss(const Json &training, Scope &scope);
   bool parseInputs(const Json *list, Signature &signature);
   mlir::func::FuncOp beginFunction(llvm::StringRef name,
@@ -151,19 +160,24 @@ private:
   bool bindNames(const Json &name, const Result &result, Scope &scope);
   Result lookup(const Json &json, Scope &scope);
   Result stateValue(const std::string &path);
+  void updateBuffer(Expr old, Expr now);
   Result emit(Call &call, Span span);
   mlir::Location location(llvm::StringRef path, llvm::StringRef type,
                           Span span);
 
   DimSizes sizes;
   llvm::ArrayRef<std::string> entries;
+  /// The training section has no errors.
+  bool trainingFits = true;
   /// The function being built is one that trains.
   bool trains = false;
   mlir::func::FuncOp function; // being built
   /// Calls of `Call::random` in it.
   int64_t streams = 0;
-  /// New values of buffers, by state path, in the order of their calls.
-  NamedValues updates;
+  /// Names of buffers, by their present values; the last of those that calls
+  /// have changed.
+  llvm::DenseMap<mlir::Value, llvm::StringRef> buffers;
+  llvm::MapVector<llvm::StringRef, Expr> updates;
   /// State of the optimizer, by path.
   std::map<std::string, mlir::RankedTensorType> optimizerStates;
   std::map<std::string, int64_t> current; // sizes of the body being built
@@ -179,7 +193,7 @@ private:
   /// Other names that a weights file may use -> state path; ties too.
   std::map<std::string, std::string> aliases;
   int64_t nodesRun = 0;
-  llvm::StringMap<Expr> weights; // of the body being built
+  llvm::StringMap<Expr> weights; // of the body being built, as they are now
   llvm::SmallVector<std::string> classStack;
   mlir::OwningOpRef<mlir::ModuleOp> module;
 };

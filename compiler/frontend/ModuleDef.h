@@ -177,8 +177,9 @@ public:
   /// Uniform numbers in [0, 1) of this element type and shape, others at each
   /// call and in each run.
   std::function<Expr(mlir::Type, Ints)> random;
-  /// New values of buffers, by state path.
-  std::vector<std::pair<std::string, Expr>> *updates = nullptr;
+  /// Called with the present value of a buffer and the new one, which later
+  /// nodes read.
+  std::function<void(Expr, Expr)> update;
   bool failed = false;
 
   /// True if the argument is given and not null.
@@ -204,10 +205,6 @@ public:
   int64_t dim(llvm::StringRef arg, int64_t rank);
   /// The tensor that {"value": name} in an index stands for, or null.
   const Arg *indexTensor(const Json &entry) const;
-  /// The buffer of a module gets this value when the entry has run.
-  void update(llvm::StringRef buffer, Expr value) {
-    updates->push_back({path + "." + buffer.str(), value});
-  }
   /// The state that a constructor argument {"shape", "dtype"} asks for.
   StateDef stateOf(llvm::StringRef arg) const;
   /// If `indices` is an input of the model: its elements must lie in [0, size)

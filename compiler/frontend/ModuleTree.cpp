@@ -260,7 +260,7 @@ void Importer::declareHidden(Instance &instance, std::vector<StateDef> &list,
       states = how->hidden(call, member.key, entry->shape);
     if (call.failed)
       continue;
-    HiddenTensor hidden{member.key, how, call.args, {}};
+    HiddenTensor hidden{member.key, type->string, how, call.args, {}};
     for (const HiddenState &one : states) {
       std::string path = instance.path + "." + one.names.front();
       addState(path,

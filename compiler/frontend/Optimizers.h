@@ -1,7 +1,7 @@
 //===- Optimizers.h - torch.optim as compositions ---------------*- C++ -*-===//
 //
 // A table: names, attributes and state as torch.optim has them, and the update
-// of one parameter.
+// of one parameter. Checks, the schema and, through it, the exporter read it.
 //
 //===----------------------------------------------------------------------===//
 #ifndef NNCC_FRONTEND_OPTIMIZERS_H
@@ -10,40 +10,74 @@
 #include "dialect/Expr.h"
 #include "frontend/Json.h"
 #include "llvm/ADT/StringMap.h"
+#include <limits>
 
 namespace nncc {
 
+/// The numbers of an attribute: one, two, or 0 or 1 of a boolean. A missing one
+/// was null.
+using Numbers = llvm::SmallVector<std::optional<double>, 2>;
+
 struct OptimizerAttribute {
+  enum Kind { number, boolean, pair };
+
   llvm::StringRef name;
-  Json::Kind kind;          // number also takes integers
-  double first, second = 0; // default; both of a list, 0 or 1 of a boolean
+  Kind kind;
+  Numbers standard;
+  /// Numbers lie in [least, below), or in [least, below] if it is closed.
+  double least = 0, below = std::numeric_limits<double>::infinity();
+  bool isClosed = false;
+  /// The first of a pair may be null.
+  bool nullable = false;
 };
 
-/// One update of one parameter, elementwise.
+/// One update of one parameter.
 struct Update {
-  llvm::StringMap<std::pair<double, double>> attributes;
+  llvm::StringMap<Numbers> attributes;
   Expr parameter, gradient;
-  /// f32 scalars: the learning rate, and the number of this update from 1 as
-  /// f64.
+  /// Scalars: the learning rate (f32), and the number of this update from 1
+  /// (f64).
   Expr lr, count;
-  /// Under the names of `Optimizer::state`; read, then replaced.
+  /// Under the names of `Optimizer::states`; read, then replaced.
   llvm::StringMap<Expr> state;
 
-  double number(llvm::StringRef name) { return attributes[name].first; }
-  double second(llvm::StringRef name) { return attributes[name].second; }
-  bool flag(llvm::StringRef name) { return attributes[name].first != 0; }
+  bool has(llvm::StringRef name) const {
+    return attributes.lookup(name)[0].has_value();
+  }
+  double number(llvm::StringRef name, unsigned i = 0) const {
+    return *attributes.lookup(name)[i];
+  }
+  bool flag(llvm::StringRef name) const { return number(name) != 0; }
+};
+
+using StateShape = std::optional<llvm::SmallVector<int64_t>>;
+
+struct OptimizerState {
+  llvm::StringRef name;
+  /// Its shape for a parameter of this shape, or nothing if none is kept.
+  StateShape (*shape)(Ints parameter);
+  /// Kept only if this attribute is not 0; empty: always.
+  llvm::StringRef attribute = "";
+  /// Of a fresh one's elements.
+  double initial = 0;
+  /// f32, whatever the parameter is.
+  bool isSingle = false;
 };
 
 struct Optimizer {
   llvm::StringRef name;
   std::vector<OptimizerAttribute> attributes;
-  /// Tensors like the parameter, fresh ones are zeros.
-  void (*state)(Update &, std::vector<llvm::StringRef> &names);
+  std::vector<OptimizerState> states;
   /// Replaces `parameter` and `state`.
   void (*update)(Update &);
+  /// Says what does not go together among the attributes; null: all does.
+  const char *(*conflict)(const Update &) = nullptr;
 };
 
 const std::vector<Optimizer> &optimizers();
+/// Defaults, then what the JSON objects in `sources` say, but for null ones.
+void setAttributes(Update &update, const Optimizer &optimizer,
+                   llvm::ArrayRef<const Json *> sources);
 /// By name; must exist.
 const Optimizer *findOptimizer(llvm::StringRef name);
 

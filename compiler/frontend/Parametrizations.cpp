@@ -1,10 +1,10 @@
 //===- Parametrizations.cpp - tensors computed from other state -----------===//
 //
-// Formulas: torch.nn.utils.weight_norm, spectral_norm, prune.custom_from_mask,
-// as they are in eval mode.
+// Formulas: torch.nn.utils.weight_norm, spectral_norm, prune.custom_from_mask.
 //
 //===----------------------------------------------------------------------===//
 #include "frontend/Parametrizations.h"
+#include "dialect/Nncc.h"
 
 namespace nncc {
 
@@ -60,7 +60,36 @@ hiddenSpectralNorm(Call &c, const std::string &tensor, Ints shape) {
           {"v", {path + "0._v", tensor + "_v"}, {rest}, true}};
 }
 
-/// W / (u^T W v), W as a matrix with `dim` first.
+/// x / max(|x|, eps).
+static Expr normalized(Expr x, double eps) {
+  return x / max(sqrt(sum(x * x, {0})), eps, Ties::lhs);
+}
+
+/// Steps of the power method for the singular vectors u and v of a matrix; the
+/// hook of torch.nn.utils.spectral_norm starts with v, the parametrization with
+/// u.
+static void iterate(Call &c, Expr matrix, Expr &u, Expr &v) {
+  double eps = c.number("eps");
+  bool startsWithU = c.name.contains("parametrizations");
+  auto nextU = [&] {
+    Expr rows = matrix * alongDim(v, matrix.shape(), 1);
+    u = normalized(sum(rows, {1}), eps);
+  };
+  auto nextV = [&] {
+    Expr columns = matrix * alongDim(u, matrix.shape(), 0);
+    v = normalized(sum(columns, {0}), eps);
+  };
+  for (int64_t i = 0; i < c.integer("n_power_iterations"); ++i) {
+    if (startsWithU)
+      nextU();
+    nextV();
+    if (!startsWithU)
+      nextU();
+  }
+}
+
+/// W / (u^T W v), W as a matrix with `dim` first. Entries that train first move
+/// u and v, which have no gradient.
 static Result emitSpectralNorm(Call &c) {
   Expr w = c.state["w"], u = c.state["u"], v = c.state["v"];
   int64_t dim = c.dim("dim", w.rank());
@@ -69,6 +98,12 @@ static Result emitSpectralNorm(Call &c) {
     if (d != dim)
       perm.push_back(d);
   Expr matrix = reshape(transpose(w, perm), {u.dim(0), v.dim(0)});
+  if (c.trains) {
+    Expr oldU = u, oldV = v;
+    iterate(c, detach(matrix), u, v);
+    c.update(oldU, u);
+    c.update(oldV, v);
+  }
   Expr rows = alongDim(u, matrix.shape(), 0);
   Expr columns = alongDim(v, matrix.shape(), 1);
   return w / sum(matrix * rows * columns, {0, 1});

@@ -1,7 +1,9 @@
 //===- Schema.cpp - the JSON Schema of the model format -------------------===//
 #include "frontend/Schema.h"
+#include "frontend/Optimizers.h"
 #include "frontend/Parametrizations.h"
 #include "llvm/Support/JSON.h"
+#include <cmath>
 
 namespace json = llvm::json;
 
@@ -128,6 +130,61 @@ static json::Object tensorSchema() {
   return objectOf(std::move(properties), json::Array{"shape", "dtype"});
 }
 
+static json::Object attributeSchema(const OptimizerAttribute &attribute) {
+  auto value = [&](std::optional<double> number) -> json::Value {
+    if (!number)
+      return nullptr;
+    if (attribute.kind == OptimizerAttribute::boolean)
+      return *number != 0;
+    return *number;
+  };
+  json::Object schema = typeIs("number");
+  if (!std::isinf(attribute.least))
+    schema["minimum"] = attribute.least;
+  if (!std::isinf(attribute.below))
+    schema[attribute.isClosed ? "maximum" : "exclusiveMaximum"] =
+        attribute.below;
+  if (attribute.nullable)
+    schema["type"] = json::Array{"number", "null"};
+  if (attribute.kind == OptimizerAttribute::boolean)
+    schema = typeIs("boolean");
+  if (attribute.kind != OptimizerAttribute::pair) {
+    schema["default"] = value(attribute.standard[0]);
+    return schema;
+  }
+  json::Array standard;
+  for (std::optional<double> number : attribute.standard)
+    standard.push_back(value(number));
+  return json::Object{{"type", "array"},
+                      {"items", std::move(schema)},
+                      {"minItems", 2},
+                      {"maxItems", 2},
+                      {"default", std::move(standard)}};
+}
+
+/// An optimizer, its groups, and, for those who have state to hand over, the
+/// names of what it keeps ("x-state").
+static json::Object optimizerSchema(const Optimizer &optimizer) {
+  json::Array states;
+  json::Object group, whole;
+  json::Object patterns{{"type", "array"}, {"items", typeIs("string")}};
+  for (const OptimizerAttribute &attribute : optimizer.attributes) {
+    group[attribute.name] = attributeSchema(attribute);
+    whole[attribute.name] = attributeSchema(attribute);
+  }
+  for (const OptimizerState &state : optimizer.states)
+    states.push_back(state.name);
+  group["params"] = json::Object(patterns);
+  whole["params"] = std::move(patterns);
+  whole["type"] = json::Object{{"const", optimizer.name}};
+  whole["groups"] = json::Object{
+      {"type", "array"},
+      {"items", objectOf(std::move(group), json::Array{"params"})}};
+  json::Object schema = objectOf(std::move(whole), json::Array{"type"});
+  schema["x-state"] = std::move(states);
+  return schema;
+}
+
 /// Keys that the model and its classes share.
 static json::Object graphProperties() {
   json::Object ref{{"$ref", "#/$defs/module"}};
@@ -148,7 +205,9 @@ static json::Object graphProperties() {
 
 std::string modelSchema() {
   Registry registry;
-  json::Array modules, ops;
+  json::Array modules, ops, optimizerList;
+  for (const Optimizer &optimizer : optimizers())
+    optimizerList.push_back(optimizerSchema(optimizer));
   for (const OpDef &def : registry.all()) {
     if (def.isModule()) {
       modules.push_back(moduleSchema(def));
@@ -173,7 +232,11 @@ std::string modelSchema() {
   properties["inputs"] = mapOf(json::Object{{"$ref", "#/$defs/tensor"}});
   properties["dims"] = mapOf(typeIs("array"));
   properties["tie"] = mapOf(typeIs("string"));
-  properties["training"] = typeIs("object");
+  properties["training"] = json::Object{
+      {"type", "object"},
+      {"properties",
+       json::Object{
+           {"optimizer", json::Object{{"$ref", "#/$defs/optimizer"}}}}}};
   json::Object graph = graphProperties();
   graph["inputs"] =
       json::Object{{"type", "array"}, {"items", typeIs("string")}};
@@ -198,6 +261,7 @@ std::string modelSchema() {
       {"tensor", tensorSchema()},
       {"module", json::Object{{"anyOf", std::move(modules)}}},
       {"parametrization", parametrizationSchema()},
+      {"optimizer", json::Object{{"anyOf", std::move(optimizerList)}}},
       {"node", std::move(node)}};
   std::string text;
   llvm::raw_string_ostream(text)

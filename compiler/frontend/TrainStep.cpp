@@ -23,25 +23,39 @@ Expr Importer::optimizerState(const std::string &name, RankedTensorType type) {
 /// The attributes for a parameter: defaults, the optimizer's, those of the
 /// first group that names it.
 Update Importer::updateOf(const Json &optimizer, const std::string &parameter) {
-  Update update;
   const Json *group = nullptr;
   if (const Json *groups = optimizer.find("groups"))
     for (const Json &item : groups->items)
       if (!group && matchesAny(*item.find("params"), parameter))
         group = &item;
-  for (const OptimizerAttribute &attribute :
-       findOptimizer(optimizer.find("type")->string)->attributes) {
-    auto &value = update.attributes[attribute.name];
-    value = {attribute.first, attribute.second};
-    for (const Json *from : {&optimizer, group})
-      if (const Json *json = from ? from->find(attribute.name) : nullptr)
-        value = json->isArray()
-                    ? std::pair(json->items[0].number, json->items[1].number)
-                    : std::pair(json->isBoolean() ? double(json->boolean)
-                                                  : json->number,
-                                0.0);
-  }
+  Update update;
+  setAttributes(update, *findOptimizer(optimizer.find("type")->string),
+                {&optimizer, group});
   return update;
+}
+
+/// The state that an optimizer keeps for a parameter, now in `update.state`.
+std::vector<Importer::StateOf>
+Importer::statesOf(const Optimizer &optimizer, Update &update,
+                   const std::string &parameter) {
+  std::vector<StateOf> list;
+  for (const OptimizerState &state : optimizer.states) {
+    StateShape shape = state.shape(update.parameter.shape());
+    if (!shape || !(state.attribute.empty() || update.flag(state.attribute)))
+      continue;
+    Type element = state.isSingle ? Type(builder.b.getF32Type())
+                                  : update.parameter.element();
+    auto type = RankedTensorType::get(*shape, element);
+    list.push_back({state.name, state.name.str() + "." + parameter, type});
+    Expr value = optimizerState(list.back().path, type);
+    if (state.initial != 0) { // what is fresh holds zeros
+      Expr one = scalar(builder, update.count.element(), 1);
+      value = select(compare(Predicate::eq, update.count, one),
+                     full(builder, element, *shape, state.initial), value);
+    }
+    update.state[state.name] = value;
+  }
+  return list;
 }
 
 /// torch.nn.utils.clip_grad_norm_ or clip_grad_value_.
@@ -67,7 +81,8 @@ void Importer::clip(const Json &training, std::vector<Expr> &gradients) {
 
 /// Adds new parameters and optimizer state to `outputs`. The learning rate is
 /// the argument `lr`; a group with its own keeps its proportion to the
-/// optimizer's.
+/// optimizer's. Parameters behind the last gradient have none: they stay as
+/// they are, and so does the state that a file may have for them.
 void Importer::addOptimizer(const Json &training, const NamedValues &parameters,
                             std::vector<Expr> gradients, bool accumulates,
                             Outputs &outputs) {
@@ -84,12 +99,12 @@ void Importer::addOptimizer(const Json &training, const NamedValues &parameters,
   int64_t period = steps ? steps->integer : 1;
 
   if (period > 1)
-    for (auto [i, named] : llvm::enumerate(parameters)) {
-      std::string name = "gradient." + named.first;
-      Expr sum = optimizerState(name, named.second.type());
-      gradients[i] = sum + gradients[i] / double(period);
+    for (auto [i, gradient] : llvm::enumerate(gradients)) {
+      std::string name = "gradient." + parameters[i].first;
+      Expr sum = optimizerState(name, gradient.type());
+      gradient = sum + gradient / double(period);
       outputs.add("optimizer." + name,
-                  accumulates ? gradients[i]
+                  accumulates ? gradient
                               : full(builder, sum.element(), sum.shape(), 0),
                   i);
     }
@@ -103,25 +118,27 @@ void Importer::addOptimizer(const Json &training, const NamedValues &parameters,
       auto &[path, parameter] = named;
       Update update = updateOf(json, path);
       update.parameter = parameter;
-      update.gradient = gradients[i];
       update.count = count;
       double own = update.number("lr");
       update.lr = own == base ? lr
                   : base == 0 ? scalar(builder, lr.element(), own)
                               : lr * (own / base);
-      std::vector<StringRef> states;
-      optimizer.state(update, states);
-      for (StringRef state : states)
-        update.state[state] =
-            optimizerState(state.str() + "." + path, parameter.type());
+      std::vector<StateOf> states = statesOf(optimizer, update, path);
+      if (i >= gradients.size())
+        continue;
+      update.gradient = gradients[i];
       optimizer.update(update);
       outputs.add(path, update.parameter, i);
-      for (StringRef state : states)
-        outputs.add("optimizer." + state.str() + "." + path,
-                    update.state[state], i);
+      // Of one shape are what one kernel computes together.
+      for (const StateOf &state : states) {
+        bool joins = state.type.getShape() == parameter.shape();
+        outputs.add("optimizer." + state.path, update.state[state.name],
+                    joins ? i : parameters.size() + outputs.names.size());
+      }
     }
   }
-  outputs.add("optimizer.step", step + 1.0, outputs.names.size());
+  outputs.add("optimizer.step", step + 1.0,
+              parameters.size() + outputs.names.size());
 }
 
 } // namespace nncc

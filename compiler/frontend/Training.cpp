@@ -6,14 +6,14 @@
 #include "frontend/Training.h"
 #include "frontend/Optimizers.h"
 #include "llvm/ADT/STLExtras.h"
+#include "llvm/Support/Format.h"
+#include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/GlobPattern.h"
+#include <cmath>
 
 namespace nncc {
 
 namespace {
-
-constexpr auto number = Json::Kind::number, boolean = Json::Kind::boolean,
-               array = Json::Kind::array;
 
 class Checker {
 public:
@@ -31,7 +31,12 @@ public:
       if (!llvm::is_contained(keys, member.key))
         unknown(member, "in training", keys);
     const Json *loss = training.find("loss");
-    if (!loss || !loss->isString())
+    bool onlyFreezes =
+        training.find("frozen") &&
+        llvm::all_of(training.members, [](const JsonMember &member) {
+          return member.key == "frozen" || member.key == "comment";
+        });
+    if (loss ? !loss->isString() : !onlyFreezes)
       diagnostics.error(loss ? loss->span : training.span,
                         "training needs \"loss\", the name of a scalar value");
     for (const char *key : {"clip_grad_norm", "clip_grad_value"})
@@ -98,42 +103,100 @@ private:
     }
   }
 
-  void checkAttributes(const Json &object, const Optimizer &optimizer,
-                       llvm::StringRef extra) {
-    std::vector<llvm::StringRef> known = {"comment", extra};
-    if (extra == "type")
-      known.push_back("groups");
+  /// False after an error.
+  bool checkAttributes(const Json &object, const Optimizer &optimizer,
+                       llvm::ArrayRef<llvm::StringRef> others) {
+    std::vector<llvm::StringRef> known = {"comment", "params"};
+    llvm::append_range(known, others);
+    bool fits = true;
     for (const OptimizerAttribute &attribute : optimizer.attributes)
       known.push_back(attribute.name);
     for (const JsonMember &member : object.members) {
       if (!llvm::is_contained(known, member.key)) {
         unknown(member, "of " + optimizer.name, known);
+        fits = false;
         continue;
       }
       for (const OptimizerAttribute &attribute : optimizer.attributes)
         if (attribute.name == member.key)
-          checkValue(member.value, attribute, optimizer.name);
+          fits &= checkValue(member.value, attribute, optimizer.name);
     }
+    if (const Json *params = object.find("params"))
+      checkPatterns(*params, "params");
+    return fits;
   }
 
-  void checkValue(const Json &value, const OptimizerAttribute &attribute,
+  /// What does not go together, in the optimizer or with a group's attributes.
+  void checkConflict(const Json &at, const Optimizer &optimizer,
+                     llvm::ArrayRef<const Json *> sources) {
+    Update update;
+    setAttributes(update, optimizer, sources);
+    if (const char *conflict =
+            optimizer.conflict ? optimizer.conflict(update) : nullptr)
+      diagnostics.error(at.span, optimizer.name + llvm::Twine(": ") + conflict);
+  }
+
+  static bool isKind(const Json &value, const OptimizerAttribute &attribute) {
+    if (attribute.kind == OptimizerAttribute::boolean)
+      return value.isBoolean();
+    if (attribute.kind == OptimizerAttribute::number)
+      return value.isNumber();
+    return value.isArray() && value.items.size() == 2 &&
+           (value.items[0].isNumber() ||
+            (attribute.nullable && value.items[0].isNull())) &&
+           value.items[1].isNumber();
+  }
+
+  /// "not be negative", "be at least 1 and below 2"; empty if all numbers are
+  /// right.
+  static std::string range(const OptimizerAttribute &attribute) {
+    auto text = [](double value) {
+      return llvm::formatv("{0}", llvm::format("%g", value)).str();
+    };
+    std::string least = text(attribute.least), most = text(attribute.below);
+    bool open = std::isinf(attribute.below);
+    if (attribute.least == 0)
+      return open ? "not be negative" : "be in [0, " + most + ")";
+    if (std::isinf(attribute.least))
+      return open ? ""
+                  : "be " + std::string(attribute.isClosed ? "at most "
+                                                           : "below ") +
+                        most;
+    return "be at least " + least;
+  }
+
+  bool checkValue(const Json &value, const OptimizerAttribute &attribute,
                   llvm::StringRef optimizer) {
-    bool fits = value.kind == attribute.kind ||
-                (attribute.kind == number && value.isInteger());
-    const char *expected = attribute.kind == boolean ? "true or false"
-                           : attribute.kind == array ? "a list of two numbers"
-                                                     : "a number";
-    if (fits && attribute.kind == array)
-      fits = value.items.size() == 2 && value.items[0].isNumber() &&
-             value.items[1].isNumber();
-    if (!fits)
+    auto must = [&](const llvm::Twine &what) {
       diagnostics.error(value.span, optimizer + llvm::Twine(": ") +
-                                        attribute.name + " must be " +
-                                        expected + ", got " + value.describe());
-    else if (attribute.kind == number && value.number < 0)
-      diagnostics.error(value.span,
-                        optimizer + llvm::Twine(": ") + attribute.name +
-                            " must not be negative, got " + value.describe());
+                                        attribute.name + " must " + what +
+                                        ", got " + value.describe());
+      return false;
+    };
+    if (!isKind(value, attribute))
+      return must(attribute.kind == OptimizerAttribute::boolean
+                      ? "be true or false"
+                  : attribute.kind == OptimizerAttribute::pair
+                      ? "be a list of two numbers"
+                      : "be a number");
+    if (attribute.kind == OptimizerAttribute::boolean)
+      return true;
+    auto inRange = [&](const Json &item) {
+      return item.isNull() ||
+             (item.number >= attribute.least &&
+              (attribute.isClosed ? item.number <= attribute.below
+                                  : item.number < attribute.below));
+    };
+    for (const Json &item :
+         value.isArray() ? value.items : std::vector{value})
+      if (!inRange(item)) {
+        diagnostics.error(item.span, optimizer + llvm::Twine(": ") +
+                                         attribute.name + " must " +
+                                         range(attribute) + ", got " +
+                                         item.describe());
+        return false;
+      }
+    return true;
   }
 
   void checkOptimizer(const Json &json) {
@@ -155,7 +218,9 @@ private:
       return;
     }
     const Optimizer &optimizer = all[found - names.begin()];
-    checkAttributes(json, optimizer, "type");
+    bool fits = checkAttributes(json, optimizer, {"type", "groups"});
+    if (fits)
+      checkConflict(json, optimizer, {&json});
     const Json *groups = json.find("groups");
     if (!groups)
       return;
@@ -167,12 +232,10 @@ private:
     for (const Json &group : groups->items) {
       if (!isObject(group, "a group"))
         continue;
-      checkAttributes(group, optimizer, "params");
-      const Json *params = group.find("params");
-      if (params)
-        checkPatterns(*params, "params");
-      else
+      if (!group.find("params"))
         diagnostics.error(group.span, "a group needs \"params\"");
+      if (checkAttributes(group, optimizer, {}) && fits)
+        checkConflict(group, optimizer, {&json, &group});
     }
   }
 
@@ -182,9 +245,11 @@ private:
 
 } // namespace
 
-void checkTraining(const Json &training, llvm::ArrayRef<std::string> state,
+bool checkTraining(const Json &training, llvm::ArrayRef<std::string> state,
                    Diagnostics &diagnostics) {
+  unsigned before = diagnostics.errorCount();
   Checker(state, diagnostics).check(training);
+  return diagnostics.errorCount() == before;
 }
 
 bool matchesAny(const Json &list, llvm::StringRef name) {

@@ -8,8 +8,9 @@
 namespace nncc {
 
 /// Checks keys, optimizer, clipping and name patterns of a model's "training"
-/// section against its state. Its inputs and nodes are the importer's affair.
-void checkTraining(const Json &training, llvm::ArrayRef<std::string> state,
+/// section against its state; false after an error. Its inputs and nodes are
+/// the importer's affair.
+bool checkTraining(const Json &training, llvm::ArrayRef<std::string> state,
                    Diagnostics &diagnostics);
 
 /// True if one of the name patterns in `list`, which checkTraining saw, fits.

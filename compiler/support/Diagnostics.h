@@ -44,6 +44,7 @@ public:
   void note(Span span, const llvm::Twine &text);
 
   bool hasErrors() const { return errors != 0; }
+  unsigned errorCount() const { return errors; }
   LineColumn lineColumn(size_t offset) const;
   llvm::StringRef fileName() const { return file; }
   /// All entries in file order, then a count of errors.

@@ -17,8 +17,9 @@ import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
 from .modules import (DTYPES, UnsupportedModel, as_model, attributes, class_of,
-                      describe_optimizer, is_leaf, is_sequential,
-                      named_tensors, parametrizations_of)
+                      is_leaf, is_sequential, named_tensors,
+                      parametrizations_of)
+from .optimizers import describe_training
 
 # Functions that only look at a tensor; what they give is a Python value.
 _QUERIES = {"size", "dim", "numel", "ndimension", "is_floating_point",
@@ -422,9 +423,11 @@ def export(module, example_inputs, directory, loss=None, targets=(),
                result.values() if isinstance(result, dict) else [result])
     outputs = tuple(results)
     exporter.problems += exporter.stale(root, outputs)
-    training = loss and _trace_loss(exporter, root, loss, outputs, targets)
-    if training and optimizer:
-        training["optimizer"] = describe_optimizer(optimizer, module)
+    training = (_trace_loss(exporter, root, loss, outputs, targets)
+                if loss else {})
+    settings, optimizer_state = describe_training(
+        module, optimizer if loss else None)
+    training.update(settings)
     exporter.frames.append(root)
     body = exporter.describe_tree(module)
     names = [exporter.encode(root, o) for _, o in named_tensors(outputs)]
@@ -457,6 +460,7 @@ def export(module, example_inputs, directory, loss=None, targets=(),
         for name in set() if is_leaf(part) else \
                 sorted(part._non_persistent_buffers_set):
             state[f"{path}.{name}".lstrip(".")] = part._buffers[name]
+    state.update(optimizer_state)
     save_file(state, os.path.join(directory, "weights.safetensors"))
 
 

@@ -89,6 +89,11 @@ def attributes(module):
     return result
 
 
+def _power_method(norm):
+    return {"dim": norm.dim, "eps": norm.eps,
+            "n_power_iterations": norm.n_power_iterations}
+
+
 def parametrizations_of(module):
     """Tensors that torch.nn.utils computes from others: name -> description."""
     result = {}
@@ -103,7 +108,9 @@ def parametrizations_of(module):
             result[name] = {"type": "nn.utils.weight_norm",
                             "dim": None if one.dim == -1 else one.dim}
         else:
-            result[name] = {"type": "nn.utils.spectral_norm", "dim": one.dim}
+            result[name] = {"type":
+                            "nn.utils.parametrizations.spectral_norm",
+                            **_power_method(one)}
     for hook in module._forward_pre_hooks.values():
         kind = type(hook).__name__
         if kind == "WeightNorm":
@@ -111,7 +118,7 @@ def parametrizations_of(module):
                                  "dim": None if hook.dim == -1 else hook.dim}
         elif kind == "SpectralNorm":
             result[hook.name] = {"type": "nn.utils.spectral_norm",
-                                 "dim": hook.dim}
+                                 **_power_method(hook)}
         elif hasattr(module, f"{getattr(hook, '_tensor_name', '')}_mask"):
             result[hook._tensor_name] = {
                 "type": "nn.utils.prune.custom_from_mask"}
@@ -148,28 +155,3 @@ def as_model(module):
         return _Chain(module)
     return _Leaf(module) if is_leaf(module) else module
 
-
-_OPTIMIZERS = {
-    "SGD": ("lr", "momentum", "dampening", "weight_decay", "nesterov",
-            "maximize"),
-    "Adam": ("lr", "betas", "eps", "weight_decay", "amsgrad", "maximize"),
-    "AdamW": ("lr", "betas", "eps", "weight_decay", "amsgrad", "maximize")}
-
-
-def describe_optimizer(optimizer, module):
-    kind = type(optimizer).__name__
-    if kind not in _OPTIMIZERS:
-        raise UnsupportedModel(f"optimizer {kind} is not supported")
-    names = {id(p): n for n, p in module.named_parameters()}
-
-    def options(group):
-        return {key: list(group[key]) if isinstance(group[key], tuple)
-                else group[key] for key in _OPTIMIZERS[kind]}
-
-    first, *others = optimizer.param_groups
-    described = {"type": f"optim.{kind}", **options(first)}
-    if others:
-        described["groups"] = [
-            {"params": [names[id(p)] for p in group["params"]],
-             **options(group)} for group in others]
-    return described

@@ -221,7 +221,19 @@ def compile(directory, threads=1, cpu="native", dims=None,
     points to compile: "forward", "backward", "loss_and_grad", "train_step",
     "train_forward"; `seed` keys dropout; for `all_reduce` see CompiledModel.
     """
-    model = os.path.join(directory, "model.json")
+    if not os.path.isdir(directory):
+        raise FileNotFoundError(f"{directory} is not a folder that "
+                                "nncc.export wrote")
+    return compile_model(os.path.join(directory, "model.json"),
+                         os.path.join(directory, "weights.safetensors"),
+                         threads, cpu, dims, entries, seed, all_reduce)
+
+
+def compile_model(model, weights, threads=1, cpu="native", dims=None,
+                  entries=("forward",), seed=0, all_reduce=None):
+    """`compile`, of two files; the weights' may be missing."""
+    if isinstance(entries, str):
+        entries = (entries,)
     with open(model) as file:
         name = json.load(file).get("name", "model")
     folder = tempfile.mkdtemp(prefix="nncc")
@@ -234,8 +246,6 @@ def compile(directory, threads=1, cpu="native", dims=None,
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(done.stderr.strip())
-        return CompiledModel(library, name,
-                             os.path.join(directory, "weights.safetensors"),
-                             threads, seed, all_reduce)
+        return CompiledModel(library, name, weights, threads, seed, all_reduce)
     finally:
         shutil.rmtree(folder)

@@ -54,7 +54,48 @@ OPTIMIZERS = {
     "adamw": lambda p: torch.optim.AdamW(p, lr=0.01, weight_decay=0.1),
     "adamw_amsgrad": lambda p: torch.optim.AdamW(p, lr=0.01, amsgrad=True,
                                                  maximize=True),
+    "nadam": lambda p: torch.optim.NAdam(p, lr=0.01, momentum_decay=0.01),
+    "nadam_decay": lambda p: torch.optim.NAdam(p, lr=0.01, weight_decay=0.1,
+                                               maximize=True),
+    "nadam_decoupled": lambda p: torch.optim.NAdam(
+        p, lr=0.01, weight_decay=0.1, decoupled_weight_decay=True),
+    "adafactor": lambda p: torch.optim.Adafactor(p, lr=0.05),
+    "adafactor_decay": lambda p: torch.optim.Adafactor(
+        p, lr=0.3, beta2_decay=-0.5, eps=(1e-3, 1e-2), d=2.0,
+        weight_decay=0.1, maximize=True),
 }
+
+
+def follow(module, optimizer, data, folder, loss=F.cross_entropy, edit=None):
+    """Steps of both; the losses, parameters, buffers and the optimizer's state
+    must agree, and what PyTorch keeps no state for must hold zeros."""
+    module.train()
+    ours = compiled(module, data[0][:-1], data[0][-1:], optimizer, folder,
+                    loss=loss, edit=edit)
+    for *inputs, t in data:
+        optimizer.zero_grad()
+        value = loss(module(*inputs), t)
+        value.backward()
+        optimizer.step()
+        assert ours.train_step(*inputs, t) == pytest.approx(value.item(),
+                                                            rel=1e-5)
+    state = ours.state()
+    for key, value in [*module.named_parameters(), *module.named_buffers()]:
+        np.testing.assert_allclose(state[key], value.detach().numpy(),
+                                   atol=2e-6, rtol=1e-5, err_msg=key)
+    known = set()
+    for key, parameter in module.named_parameters():
+        for kind, value in optimizer.state.get(parameter, {}).items():
+            if kind != "step" and value is not None:
+                known.add(f"optimizer.{kind}.{key}")
+                np.testing.assert_allclose(
+                    state[f"optimizer.{kind}.{key}"], value.numpy(),
+                    atol=2e-6, rtol=1e-4, err_msg=f"{kind} {key}")
+    for key in state:
+        if key.startswith("optimizer.") and key != "optimizer.step" \
+                and key not in known:
+            assert not state[key].any(), key
+    return ours
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -62,25 +103,140 @@ def test_optimizer(name, tmp_path):
     torch.manual_seed(0)
     module = classifier()
     optimizer = OPTIMIZERS[name](module.parameters())
-    data = batches(20)
-    ours = compiled(module, data[0][:1], data[0][1:], optimizer, str(tmp_path))
-    for x, t in data:
-        optimizer.zero_grad()
+    ours = follow(module, optimizer, batches(20), str(tmp_path))
+    assert ours.state()["optimizer.step"] == 20
+
+
+class Reach(nn.Module):
+    """A parameter per way from it to the loss, or short of it."""
+    def __init__(self):
+        super().__init__()
+        self.fc, self.unused = nn.Linear(12, 5), nn.Linear(3, 2)
+        for name in ("detached", "compared", "counted", "zeroed", "floored",
+                     "ceiled", "dead", "sliced", "chosen", "stopped", "emptied",
+                     "shaped", "tied"):
+            self.register_parameter(name, nn.Parameter(torch.full((5,), 0.7)))
+
+    def forward(self, x):
+        y = self.fc(x) + self.detached.detach() + (self.compared > 0.5).float()
+        y = y + self.counted.to(torch.int64).float() + self.zeroed * 0
+        y = y + torch.floor(self.floored) + torch.ceil(self.ceiled)
+        y = y + torch.relu(-self.dead)
+        y = y + torch.cat([self.sliced[:2], self.sliced.detach()[2:]])
+        y = torch.where(y > self.stopped, y, y - self.chosen)
+        y = y + self.emptied[:0].sum() + torch.zeros_like(self.shaped)
+        return y * self.tied + self.tied.detach()
+
+
+@pytest.mark.parametrize("name", ["momentum", "adam_decay", "adamw",
+                                  "nadam_decay", "adafactor_decay"])
+def test_reach(name, tmp_path):
+    """Without a path of autograd a parameter keeps its value, its momentum and
+    its decay to itself; with a gradient of zeros it does not."""
+    torch.manual_seed(0)
+    module = Reach()
+    make = {"momentum": lambda p: torch.optim.SGD(
+        p, lr=0.1, momentum=0.9, weight_decay=0.5)}.get(name,
+                                                        OPTIMIZERS.get(name))
+    optimizer = make(module.parameters())
+    follow(module, optimizer, batches(3), str(tmp_path))
+    still = [n for n, p in module.named_parameters()
+             if p not in optimizer.state]
+    assert still == ["detached", "compared", "counted", "stopped", "shaped",
+                     "unused.weight", "unused.bias"]
+
+
+@pytest.mark.parametrize("edit", [{"clip_grad_norm": 0.1},
+                                  {"accumulate_steps": 2}])
+def test_reach_clipped_and_accumulated(edit, tmp_path):
+    torch.manual_seed(0)
+    module = Reach()
+    optimizer = torch.optim.AdamW(module.parameters(), lr=0.1,
+                                  weight_decay=0.5)
+    data, period = batches(4), edit.get("accumulate_steps", 1)
+    ours = compiled(module, data[0][:1], data[0][1:], optimizer, str(tmp_path),
+                    edit=lambda training: training.update(edit))
+    for i, (x, t) in enumerate(data):
         loss = F.cross_entropy(module(x), t)
-        loss.backward()
-        optimizer.step()
+        (loss / period).backward()
+        if i % period == period - 1:
+            if "clip_grad_norm" in edit:
+                nn.utils.clip_grad_norm_(module.parameters(), 0.1)
+            optimizer.step()
+            optimizer.zero_grad()
         assert ours.train_step(x, t) == pytest.approx(loss.item(), rel=1e-5)
-    state = ours.state()
     for key, value in module.state_dict().items():
-        np.testing.assert_allclose(state[key], value.numpy(), atol=2e-6,
-                                   rtol=1e-5, err_msg=key)
-    assert state["optimizer.step"] == 20
-    for key, parameter in module.named_parameters():
-        for kind, value in optimizer.state[parameter].items():
-            if kind != "step" and value is not None:
-                np.testing.assert_allclose(
-                    state[f"optimizer.{kind}.{key}"], value.numpy(),
-                    atol=2e-6, rtol=1e-4, err_msg=f"{kind} {key}")
+        np.testing.assert_allclose(ours.state()[key], value.numpy(), atol=2e-6)
+
+
+def test_gradients_of_what_is_not_reached(tmp_path):
+    module, (x, t) = Reach(), batches(1)[0]
+    ours = compiled(module, (x,), (t,), None, str(tmp_path),
+                    entries=("loss_and_grad", "backward"))
+    F.cross_entropy(module(x), t).backward()
+    gradients = ours.run("loss_and_grad", x, t)
+    for name, p in module.named_parameters():
+        right = torch.zeros_like(p) if p.grad is None else p.grad
+        torch.testing.assert_close(gradients["grad." + name], right)
+    assert not ours.run("backward", x, torch.ones(8, 5))["grad.unused.bias"].any()
+
+
+class Shared(nn.Module):
+    """Batch norms that are called again: one of its own, in a class, in a
+    Sequential, in a function, and one that is the same module twice."""
+    def __init__(self, momentum):
+        super().__init__()
+        self.own = nn.BatchNorm1d(12, momentum=momentum)
+        self.part = nn.Sequential(nn.Linear(12, 12),
+                                  nn.BatchNorm1d(12, momentum=momentum))
+        self.inner = Inner(momentum)
+        self.alias = self.own
+        self.register_buffer("mean", torch.zeros(12))
+        self.register_buffer("var", torch.ones(12))
+        self.norm = nn.utils.parametrizations.spectral_norm(
+            nn.Linear(12, 12), n_power_iterations=2)
+        self.hook = nn.utils.spectral_norm(nn.Linear(12, 5))
+
+    def forward(self, x):
+        x = self.part(self.own(x))
+        x = self.inner(self.part(self.alias(x) * 2 + 1))
+        x = self.inner(self.norm(x)) + self.own.running_mean
+        x = x + 0.1 * self.norm(x)
+        for scale in (1.0, 3.0):
+            x = F.batch_norm(x * scale, self.mean, self.var,
+                             training=self.training, momentum=0.3)
+        return self.hook(x)
+
+
+class Inner(nn.Module):
+    def __init__(self, momentum):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(12, momentum=momentum)
+
+    def forward(self, x):
+        return torch.tanh(self.norm(x))
+
+
+@pytest.mark.parametrize("momentum", [0.1, None])
+def test_buffers_call_by_call(momentum, tmp_path):
+    torch.manual_seed(0)
+    module = Shared(momentum).double()  # ten norms in a row amplify rounding
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.0625)
+    data = [(x.double(), t) for x, t in batches(3)]
+    before = copy.deepcopy(module)
+    follow(module, optimizer, data, str(tmp_path))
+    x = data[0][0]
+    ours = compiled(before.eval(), (x,), (data[0][1],), optimizer,
+                    str(tmp_path / "entries"),
+                    entries=("backward", "train_forward", "loss_and_grad"))
+    before.train()(x)
+    for entry, last in (("backward", torch.ones(8, 5).double()),
+                        ("train_forward", None),
+                        ("loss_and_grad", data[0][1])):
+        results = ours.run(entry, *[t for t in (x, last) if t is not None])
+        for name, buffer in before.named_buffers():
+            torch.testing.assert_close(results[name], buffer, atol=1e-5,
+                                       rtol=1e-5)
 
 
 def test_groups_frozen_and_lr(tmp_path):

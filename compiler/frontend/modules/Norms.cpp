@@ -37,6 +37,10 @@ static Expr meanOrZero(Expr x, Ints dims) {
 static Result normalizeChannels(Call &c, bool ofBatch) {
   Expr x = c.tensor("input"), centre, variance;
   if (ofBatch) {
+    if (x.type().getNumElements() == x.dim(1) && x.dim(1))
+      return c.error("", "needs more than one value per channel to train, got "
+                         "an input of shape " +
+                             shapeText(x.shape()));
     llvm::SmallVector<int64_t> dims{0};
     for (int64_t d = 2; d < x.rank(); ++d)
       dims.push_back(d);
@@ -63,7 +67,7 @@ static Result normalizeChannels(Call &c, bool ofBatch) {
 
 /// running = (1 - momentum) running + momentum of the batch, whose variance is
 /// the unbiased one here; without momentum the mean of all batches. An empty
-/// batch only counts.
+/// batch only counts. F.batch_norm has no count of batches.
 static void updateStatistics(Call &c, Expr x) {
   llvm::SmallVector<int64_t> dims{0};
   int64_t count = x.dim(0);
@@ -71,22 +75,23 @@ static void updateStatistics(Call &c, Expr x) {
     dims.push_back(d);
     count *= x.dim(d);
   }
-  Expr batches = c.tensor("num_batches_tracked") + 1.0;
   x = detach(x);
-  Expr centre = mean(x, dims);
+  Expr batches, centre = mean(x, dims);
   Expr centred = x - alongDim(centre, x.shape(), 1);
   Expr variance = sum(centred * centred, dims) / double(count - 1);
+  if (Expr before = c.tensor("num_batches_tracked")) {
+    batches = before + 1.0;
+    c.update(before, batches);
+  }
   Expr factor = c.has("momentum")
                     ? scalar(x.context(), x.element(), c.number("momentum"))
                     : full(x.context(), x.element(), {}, 1) /
                           convert(batches, x.element());
-  auto blend = [&](const char *name, Expr now) {
+  for (auto [name, now] : {std::pair("running_mean", centre),
+                           std::pair("running_var", variance)}) {
     Expr old = c.tensor(name);
-    c.update(name, count ? old + (now - old) * factor : old);
-  };
-  blend("running_mean", centre);
-  blend("running_var", variance);
-  c.update("num_batches_tracked", batches);
+    c.update(old, count ? old + (now - old) * factor : old);
+  }
 }
 
 static Result emitBatchNorm(Call &c) {
@@ -121,6 +126,11 @@ static Result emitBatchNormFunction(Call &c) {
       return c.error("", name + llvm::Twine(" is needed unless training"));
     }
   }
+  if (c.hasTensor("running_mean") != c.hasTensor("running_var"))
+    return c.error("", "running_mean and running_var are given together or "
+                       "not at all");
+  if (training && c.hasTensor("running_mean"))
+    updateStatistics(c, x);
   return normalizeChannels(c, training);
 }
 
