@@ -6,6 +6,8 @@ import numpy as np
 # By nncc_dtype. NumPy has no bf16: its bits stand for it.
 NUMPY = [np.float32, np.float64, np.float16, np.uint16, np.int64, np.int32,
          np.int16, np.int8, np.uint8, np.bool_]
+NAMES = ["float32", "float64", "float16", "bfloat16", "int64", "int32",
+         "int16", "int8", "uint8", "bool"]
 BF16 = 3
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import traceback
 
@@ -12,16 +13,39 @@ import numpy as np
 from . import abi
 
 
-def _array(x):
-    """A contiguous array over the same memory, if x is contiguous."""
-    if hasattr(x, "detach"):
+def _is_torch(x):
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(x, torch.Tensor)
+
+
+def _array(name, x, dtype):
+    """A contiguous array over the same memory, if x is contiguous. `name` and
+    the model's `dtype` are for errors."""
+    expected, where = abi.NAMES[dtype], f"input {name}"
+    if _is_torch(x):
+        if x.device.type != "cpu" or "strided" not in str(x.layout):
+            place = x.device if x.device.type != "cpu" else x.layout
+            raise TypeError(f"{where} must be a dense tensor on the CPU, it "
+                            f"is on {place}")
+        found = str(x.dtype).replace("torch.", "")
+        if found != expected:
+            raise TypeError(f"{where} must be {expected}, got {found}")
         x = x.detach()
-        if str(x.dtype) == "torch.bfloat16":
+        if dtype == abi.BF16:
             import torch
             return np.asarray(x.view(torch.int16).numpy(),
                               order="C").view(np.uint16)
-        x = x.numpy()
-    return np.asarray(x, order="C")  # keeps scalars scalars
+        x = x.resolve_neg().numpy()
+    elif not isinstance(x, (np.ndarray, np.generic)) and \
+            not hasattr(x, "__array__"):
+        raise TypeError(f"{where} must be an array or a tensor, got "
+                        f"{type(x).__name__}")
+    array = np.asarray(x, order="C")  # keeps scalars scalars
+    if array.dtype != np.dtype(abi.NUMPY[dtype]):
+        if dtype == abi.BF16:
+            expected = "uint16, the bits of bfloat16"
+        raise TypeError(f"{where} must be {expected}, got {array.dtype}")
+    return array
 
 
 def _tensor(array, dtype):
@@ -67,6 +91,8 @@ class CompiledModel:
             self._check(self._library.nncc_weights_load(
                 self._model, os.fsencode(weights),
                 ctypes.byref(self._weights)))
+        self._dtypes = {model.weights[i].name.decode(): model.weights[i].dtype
+                        for i in range(model.weight_count)}
         trains = any(e != "forward" for e in self._entries)
         self._all_reduce = abi.AllReduce()  # must live as long as the context
         if all_reduce:
@@ -99,12 +125,32 @@ class CompiledModel:
             traceback.print_exc()
             return 1
 
-    def _body(self, entry, arrays):
-        needed = entry.input_count
-        while needed and entry.bodies[0].inputs[needed - 1].initial:
+    def _bind(self, entry, inputs, named):
+        """The inputs of a call in the order of the entry's."""
+        body = entry.bodies[0]
+        names = [body.inputs[i].name.decode()
+                 for i in range(entry.input_count)]
+        needed = len(names)
+        while needed and body.inputs[needed - 1].initial:
             needed -= 1
-        if not needed <= len(arrays) <= entry.input_count:
-            raise TypeError(f"takes {needed} inputs, got {len(arrays)}")
+        rest = dict(zip(names, inputs))
+        for name in named:
+            if name not in names:
+                raise TypeError(f"there is no input {name!r}, only "
+                                f"{', '.join(names) or 'none'}")
+            if name in rest:
+                raise TypeError(f"input {name} is given twice")
+        rest.update(named)
+        missing = [n for n in names[:needed] if n not in rest]
+        count = len(inputs) + len(named)
+        if missing or count > len(names):
+            raise TypeError(f"takes {needed} inputs, got {count}; it takes "
+                            f"{', '.join(names[:needed]) or 'none'}")
+        return [_array(n, rest[n], body.inputs[i].dtype)
+                for i, n in enumerate(names) if n in rest]
+
+    def _body(self, entry, arrays):
+        needed = len(arrays)
         for b in range(entry.body_count):
             body = entry.bodies[b]
             if all(body.inputs[i].shape == a.shape
@@ -112,8 +158,14 @@ class CompiledModel:
                 return b, body
         known = [[entry.bodies[b].inputs[i].shape for i in range(needed)]
                  for b in range(entry.body_count)]
-        raise ValueError(f"no compiled size fits inputs of shapes "
-                         f"{[a.shape for a in arrays]}; compiled: {known}")
+        text = (f"no compiled size fits inputs of shapes "
+                f"{[a.shape for a in arrays]}; compiled: {known}")
+        for i, array in enumerate(arrays):
+            if all(body[i] != array.shape for body in known):
+                name = entry.bodies[0].inputs[i].name.decode()
+                text += f": input {name} is of none of them"
+                break
+        raise ValueError(text)
 
     def signature(self, name):
         """The names of an entry's inputs and outputs."""
@@ -127,18 +179,14 @@ class CompiledModel:
                 [body.outputs[i].name.decode()
                  for i in range(entry.output_count)])
 
-    def run(self, name, *inputs):
-        """Runs an entry; gives its outputs by name."""
-        self.signature(name)  # must be there
-        entry = self._entries[name]
-        is_torch = any(type(x).__module__.startswith("torch") for x in inputs)
-        arrays = [_array(x) for x in inputs]
+    def run(self, entry_name, *inputs, **named):
+        """Runs an entry on inputs in their order or by name; gives its outputs
+        by name."""
+        self.signature(entry_name)  # must be there
+        entry = self._entries[entry_name]
+        is_torch = any(map(_is_torch, (*inputs, *named.values())))
+        arrays = self._bind(entry, inputs, named)
         number, body = self._body(entry, arrays)
-        for i, array in enumerate(arrays):
-            expected = np.dtype(abi.NUMPY[body.inputs[i].dtype])
-            if array.dtype != expected:
-                raise TypeError(f"input {body.inputs[i].name.decode()} must "
-                                f"be {expected}, got {array.dtype}")
         results = [body.outputs[i] for i in range(entry.output_count)]
         outputs = [np.empty(t.shape, abi.NUMPY[t.dtype]) for t in results]
         self._check(self._library.nncc_run_body(
@@ -151,16 +199,22 @@ class CompiledModel:
             outputs = [_tensor(o, t.dtype) for o, t in zip(outputs, results)]
         return {t.name.decode(): o for t, o in zip(results, outputs)}
 
-    def __call__(self, *inputs):
-        """forward; tuples among the inputs are taken apart."""
-        outputs = tuple(self.run("forward", *_flat(inputs)).values())
+    def __call__(self, *inputs, **named):
+        """forward; tuples, lists and dicts among the inputs are taken apart,
+        None is left out."""
+        outputs = tuple(self.run("forward", *_flat(inputs), **named).values())
         return outputs[0] if len(outputs) == 1 else outputs
 
-    def train_step(self, *inputs, lr=None):
+    def train_step(self, *inputs, lr=None, **named):
         """One step of the compiled optimizer on the model's inputs and its
         training inputs; gives the loss. `lr` replaces the model's."""
-        rate = () if lr is None else (np.float32(lr),)
-        return float(self.run("train_step", *inputs, *rate)["loss"])
+        if lr is not None:
+            try:
+                named["lr"] = np.float32(float(lr))
+            except (TypeError, ValueError):
+                raise TypeError("lr must be a number, got "
+                                f"{type(lr).__name__}") from None
+        return float(self.run("train_step", *_flat(inputs), **named)["loss"])
 
     def state(self):
         """The present weights by name, as arrays over their memory; tell
@@ -177,12 +231,46 @@ class CompiledModel:
                     raw, abi.NUMPY[tensor.dtype]).reshape(tensor.shape)
         return result
 
+    def load_state_dict(self, tensors):
+        """Replaces weights by those of a state_dict or the like: all of the
+        model, and of the optimizer's state what there is."""
+        present = self.state()
+        if not present and self._model.contents.weight_count:
+            raise RuntimeError("the weights of a model without an entry that "
+                               "trains cannot change: compile it with one, as "
+                               "entries=(\"forward\", \"backward\")")
+        unknown = [n for n in tensors if n not in present]
+        missing = [n for n in present if n not in tensors
+                   and not n.startswith("optimizer.")]
+        problems = [f"{n} is not part of the model" for n in unknown]
+        problems += [f"{n} is missing" for n in missing]
+        arrays = {}
+        for name in tensors.keys() & present.keys():
+            dtype = self._dtypes[name]
+            try:
+                arrays[name] = _array(name, tensors[name], dtype)
+            except TypeError as error:
+                problems.append(str(error).replace("input ", "", 1))
+                continue
+            if arrays[name].shape != present[name].shape:
+                problems.append(f"{name} must have shape "
+                                f"{list(present[name].shape)}, got "
+                                f"{list(arrays[name].shape)}")
+        if problems:
+            raise ValueError("the tensors do not fit the model:\n  "
+                             + "\n  ".join(sorted(problems)))
+        for name, array in arrays.items():
+            present[name][...] = array
+        self.changed()
+
     def changed(self):
         """The arrays of `state` were written to."""
         self._library.nncc_context_changed(self._context)
 
     def seed(self, seed, step=0):
         """Random numbers from here on are those of this seed and step."""
+        _whole("seed", seed, 0, 2 ** 64 - 1)
+        _whole("step", step, 0, 2 ** 63 - 1)
         self._check(self._library.nncc_context_seed(self._context, seed, step))
 
     def save(self, path):
@@ -206,11 +294,22 @@ class CompiledModel:
 
 
 def _flat(inputs):
+    """As the exporter takes arguments apart."""
     for value in inputs:
-        if isinstance(value, tuple):
+        if isinstance(value, (tuple, list)):
             yield from _flat(value)
-        else:
+        elif isinstance(value, dict):
+            yield from _flat(value.values())
+        elif value is not None:
             yield value
+
+
+def _whole(what, value, least, most=None):
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or \
+            value < least or (most is not None and value > most):
+        raise ValueError(f"{what} must be a whole number "
+                         + (f"from {least} to {most}" if most else
+                            f"of at least {least}") + f", got {value!r}")
 
 
 def compile(directory, threads=1, cpu="native", dims=None,
@@ -221,27 +320,55 @@ def compile(directory, threads=1, cpu="native", dims=None,
     points to compile: "forward", "backward", "loss_and_grad", "train_step",
     "train_forward"; `seed` keys dropout; for `all_reduce` see CompiledModel.
     """
-    if not os.path.isdir(directory):
-        raise FileNotFoundError(f"{directory} is not a folder that "
-                                "nncc.export wrote")
-    return compile_model(os.path.join(directory, "model.json"),
+    directory = os.fspath(directory)
+    model = os.path.join(directory, "model.json")
+    if os.path.isfile(directory):
+        raise NotADirectoryError(f"{directory} is a file: give compile the "
+                                 "folder that nncc.export wrote")
+    if not os.path.isfile(model):
+        raise FileNotFoundError(
+            f"{directory} has no model.json" if os.path.isdir(directory) else
+            f"there is no folder {directory}")
+    return compile_model(model,
                          os.path.join(directory, "weights.safetensors"),
                          threads, cpu, dims, entries, seed, all_reduce)
 
 
+def _name_of(path):
+    """The name of a model; what is wrong with the file is the compiler's to
+    say."""
+    try:
+        with open(path) as file:
+            name = json.load(file).get("name", "model")
+    except (ValueError, AttributeError):
+        return "model"
+    return name if isinstance(name, str) else "model"
+
+
 def compile_model(model, weights, threads=1, cpu="native", dims=None,
-                  entries=("forward",), seed=0, all_reduce=None):
-    """`compile`, of two files; the weights' may be missing."""
+                  entries=("forward",), seed=0, all_reduce=None, level=None):
+    """`compile`, of two files; the weights' may be missing. `level` is that of
+    -O."""
     if isinstance(entries, str):
         entries = (entries,)
-    with open(model) as file:
-        name = json.load(file).get("name", "model")
+    _whole("threads", threads, 1)
+    _whole("seed", seed, 0, 2 ** 64 - 1)
+    for dim, sizes in (dims or {}).items():
+        for size in sizes if isinstance(sizes, (list, tuple)) else [sizes]:
+            _whole(f"a size of dim {dim}", size, 0)
+    if all_reduce is not None and not callable(all_reduce):
+        raise TypeError("all_reduce must be a function, got "
+                        f"{type(all_reduce).__name__}")
+    name = _name_of(model)
     folder = tempfile.mkdtemp(prefix="nncc")
     try:
         library = os.path.join(folder, "model.so")
         command = [find_nncc(), "compile", model, "-o", library,
                    f"-mcpu={cpu}", "--entries=" + ",".join(entries)]
+        if level is not None:
+            command.append(f"-O{level}")
         for dim, sizes in (dims or {}).items():
+            sizes = sizes if isinstance(sizes, (list, tuple)) else [sizes]
             command.append(f"--dim={dim}=" + ",".join(map(str, sizes)))
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:

@@ -1,0 +1,600 @@
+"""The exporter's last check: the written file, compiled and run beside the
+module.
+
+Outputs are compared in eval mode, on the example inputs and on others drawn
+like them; where training was exported, one step in train mode with dropout off:
+loss, buffers, parameters and the optimizer's state (or, without an optimizer,
+gradients). Everything runs on copies: the user's module, optimizer and random
+generators stay as they were.
+
+What may differ is rounding. A difference within 1e-5 of the scale (of the
+tensor, or of the slice that an element lies in) is let through; of a larger one
+PyTorch's own distance from the same run in f64 must be the cause.
+"""
+import contextlib
+import copy
+import inspect
+import json
+import os
+import random
+import sys
+import tempfile
+import threading
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch.overrides import TorchFunctionMode
+
+from .modules import UnsupportedModel, named_tensors
+from .runner import compile_model
+
+# Of the scale, by element type.
+_LIMITS = {torch.float64: 1e-7, torch.float32: 1e-5, torch.float16: 4e-3,
+           torch.bfloat16: 3e-2}
+
+
+class VerificationError(UnsupportedModel):
+    """The written model does not compute what the module does."""
+
+
+def verify(directory, module, args, kwargs, loss=None, targets=(),
+           optimizer=None, modes=None):
+    """Compares directory/model.json with `module`; raises VerificationError.
+
+    `modes(module, trains)` sets the mode of a module and its children as the
+    exporter understands them; without it, all alike."""
+    with _Progress() as progress, _untouched():
+        _Check(directory, module, args, kwargs, loss, targets, optimizer,
+               modes, progress).run()
+
+
+class _Progress:
+    """A line on stderr once there is something to wait for."""
+
+    def __init__(self, after=1.0):
+        self.stage, self.shown = "", ""
+        self.timer = threading.Timer(after, self._start)
+        self.timer.daemon = True
+
+    def __enter__(self):
+        self.late = False
+        self.timer.start()
+        return self
+
+    def __exit__(self, *_):
+        self.timer.cancel()
+
+    def _start(self):
+        self.late = True
+        self._show()
+
+    def _show(self):
+        if self.stage != self.shown:
+            self.shown = self.stage
+            print(f"nncc: checking the exported model: {self.stage}",
+                  file=sys.stderr, flush=True)
+
+    def __call__(self, stage):
+        self.stage = stage
+        if self.late:
+            self._show()
+
+    def note(self, text):
+        print(f"nncc: {text}", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def _untouched():
+    """All random generators as they were."""
+    states = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng():
+        yield
+    random.setstate(states[0])
+    np.random.set_state(states[1])
+
+
+class _WithoutDropout(TorchFunctionMode):
+    """Every dropout keeps all elements."""
+
+    _DROPOUTS = {getattr(space, name) for space in (F, torch)
+                 for name in dir(space)
+                 if "dropout" in name and callable(getattr(space, name))}
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = dict(kwargs or {})
+        if function in self._DROPOUTS:
+            if "p" in kwargs or len(args) < 2:
+                kwargs["p"] = 0.0
+            else:
+                args = (args[0], 0.0, *args[2:])
+        if function is F.scaled_dot_product_attention:
+            if len(args) > 4:
+                args = (*args[:4], 0.0, *args[5:])
+            elif "dropout_p" in kwargs:
+                kwargs["dropout_p"] = 0.0
+        return function(*args, **kwargs)
+
+
+def _silence_modules(module):
+    """Dropout that is an attribute of a module, not a call that is seen."""
+    for part in module.modules():
+        if isinstance(getattr(part, "dropout", None), float):
+            part.dropout = 0.0
+        if isinstance(part, torch.nn.modules.dropout._DropoutNd):
+            part.p = 0.0
+
+
+def _without_dropout(model):
+    """The same in a model file."""
+    if isinstance(model, list):
+        return [_without_dropout(item) for item in model]
+    if not isinstance(model, dict):
+        return model
+    result = {key: _without_dropout(value) for key, value in model.items()}
+    name = str(result.get("type", "")) + str(result.get("op", ""))
+    if "dropout" in name.lower():
+        inputs = result.get("inputs", [])
+        if len(inputs) > 1 and "op" in result:
+            result["inputs"] = [inputs[0], 0.0, *inputs[2:]]
+        else:
+            result["p"] = 0.0
+    if str(result.get("type", "")).startswith("nn.") and \
+            isinstance(result.get("dropout"), float):
+        result["dropout"] = 0.0
+    if str(result.get("op", "")).endswith("scaled_dot_product_attention"):
+        if "dropout_p" in result:
+            result["dropout_p"] = 0.0
+        elif len(result.get("inputs", [])) > 4:
+            result["inputs"][4] = 0.0
+    return result
+
+
+# --- Inputs drawn again ------------------------------------------------------
+
+def _redrawn(tensor, generator):
+    """Another tensor of this kind: scale, sign and range stay."""
+    def at_random(shape):
+        return torch.randint(0, max(tensor.numel(), 1), shape,
+                             generator=generator)
+    if tensor.numel() == 0:
+        return tensor.clone()
+    flat = tensor.detach().reshape(-1)
+    if tensor.dtype == torch.bool:
+        return torch.rand(tensor.shape, generator=generator) < 0.5
+    if not tensor.is_floating_point():
+        order = torch.randperm(flat.numel(), generator=generator)
+        return flat[order].reshape(tensor.shape)
+    x = flat.double()
+    if not torch.isfinite(x).all() or x.unique().numel() in (2, 3):
+        # A mask, or the like: its values, elsewhere.
+        return flat[at_random((flat.numel(),))].reshape(tensor.shape)
+    low, high = x.min(), x.max()
+    unit = torch.rand(x.shape, generator=generator, dtype=torch.float64)
+    if low == high:
+        drawn = low * (0.5 + unit) if low != 0 else 2 * unit - 1
+    elif low >= 0 or high <= 0:
+        drawn = low + (high - low) * unit
+    else:
+        noise = torch.randn(x.shape, generator=generator, dtype=torch.float64)
+        drawn = (x.mean() + x.std() * noise).clamp(low, high)
+    return drawn.to(tensor.dtype).reshape(tensor.shape)
+
+
+def _jittered(tensor, generator):
+    """A tensor close by."""
+    if not tensor.is_floating_point():
+        return tensor.clone()
+    noise = torch.randn(tensor.shape, generator=generator).to(tensor.dtype)
+    return tensor.detach() * (1 + 0.05 * noise)
+
+
+def _mapped(value, function, seen):
+    """Tensors in nested containers, each replaced once."""
+    if isinstance(value, torch.Tensor):
+        if id(value) not in seen:
+            seen[id(value)] = value, function(value)
+        return seen[id(value)][1]
+    if isinstance(value, dict):
+        return type(value)((k, _mapped(v, function, seen))
+                           for k, v in value.items())
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(_mapped(v, function, seen) for v in value))
+    if isinstance(value, (tuple, list)):
+        return type(value)(_mapped(v, function, seen) for v in value)
+    return value
+
+
+def _double(value):
+    return _mapped(value, lambda t: t.detach().double()
+                   if t.is_floating_point() else t, {})
+
+
+# --- Comparing -----------------------------------------------------------------
+
+def _largest(x, *dims):
+    return torch.linalg.vector_norm(x.detach(), float("inf"), *dims,
+                                    keepdim=bool(dims))
+
+
+def _wide(x):
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def _is_finite(x):
+    return not x.numel() or bool(torch.isfinite(_largest(x)))
+
+
+class _Scale:
+    """Of each element of a finite tensor: the largest of its slices' maxima
+    that is smallest, but no less than a thousandth of the tensor's."""
+
+    def __init__(self, x):
+        self.whole = _largest(x)
+        self.floor = (self.whole * 1e-3).clamp_min(1e-30)
+        ranks = range(x.dim() if x.dim() > 1 else 0)
+        self.parts = [_largest(x, [e for e in ranks if e != d]) for d in ranks]
+
+    def __call__(self, rows=slice(None)):
+        scale = self.whole
+        for d, part in enumerate(self.parts):
+            scale = torch.minimum(scale, part[rows] if d == 0 else part)
+        return torch.maximum(scale, self.floor)
+
+
+def _parts(x):
+    """Rows at a time, so that what is computed of them stays in the cache."""
+    count = max(1, (1 << 18) // max(1, x[0].numel()))
+    return [slice(i, i + count) for i in range(0, x.shape[0], count)]
+
+
+def _worst(x, right, scale):
+    """The largest distance, by the scale of where it is."""
+    if not x.numel():
+        return 0.0
+    if x.dim() == 0:
+        return float((x - right).abs() / scale())
+    return max(float(((x[r] - right[r]).abs() / scale(r)).max())
+               for r in _parts(x))
+
+
+def _allowed(error):
+    """How far from f64 we may be where PyTorch is this far: a little more, but
+    where nothing of it is right, both are noise (what cancels exactly)."""
+    return error * (4 if error < 0.05 else 100)
+
+
+def _differs(ours, theirs, exact, limit):
+    """How two tensors differ, if it is by more than rounding. `exact()` gives
+    PyTorch's in f64, or None."""
+    if ours.shape != theirs.shape:
+        return f"is {list(ours.shape)}, PyTorch's {list(theirs.shape)}"
+    if ours.dtype != theirs.dtype:
+        return f"is {ours.dtype}, PyTorch's {theirs.dtype}"
+    if torch.equal(ours, theirs):
+        return None
+    if not theirs.is_floating_point():
+        right, off = exact(), int((ours != theirs).sum())
+        allowed = 0 if right is None else 4 * int((theirs != right).sum())
+        return None if off <= allowed else \
+            f"differs in {off} of {ours.numel()} elements"
+    x, y = _wide(ours), _wide(theirs)
+    finite = slice(None)
+    if not (_is_finite(x) and _is_finite(y)):
+        finite = x.isfinite() & y.isfinite()
+        if not (finite | (x == y) | (x.isnan() & y.isnan())).all():
+            return "is not finite where PyTorch's is, or the other way round"
+        x, y = (torch.where(finite, v, 0) for v in (x, y))
+    scale = _Scale(y)
+    if _worst(x, y, scale) <= limit:
+        return None
+    right = exact()
+    if right is not None:
+        right = right.double()
+        if isinstance(finite, torch.Tensor):
+            right = torch.where(finite & right.isfinite(), right, y.double())
+        if _worst(x, right, scale) <= max(
+                limit, _allowed(_worst(y, right, scale))):
+            return None
+    return (f"differs by up to {float((x - y).abs().max()):.3g} where "
+            f"PyTorch's values reach {float(y.abs().max()):.3g}")
+
+
+def _limit(tensors):
+    return max([_LIMITS[t.dtype] for t in tensors if t.dtype in _LIMITS],
+               default=1e-5)
+
+
+def _outputs(result):
+    return tuple(result) if isinstance(result, (tuple, list)) else \
+        tuple(result.values()) if isinstance(result, dict) else (result,)
+
+
+def with_gradient(module, args, kwargs, loss, targets, modes=None):
+    """Names of the parameters that a training step gives a gradient."""
+    with _untouched():
+        module, _, _ = _Check(None, module, args, kwargs, loss, targets, None,
+                              modes, None).step()
+    return {n for n, p in module.named_parameters() if p.grad is not None}
+
+
+class _Check:
+    def __init__(self, directory, module, args, kwargs, loss, targets,
+                 optimizer, modes, progress):
+        self.directory, self.module = directory, module
+        self.args, self.kwargs = args, kwargs
+        self.loss, self.targets, self.optimizer = loss, targets, optimizer
+        self.modes = modes or (lambda m, trains: m.train(trains))
+        self.progress = progress
+        self.limit = _limit([*module.parameters(), *module.buffers()])
+
+    def run(self):
+        self.progress("compiling")
+        with tempfile.TemporaryDirectory(prefix="nncc") as folder:
+            with open(os.path.join(self.directory, "model.json")) as file:
+                model = json.load(file)
+            path = os.path.join(folder, "model.json")
+            with open(path, "w") as file:
+                json.dump(_without_dropout(model), file)
+            entries = ["forward"]
+            training = model.get("training", {})
+            if self.loss is not None and training:
+                entries.append("train_step" if "optimizer" in training
+                               else "loss_and_grad")
+            try:
+                self.compiled = compile_model(
+                    path, os.path.join(self.directory, "weights.safetensors"),
+                    entries=entries, threads=os.cpu_count() or 1, level=0)
+            except RuntimeError as error:
+                self.fail("the compiler", f"says: {error}")
+        self.names = self.compiled.signature("forward")[1]
+        self.progress("running it beside PyTorch")
+        self.forward()
+        if len(entries) > 1:
+            self.progress("one training step beside PyTorch's")
+            self.train()
+
+    def fail(self, what, how):
+        raise VerificationError(
+            "the exported model does not compute what the module does: "
+            f"{what} {how} (verify=False leaves out this check)")
+
+    @contextlib.contextmanager
+    def called(self, module, trains):
+        """Ready to be called; tells `draws` whether random numbers were."""
+        self.modes(module, trains)
+        _silence_modules(module)
+        before = torch.get_rng_state()
+        self.draws = False
+        with _WithoutDropout():
+            yield
+        self.draws = not torch.equal(before, torch.get_rng_state())
+
+    def flat(self, module, args, kwargs):
+        bound = inspect.signature(module.forward).bind(*args, **kwargs)
+        return [t for _, t in named_tensors(bound.arguments)]
+
+    # --- Eval mode -------------------------------------------------------
+    def forward(self):
+        module = copy.deepcopy(self.module)
+        example = self.evaluate(module, self.args, self.kwargs)
+        self.compare_outputs(module, self.args, self.kwargs, example,
+                             "the example inputs")
+        for draw in (_redrawn, _jittered):
+            generator = torch.Generator().manual_seed(20)
+            args, kwargs = _mapped((self.args, self.kwargs),
+                                   lambda t: draw(t, generator), {})
+            try:
+                result = self.evaluate(module, args, kwargs)
+            except Exception:
+                continue  # these values mean something
+            self.compare_outputs(module, args, kwargs, result,
+                                 "inputs drawn like them")
+            return
+        self.progress.note("the module refuses other inputs than the example; "
+                           "the model was checked on that alone")
+
+    def evaluate(self, module, args, kwargs):
+        with self.called(module, False), torch.no_grad():
+            return module(*args, **kwargs)
+
+    def compare_outputs(self, module, args, kwargs, result, on):
+        if self.draws:
+            self.progress.note("eval mode draws random numbers; its outputs "
+                               "were not checked")
+            return
+        theirs = [t for _, t in named_tensors(_outputs(result))]
+        try:
+            ours = list(self.compiled.run(
+                "forward", *self.flat(module, args, kwargs)).values())
+        except (ValueError, TypeError, RuntimeError) as error:
+            self.fail("forward", f"on {on} fails: {error}")
+        exact = self.later(lambda: [t for _, t in named_tensors(_outputs(
+            self.evaluate(copy.deepcopy(module).double(), *_double(
+                (args, kwargs)))))])
+        for i, (x, y) in enumerate(zip(ours, theirs)):
+            how = _differs(_like(x, y), y, lambda: exact(i),
+                           max(self.limit, _limit([y])))
+            if how:
+                self.fail(f"output \"{self.names[i]}\" on {on}", how)
+
+    @staticmethod
+    def later(function):
+        """A list that is made when it is first asked for; without one, what
+        PyTorch cannot do in f64 has no exact value."""
+        made = []
+
+        def item(key):
+            if not made:
+                try:
+                    made.append(function())
+                except Exception:
+                    made.append(None)
+            return None if made[0] is None else made[0][key]
+        return item
+
+    # --- Train mode ------------------------------------------------------
+    def step(self, double=False):
+        """The module and its optimizer after backward, on copies; the loss."""
+        module, optimizer, loss = copy.deepcopy(
+            (self.module, self.optimizer, self.loss))
+        inputs = self.args, self.kwargs, self.targets
+        if double:
+            module = module.double()
+            if isinstance(loss, torch.nn.Module):
+                loss = loss.double()
+            inputs = _double(inputs)
+        args, kwargs, targets = _mapped(inputs, lambda t: t.detach(), {})
+        for p in module.parameters():
+            p.grad = None
+        with self.called(module, True):
+            value = loss(*_outputs(module(*args, **kwargs)), *targets)
+            value.backward()
+        return module, optimizer, value.detach().reshape(())
+
+    def exact_step(self):
+        module, _, value = self.step(double=True)
+        result = {"loss": value, **dict(module.named_buffers())}
+        result.update((f"grad.{n}", p.grad)
+                      for n, p in module.named_parameters()
+                      if p.grad is not None)
+        return result
+
+    def train(self):
+        try:
+            module, optimizer, value = self.step()
+        except Exception as error:
+            self.fail("a training step", f"fails in PyTorch: {error}")
+        if self.draws:
+            self.progress.note("train mode draws random numbers; the training "
+                               "step was not checked")
+            return
+        inputs = [*self.flat(module, self.args, self.kwargs),
+                  *(t for _, t in named_tensors(list(self.targets)))]
+        self.exact = self.later(self.exact_step)
+        if optimizer is None:
+            ours = self.compiled.run("loss_and_grad", *inputs)
+            for name, p in module.named_parameters():
+                key = "grad." + name
+                if key in ours:
+                    right = torch.zeros_like(p) if p.grad is None else p.grad
+                    self.compare(f"the gradient of {name}", ours[key], right,
+                                 key)
+        else:
+            ours = {"loss": torch.tensor(self.compiled.train_step(*inputs),
+                                         dtype=value.dtype)}
+            ours.update(self.compiled.state())
+        self.compare("the loss", ours["loss"], value, "loss")
+        for name, buffer in module.named_buffers():
+            if name in ours:
+                self.compare(f"after a training step {name}", ours[name],
+                             buffer, name)
+        if optimizer is not None:
+            optimizer.step()
+            self.compare_step(module, optimizer, ours)
+
+    def compare(self, what, ours, theirs, key):
+        theirs = theirs.detach()
+        how = _differs(_like(ours, theirs), theirs, lambda: self.exact(key),
+                       max(self.limit, _limit([theirs])))
+        if how:
+            self.fail(what, how)
+
+    def compare_step(self, module, optimizer, ours):
+        """Parameters and the optimizer's state. What an optimizer makes of
+        gradients moves with their rounding: where it is not equal at once, it
+        may differ as PyTorch's does for gradients a little larger or
+        smaller."""
+        before = dict(self.module.named_parameters())
+        groups = {id(p): g for g in optimizer.param_groups for p in g["params"]}
+        for name, p in module.named_parameters():
+            state = _tensors(optimizer.state.get(p, {}), name)
+            for key, right in {name: p.detach(), **state}.items():
+                if key not in ours:
+                    if p.grad is not None:
+                        self.fail(f"after a training step {key}", "is missing")
+                    continue
+                old = before[name].detach() if key == name else None
+                x = _like(ours[key], right)
+                limit = max(self.limit, _limit([right]))
+                off = _beyond(x, right, old, limit)
+                for noise in (self.rounding, self.measured_rounding):
+                    if off is None or id(p) not in groups or p.grad is None:
+                        break
+                    spread = self.spread(name, key, p, groups[id(p)], noise,
+                                         right)
+                    off = _beyond(x, right, old, limit, spread)
+                if off is not None:
+                    self.fail(f"after a training step {key}",
+                              f"differs by up to {off:.3g} from PyTorch's")
+
+    def rounding(self, name, gradient):
+        limit = max(self.limit, _limit([gradient]))
+        return limit * _Scale(_wide(gradient))()
+
+    def measured_rounding(self, name, gradient):
+        right, scale = self.exact("grad." + name), _Scale(gradient.double())
+        if right is None:
+            return self.rounding(name, gradient)
+        error = _allowed(_worst(gradient.double(), right, scale))
+        return max(error, self.limit) * scale()
+
+    def spread(self, name, key, p, group, noise, right):
+        """How far the result of a step is from `right` for gradients that are
+        off by `noise` either way."""
+        original = dict(self.module.named_parameters())[name]
+        results = []
+        for sign in (-1, 1):
+            q = original.detach().clone().requires_grad_()
+            q.grad = (p.grad + sign * noise(name, p.grad)).to(q.dtype)
+            one = type(self.optimizer)([{**group, "params": [q]}])
+            state = copy.deepcopy(self.optimizer.state.get(original, {}))
+            if state:
+                one.state[q] = state
+            one.step()
+            result = {name: q.detach(), **_tensors(one.state[q], name)}[key]
+            results.append((result.double() - right.double()).abs())
+        return torch.maximum(*results)
+
+
+def _tensors(state, name):
+    """What torch keeps for a parameter, by its names in the model."""
+    return {f"optimizer.{kind}.{name}": value.detach()
+            for kind, value in state.items()
+            if isinstance(value, torch.Tensor) and kind != "step"}
+
+
+def _like(ours, theirs):
+    """An array of the compiled model as a tensor; NumPy has no bf16."""
+    if not isinstance(ours, torch.Tensor):
+        ours = torch.from_numpy(np.asarray(ours, order="C"))
+        if theirs.dtype == torch.bfloat16:
+            ours = ours.view(torch.bfloat16)
+    return ours
+
+
+def _beyond(x, right, old, limit, spread=None):
+    """The largest difference of two results of a step that began at `old` (null:
+    at 0), if it is more than the rounding of the value and of the step, and
+    twice `spread`."""
+    old = torch.zeros_like(right) if old is None else old
+    x, right, old = (_wide(v).reshape(v.shape or (1,))
+                     for v in (x, right, old))
+    if not x.numel():
+        return None
+    if not (_is_finite(x) and _is_finite(right)):
+        finite = right.isfinite()
+        if not torch.equal(x.isfinite(), finite):
+            return float("inf")
+        x, right, old = (torch.where(finite, v, 0) for v in (x, right, old))
+    scale = _Scale(right - old)
+    worst = 0.0
+    for r in _parts(x):
+        off = (x[r] - right[r]).abs()
+        allowed = limit * scale(r) + limit / 20 * torch.maximum(
+            right[r].abs(), old[r].abs())
+        if spread is not None:
+            allowed = allowed + 2 * spread.reshape(right.shape)[r]
+        if bool((off > allowed).any()):
+            worst = max(worst, float(off.max()))
+    return worst or None

@@ -1,0 +1,248 @@
+"""The exporter's last check: it lets rounding through, and nothing else."""
+import json
+import random
+
+import numpy as np
+import pytest
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+
+import nncc
+from nncc import verify as checking
+from nncc.verify import VerificationError, verify
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc, self.norm = nn.Linear(12, 16), nn.BatchNorm1d(16)
+        self.drop, self.head = nn.Dropout(0.5), nn.Linear(16, 5)
+
+    def forward(self, x):
+        x = self.drop(torch.relu(self.norm(self.fc(x))))
+        return self.head(F.dropout(x, 0.3, self.training))
+
+
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lstm = nn.LSTM(12, 8, num_layers=2, dropout=0.5)
+
+    def forward(self, x):
+        y, (h, c) = self.lstm(x[None])
+        return y[0, :, :5] + 0 * c[0, :, :1]
+
+
+class Corners(nn.Module):
+    """NaN, infinities and integers among the outputs."""
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(12, 5)
+
+    def forward(self, x):
+        y = self.fc(x)
+        return y, torch.log(y), y > 0, 1 / (y * 0)
+
+
+OPTIMIZERS = {
+    "none": lambda p: None,
+    "momentum": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9),
+    "adamw": lambda p: torch.optim.AdamW(p, lr=0.01),
+    "adafactor": lambda p: torch.optim.Adafactor(p),
+}
+
+
+def case(make=Net, optimizer="adamw", dtype=torch.float32):
+    torch.manual_seed(0)
+    net = make().to(dtype)
+    return (net, (torch.randn(8, 12).to(dtype),), F.cross_entropy,
+            (torch.randint(0, 5, (8,)),),
+            OPTIMIZERS[optimizer](net.parameters()))
+
+
+def written(folder, net, inputs, loss=None, targets=(), optimizer=None):
+    nncc.export(net, inputs, str(folder), loss=loss, targets=targets,
+                optimizer=optimizer)
+    return folder
+
+
+def check(folder, net, inputs, loss=None, targets=(), optimizer=None):
+    verify(str(folder), net, inputs, {}, loss, targets, optimizer)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("make", [Net, Recurrent])
+def test_right_models_pass(make, optimizer, tmp_path):
+    given = case(make, optimizer)
+    check(written(tmp_path, *given), *given)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_other_types_pass(dtype, tmp_path):
+    net, inputs, loss, targets, _ = case(dtype=dtype)
+    written(tmp_path, net, inputs)
+    check(tmp_path, net, inputs)
+
+
+def test_what_is_not_finite(tmp_path):
+    net, inputs, *_ = case(Corners)
+    check(written(tmp_path, net, inputs), net, inputs)
+
+
+def test_nothing_is_touched(tmp_path):
+    given = case()
+    net, inputs, loss, targets, optimizer = given
+    written(tmp_path, *given)
+    loss(net(*inputs), *targets).backward()
+    optimizer.step()
+    state = {k: v.clone() for k, v in net.state_dict().items()}
+    kept = {n: p.grad.clone() for n, p in net.named_parameters()}
+    moments = optimizer.state[net.head.weight]["exp_avg"].clone()
+    written(tmp_path, *given)
+    torch.manual_seed(5), random.seed(5), np.random.seed(5)
+    expected = torch.rand(1), random.random(), np.random.rand()
+    torch.manual_seed(5), random.seed(5), np.random.seed(5)
+    net.norm.eval()
+    check(tmp_path, *given)
+    assert (torch.rand(1), random.random(), np.random.rand()) == expected
+    assert net.training and not net.norm.training and net.drop.p == 0.5
+    for name, value in net.state_dict().items():
+        assert torch.equal(value, state[name])
+    for name, p in net.named_parameters():
+        assert torch.equal(p.grad, kept[name])
+    assert torch.equal(optimizer.state[net.head.weight]["exp_avg"], moments)
+
+
+def set_in(*path):
+    *path, key, value = path
+
+    def edit(model, _):
+        for step in path:
+            model = model[step]
+        model[key] = value
+    return edit
+
+
+def add_to(name, value):
+    def edit(_, weights):
+        weights[name] += value
+    return edit
+
+
+FAULTS = {
+    "epsilon": (set_in("modules", "norm", "eps", 1e-4), 'output "'),
+    "bias": (add_to("head.bias", 3e-5), 'output "'),
+    "momentum": (set_in("modules", "norm", "momentum", 0.11),
+                 "after a training step norm.running_mean"),
+    "decay": (set_in("training", "optimizer", "weight_decay", 0.02),
+              "after a training step fc.weight"),
+    "rate": (set_in("training", "optimizer", "lr", 0.0101),
+             "after a training step fc.weight"),
+    "betas": (set_in("training", "optimizer", "betas", [0.9, 0.99]),
+              "after a training step optimizer.exp_avg_sq.fc.weight"),
+    "clip": (set_in("training", "clip_grad_norm", 0.1),
+             "after a training step fc.weight"),
+    "frozen": (set_in("training", "frozen", ["fc.bias"]),
+               "after a training step optimizer.exp_avg.fc.bias is missing"),
+    "owned": (set_in("training", "optimizer", "params", ["head.*"]),
+              "after a training step fc.weight"),
+    "loss": (set_in("training", "nodes", 0, "label_smoothing", 0.01),
+             "the loss"),
+    "output": (set_in("outputs", ["fc"]), 'output "fc"'),
+    "unknown op": (set_in("nodes", 2, "op", "F.leaky"), "the compiler says:"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_faults_are_found(name, tmp_path):
+    given = case()
+    written(tmp_path, *given)
+    edit, text = FAULTS[name]
+    model = json.loads((tmp_path / "model.json").read_text())
+    path = tmp_path / "weights.safetensors"
+    weights = load_file(path)
+    edit(model, weights)
+    (tmp_path / "model.json").write_text(json.dumps(model))
+    save_file(weights, path)
+    with pytest.raises(VerificationError) as error:
+        check(tmp_path, *given)
+    assert text in str(error.value)
+    assert isinstance(error.value, nncc.UnsupportedModel)
+
+
+class Branch(nn.Module):
+    def forward(self, x):
+        return x if self.given or bool(x[0, 0] == 1) else -x
+
+
+def test_other_inputs(tmp_path):
+    """A branch on values: the same as the module on the example only."""
+    net, x = Branch(), torch.arange(1.0, 13).reshape(1, 12)
+    net.given = True
+    written(tmp_path, net, (x,))
+    net.given = False
+    with pytest.raises(VerificationError, match="on inputs drawn like them"):
+        check(tmp_path, net, (x,))
+
+
+class Picky(nn.Module):
+    def forward(self, i, table):
+        if not self.given and i.tolist() != [0, 2, 1]:
+            raise ValueError("no")
+        return table[i]
+
+
+def test_inputs_that_mean_something(tmp_path, capfd):
+    net, inputs = Picky(), (torch.tensor([0, 2, 1]), torch.randn(3, 4))
+    net.given = True
+    written(tmp_path, net, inputs)
+    net.given = False
+    check(tmp_path, net, inputs)  # the numbers stay where others are refused
+
+
+class Noisy(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(12, 5)
+
+    def forward(self, x):
+        noise = torch.rand_like(x) if self.training and self.noisy else 0
+        return self.fc(x + noise)
+
+
+def test_random_numbers_are_told(tmp_path, capfd):
+    given = case(Noisy)
+    given[0].noisy = False
+    written(tmp_path, *given)
+    given[0].noisy = True
+    check(tmp_path, *given)
+    assert "train mode draws random numbers; the training step was not " \
+        "checked" in capfd.readouterr().err
+
+
+def test_progress(tmp_path, capfd, monkeypatch):
+    given = case()
+    written(tmp_path, *given)
+    monkeypatch.setattr(checking._Progress.__init__, "__defaults__", (0.0,))
+    check(tmp_path, *given)
+    lines = capfd.readouterr().err.splitlines()
+    assert lines[-1] == ("nncc: checking the exported model: one training step "
+                         "beside PyTorch's")
+
+
+def test_drawn_again():
+    g = torch.Generator().manual_seed(0)
+    draw = checking._redrawn
+    positive = torch.rand(100) + 1
+    again = draw(positive, g)
+    assert again.min() >= 1 and again.max() <= 2 and not torch.equal(
+        again, positive)
+    mask = torch.tensor([[0.0, float("-inf")], [0.0, 0.0]])
+    assert set(draw(mask, g).flatten().tolist()) <= {0.0, float("-inf")}
+    ids = torch.arange(10)
+    assert sorted(draw(ids, g).tolist()) == ids.tolist()
+    assert draw(torch.zeros(0, 3), g).shape == (0, 3)
+    assert draw(torch.full((5,), 2.0), g).unique().numel() > 1
+    assert draw(torch.ones(4, dtype=torch.bool), g).dtype == torch.bool
