@@ -1,20 +1,26 @@
 """Compiled forward and backward inside a PyTorch training loop."""
 import torch
 
+from .runner import _flat
+
 
 class _Run(torch.autograd.Function):
     """Outputs in train mode; backward computes them again, with the same
-    random numbers, and nothing is saved in between."""
+    random numbers and buffers, and nothing else is saved in between."""
 
     @staticmethod
-    def forward(ctx, module, inputs, *parameters):
-        ctx.module, ctx.inputs, ctx.step = module, inputs, module.step
+    def forward(ctx, module, inputs, *tensors):
+        ctx.module, ctx.step = module, module.step
+        # Autograd says if one is changed in place before backward.
+        ctx.save_for_backward(*inputs, *tensors[len(inputs):])
+        ctx.count = len(inputs)
+        ctx.buffers = {n: module.named()[n].clone() for n in module.updated}
         module.step += 1
         compiled = module.compiled
         compiled.changed()  # by the optimizer, perhaps
         compiled.seed(module.seed, ctx.step)
         results = compiled.run("train_forward", *inputs)
-        module.update_buffers(results)
+        module.set_buffers(results)
         outputs = tuple(t for name, t in results.items()
                         if name not in module.updated)
         ctx.mark_non_differentiable(
@@ -23,20 +29,42 @@ class _Run(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, *cotangents):
-        module, inputs = ctx.module, ctx.inputs
+        if torch.is_grad_enabled():
+            raise RuntimeError("second derivatives of a compiled model are not "
+                               "supported: call backward without create_graph")
+        module, inputs = ctx.module, ctx.saved_tensors[:ctx.count]
         compiled = module.compiled
         entry = compiled.signature("backward")
         wanted = [name for name in entry[0] if name.startswith("grad.")]
         given = [c for c in cotangents if c is not None and
                  c.is_floating_point()]
         assert len(given) == len(wanted)
+        after = {n: module.named()[n].clone() for n in module.updated}
+        module.set_buffers(ctx.buffers)
         compiled.changed()
         compiled.seed(module.seed, ctx.step)
         results = compiled.run("backward", *inputs,
                                *[c.contiguous() for c in given])
+        module.set_buffers(after)
         of = [results.get("grad." + name) for name in
               module.input_names + module.parameter_names]
         return (None, None, *of)
+
+
+class _InEvalMode(torch.autograd.Function):
+    """What forward gave, so that backward does not end there in silence."""
+
+    @staticmethod
+    def forward(ctx, count, *tensors):
+        outputs = tuple(t.view_as(t) for t in tensors[:count])
+        ctx.mark_non_differentiable(
+            *[t for t in outputs if not t.is_floating_point()])
+        return outputs
+
+    @staticmethod
+    def backward(ctx, *_):
+        raise RuntimeError("the compiled model was in eval mode, which has no "
+                           "gradients: call train() before forward")
 
 
 class CompiledModule(torch.nn.Module):
@@ -65,19 +93,28 @@ class CompiledModule(torch.nn.Module):
                 self.register_buffer(name.replace(".", "/"), tensor)
             self._tensors[name] = tensor
 
-    def update_buffers(self, results):
+    def set_buffers(self, values):
         with torch.no_grad():
             for name in self.updated:
-                self._tensors[name].copy_(results[name])
+                self._tensors[name].copy_(values[name])
 
     def named(self):
         """Parameters and buffers under their names in the model."""
         return dict(self._tensors)
 
     def forward(self, *inputs):
-        if not self.training:
+        inputs = tuple(_flat(inputs))
+        for name, x in zip(self.input_names, inputs):
+            if not isinstance(x, torch.Tensor):
+                raise TypeError(f"input {name} must be a tensor, got "
+                                f"{type(x).__name__}")
+        parameters = [self._tensors[n] for n in self.parameter_names]
+        if self.training:
+            outputs = _Run.apply(self, inputs, *inputs, *parameters)
+        else:
             self.compiled.changed()
-            return self.compiled(*inputs)
-        tensors = [*inputs, *(self._tensors[n] for n in self.parameter_names)]
-        outputs = _Run.apply(self, inputs, *tensors)
+            outputs = tuple(self.compiled.run("forward", *inputs).values())
+            if torch.is_grad_enabled():
+                outputs = _InEvalMode.apply(len(outputs), *outputs, *inputs,
+                                            *parameters)
         return outputs[0] if len(outputs) == 1 else outputs

@@ -20,6 +20,7 @@ from .modules import (DTYPES, UnsupportedModel, as_model, attributes, class_of,
                       is_leaf, is_sequential, named_tensors,
                       parametrizations_of)
 from .optimizers import describe_training
+from .verify import with_gradient
 
 # Functions that only look at a tensor; what they give is a Python value.
 _QUERIES = {"size", "dim", "numel", "ndimension", "is_floating_point",
@@ -426,7 +427,8 @@ def export(module, example_inputs, directory, loss=None, targets=(),
     training = (_trace_loss(exporter, root, loss, outputs, targets)
                 if loss else {})
     settings, optimizer_state = describe_training(
-        module, optimizer if loss else None)
+        module, optimizer if loss else None, lambda: with_gradient(
+            module, tuple(example_inputs), {}, loss, targets))
     training.update(settings)
     exporter.frames.append(root)
     body = exporter.describe_tree(module)

@@ -22,10 +22,11 @@ _NEUTRAL = {"foreach", "fused", "capturable"}
 _CYCLED = {"base_momentum", "max_momentum"}
 
 
-def describe_training(module, optimizer=None):
+def describe_training(module, optimizer=None, trained=None):
     """What the training section says of parameters: "frozen" and "optimizer",
     as far as there is something to say; the optimizer's state, as tensors for
-    the weights file."""
+    the weights file. `trained()` gives the names of parameters that a step
+    gives a gradient; it is asked only if some have no state yet."""
     section, state = {}, {}
     frozen = [_pattern(name) for name, p in module.named_parameters()
               if p.is_floating_point() and not p.requires_grad]
@@ -33,7 +34,8 @@ def describe_training(module, optimizer=None):
         section["frozen"] = frozen
     _check_hooks(module)
     if optimizer is not None:
-        section["optimizer"], state = _Describer(optimizer, module).describe()
+        section["optimizer"], state = _Describer(
+            optimizer, module, trained).describe()
     return section, state
 
 
@@ -63,11 +65,11 @@ def _shape(tensor):
 
 
 class _Describer:
-    def __init__(self, optimizer, module):
+    def __init__(self, optimizer, module, trained):
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise TypeError("optimizer must be an object of torch.optim, got "
                             f"{type(optimizer).__name__}")
-        self.optimizer = optimizer
+        self.optimizer, self.trained = optimizer, trained
         self.kinds = _known_optimizers()
         self.parameters = dict(module.named_parameters())
         self.names = {id(p): n for n, p in self.parameters.items()}
@@ -193,6 +195,14 @@ class _Describer:
         if late:
             self.refuse(f"{late[0]} has seen {steps[late[0]]} steps, others "
                         f"{count}; a compiled step has one count for all")
+        # A momentum of zeros acts as one after a first step, but for dampening.
+        counts = steps or any(g.get("dampening")
+                              for g in self.optimizer.param_groups)
+        if tensors and counts and fresh and self.trained:
+            late = [n for n in fresh if n in self.trained()]
+            if late:
+                self.refuse(f"{late[0]} has seen no step, others {count}; a "
+                            "compiled step has one count for all")
         if count:
             tensors["optimizer.step"] = torch.tensor(count)
         return tensors
