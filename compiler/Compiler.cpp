@@ -61,8 +61,7 @@ public:
       return end(Status::rejected);
     OwningOpRef<ModuleOp> model =
         importModel(text, options.dims, options.entries, &context, diagnostics);
-    llvm::raw_string_ostream os(result.messages);
-    diagnostics.print(os);
+    tell(diagnostics);
     if (!model)
       return end(Status::rejected);
     if (!options.name.empty())
@@ -128,10 +127,32 @@ private:
     if (options.progress)
       options.progress(what);
   }
+  void tell(const Diagnostics &from) {
+    llvm::raw_string_ostream os(result.messages);
+    from.print(os);
+    for (const Diagnostics::Entry *entry : from.sorted())
+      result.problems.push_back(asProblem(from, *entry));
+  }
+  Problem asProblem(const Diagnostics &from, const Diagnostics::Entry &entry) {
+    Problem problem;
+    problem.text = entry.text;
+    problem.file = from.fileName().str();
+    problem.isWarning = entry.severity != Diagnostics::Severity::error;
+    if (entry.span.begin != nowhere.begin) {
+      LineColumn at = from.lineColumn(entry.span.begin);
+      problem.line = at.line;
+      problem.column = at.column;
+    }
+    for (const Diagnostics::Entry &note : entry.notes)
+      problem.notes.push_back(asProblem(from, note));
+    return problem;
+  }
   bool fitsArena(ModuleOp model) {
     bool fits = true;
     for (auto entry : model.getOps<func::FuncOp>()) {
       auto bytes = entry->getAttrOfType<IntegerAttr>("nncc.arena");
+      if (bytes)
+        result.arenaBytes = std::max(result.arenaBytes, bytes.getInt());
       if (!options.maxArena || !bytes || bytes.getInt() <= options.maxArena)
         continue;
       llvm::raw_string_ostream(result.messages)
@@ -171,8 +192,7 @@ private:
             table[kernel.key][number.key] = number.value.integer;
         }
       }
-    llvm::raw_string_ostream os(result.messages);
-    problems.print(os);
+    tell(problems);
     return !problems.hasErrors();
   }
   CompileResult end(Status status) {

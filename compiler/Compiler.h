@@ -82,15 +82,27 @@ enum class Status {
   internal = 70
 };
 
+/// A diagnostic as data; `line` is 0 where there is no place.
+struct Problem {
+  std::string text, file;
+  unsigned line = 0, column = 0;
+  bool isWarning = false;
+  std::vector<Problem> notes;
+};
+
 struct CompileResult {
   Status status = Status::done;
   /// Diagnostics, as they go to stderr.
   std::string messages;
+  /// Those of files, as data.
+  std::vector<Problem> problems;
   /// The stage's text, or the object file.
   std::string output;
   /// The C header of an object.
   std::string header;
   std::string modelName;
+  /// Of the entry that needs most.
+  int64_t arenaBytes = 0;
   std::string cpu; // compiled for
 };
 

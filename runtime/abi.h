@@ -1,15 +1,15 @@
 /* abi.h - what generated objects and the runtime agree on.
  *
  * A compiled model is data: an entry is a list of kernel calls on planned
- * buffers. Plain C structs, no functions; `nncc_abi_version` changes with any
- * change here. Sizes are asserted in runtime/context.c.
+ * buffers. Plain C structs, no functions; NNCC_ABI_VERSION changes with any
+ * change here. Sizes are asserted in runtime/model.c.
  */
 #ifndef NNCC_RUNTIME_ABI_H
 #define NNCC_RUNTIME_ABI_H
 
 #include <stdint.h>
 
-#define NNCC_ABI_VERSION 4
+#define NNCC_ABI_VERSION 5
 
 /* CPU features that code may require. */
 #define NNCC_CPU_AVX (1u << 0)
@@ -85,11 +85,11 @@ typedef struct nncc_step {
   uint64_t loop_steps, iterations;
 } nncc_step;
 
-/* Elements of an entry's input are indices: they lie in [0, limit) or are
- * `except`. */
+/* Elements of an entry's input are indices or lengths: they lie in
+ * [first, limit) or are `except`. */
 typedef struct nncc_limit {
   uint64_t input;
-  int64_t limit, except;
+  int64_t first, limit, except;
 } nncc_limit;
 
 /* One compiled body of an entry, for one combination of symbolic sizes. */
@@ -103,6 +103,7 @@ typedef struct nncc_body {
   /* Of train_step with a period: the same without an update, for the steps
    * that only add up gradients. */
   const struct nncc_body *accumulate;
+  const char *sizes; /* "N=1,T=8" of symbolic dims, "" without them */
 } nncc_body;
 
 typedef struct nncc_entry {
@@ -144,6 +145,7 @@ typedef struct nncc_model {
   uint64_t alias_count;
   const nncc_embedded *embedded; /* or null: weights come from a file */
   uint8_t weights_hash[16];      /* of names, shapes and dtypes */
+  const char *training; /* the model's "training" section, or "" */
 } nncc_model;
 
 #endif /* NNCC_RUNTIME_ABI_H */

@@ -35,6 +35,30 @@ struct nncc_weights {
   void **prepare_outputs;
 };
 
+struct nncc_file {
+  nncc_file_tensor *tensors;
+  uint32_t count, capacity;
+  nncc_metadata *metadata;
+  uint32_t metadata_count, metadata_capacity;
+  void *owned;  /* the bytes, if this object read them */
+  void *mapped; /* or mapped them */
+  size_t mapped_bytes;
+};
+
+struct nncc_context {
+  const nncc_model *model;
+  const nncc_weights *weights;
+  nncc_weights *own; /* of a context that trains: the same, to be changed */
+  bool stale;        /* own weights changed since they were prepared */
+  int64_t key[2];    /* seed and step of random numbers */
+  nncc_pool *pool;
+  nncc_options options;
+  char *arena;
+  /* Room for the addresses of an entry's tensors. */
+  const void **inputs;
+  void **outputs;
+};
+
 /* A copy that owns its tensors and may change; state that `from` lacks is
  * zeros. Null for a model with embedded weights. */
 nncc_status nncc_weights_copy(const nncc_model *model, const nncc_weights *from,
@@ -57,7 +81,7 @@ typedef struct nncc_memory {
 /* In iteration 0 where no loop is. */
 void *nncc_buffer_address(const nncc_buffer *buffer, const nncc_memory *memory,
                           uint64_t iteration);
-void nncc_run_step(const nncc_step *step, const nncc_memory *memory,
+void nncc_call_step(const nncc_step *step, const nncc_memory *memory,
                    uint64_t iteration, const nncc_options *options);
 nncc_status nncc_run_steps(const nncc_body *body, const nncc_memory *memory,
                            const nncc_options *options);
@@ -66,6 +90,9 @@ nncc_status nncc_run_steps(const nncc_body *body, const nncc_memory *memory,
 uint64_t nncc_cpu_features(void);
 /* An error if this machine or runtime cannot run the object. */
 nncc_status nncc_check_model(const nncc_model *model);
+
+/* Whether bytes can be text: no control characters but spaces. */
+bool nncc_is_text(const void *data, size_t bytes);
 
 /* Aligned to 64 bytes, with 64 spare bytes behind; not filled. */
 void *nncc_allocate(size_t bytes);

@@ -67,6 +67,11 @@ NNCC_API nncc_status nncc_weights_prepare(nncc_weights *weights);
 NNCC_API nncc_status nncc_weights_get(const nncc_weights *weights,
                                       const char *name, void *data,
                                       size_t bytes);
+/* The bytes of tensor `number` of the model's table; null if it is fresh. */
+NNCC_API const void *nncc_weights_data(const nncc_weights *weights,
+                                       uint64_t number);
+/* What prepare made of them: the model's prepared_bytes; null if nothing. */
+NNCC_API const void *nncc_weights_prepared(const nncc_weights *weights);
 /* All tensors, atomically, as a safetensors file. */
 NNCC_API nncc_status nncc_weights_save(const nncc_weights *weights,
                                        const char *path);
@@ -152,6 +157,14 @@ NNCC_API nncc_status nncc_run_body(nncc_context *context, const char *entry,
                                    uint32_t body, const void *const *inputs,
                                    void *const *outputs);
 
+/* One step of a body of the entry by itself, on the calling thread; for tools
+ * that compare and time kernels, which run all in order. `iteration` is that of
+ * the loop the step is in. Gives the memory of what it writes; null after an
+ * error. */
+NNCC_API void *nncc_run_step(nncc_context *context, const nncc_entry *entry,
+                             const nncc_step *step, uint64_t iteration,
+                             const void *const *inputs, void *const *outputs);
+
 /* --- Safetensors files ---------------------------------------------------- */
 
 typedef struct nncc_file nncc_file;
@@ -173,11 +186,26 @@ NNCC_API nncc_status nncc_file_parse(const void *data, size_t bytes,
 NNCC_API uint32_t nncc_file_count(const nncc_file *file);
 NNCC_API const nncc_file_tensor *nncc_file_get(const nncc_file *file,
                                                uint32_t index);
+/* The text under a key of the file's __metadata__, or null. */
+NNCC_API const char *nncc_file_metadata(const nncc_file *file, const char *key);
 NNCC_API void nncc_file_free(nncc_file *file);
 /* Atomically: a temporary file beside `path`, then a rename. */
 NNCC_API nncc_status nncc_file_write(const char *path,
                                      const nncc_file_tensor *tensors,
                                      uint32_t count);
+
+/* Text that goes with the tensors. */
+typedef struct nncc_metadata {
+  const char *key, *value;
+} nncc_metadata;
+NNCC_API nncc_status nncc_file_write_with(const char *path,
+                                          const nncc_file_tensor *tensors,
+                                          uint32_t count,
+                                          const nncc_metadata *metadata,
+                                          uint32_t metadata_count);
+/* What a file is that begins with these bytes, the more the better: "a PNG
+ * image"; null for text, and for what is not known. */
+NNCC_API const char *nncc_file_kind(const void *data, size_t bytes);
 
 NNCC_API size_t nncc_dtype_bytes(nncc_dtype dtype);
 /* "f32", "i64", ... */

@@ -1,30 +1,15 @@
-/* safetensors.c - a strict reader and an atomic writer.
+/* safetensors.c - a strict reader.
  *
  * Format: 8 bytes little-endian header length, a JSON header, data. The reader
  * accepts exactly that: known dtypes, sizes that agree, data without holes or
  * overlaps. Files of other kinds get a sentence that says what they are.
  */
-#define _GNU_SOURCE
 #include "internal.h"
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum { max_rank = 8, max_header = 100 << 20 };
-
-struct nncc_file {
-  nncc_file_tensor *tensors;
-  uint32_t count, capacity;
-  void *owned;  /* the bytes, if this object read them */
-  void *mapped; /* or mapped them */
-  size_t mapped_bytes;
-};
 
 static const struct {
   const char *name;
@@ -33,27 +18,6 @@ static const struct {
               {"BF16", NNCC_BF16}, {"I64", NNCC_I64}, {"I32", NNCC_I32},
               {"I16", NNCC_I16},   {"I8", NNCC_I8},   {"U8", NNCC_U8},
               {"BOOL", NNCC_BOOL}};
-
-void nncc_file_free(nncc_file *file) {
-  if (!file)
-    return;
-  for (uint32_t i = 0; i < file->count; ++i) {
-    free((void *)(uintptr_t)file->tensors[i].name);
-    free((void *)(uintptr_t)file->tensors[i].dims);
-  }
-  free(file->tensors);
-  free(file->owned);
-  if (file->mapped)
-    munmap(file->mapped, file->mapped_bytes);
-  free(file);
-}
-
-uint32_t nncc_file_count(const nncc_file *file) { return file->count; }
-const nncc_file_tensor *nncc_file_get(const nncc_file *file, uint32_t index) {
-  return index < file->count ? &file->tensors[index] : NULL;
-}
-
-/* --- Header --------------------------------------------------------------- */
 
 typedef struct reader {
   const char *at, *end, *name;
@@ -236,18 +200,37 @@ static bool tensor(reader *r, nncc_file_tensor *t, int64_t offsets[2]) {
   return true;
 }
 
-static bool metadata(reader *r) {
+/* Takes over both texts. */
+static bool add_metadata(reader *r, nncc_file *file, char *key, char *value) {
+  if (file->metadata_count == file->metadata_capacity) {
+    uint32_t capacity = 2 * file->metadata_capacity + 8;
+    void *grown = realloc(file->metadata, capacity * sizeof *file->metadata);
+    if (!grown) {
+      free(key);
+      free(value);
+      return stop(r, "no memory");
+    }
+    file->metadata = grown;
+    file->metadata_capacity = capacity;
+  }
+  file->metadata[file->metadata_count++] = (nncc_metadata){key, value};
+  return true;
+}
+
+static bool metadata(reader *r, nncc_file *file) {
   if (!need(r, '{'))
     return false;
   if (take(r, '}'))
     return true;
   do {
-    char *key = string(r), *value = NULL;
-    bool good = key && need(r, ':') && (value = string(r)) != NULL;
-    free(key);
-    free(value);
-    if (!good)
+    char *key = string(r);
+    char *value = key && need(r, ':') ? string(r) : NULL;
+    if (!value) {
+      free(key);
       return stop(r, "__metadata__ is malformed");
+    }
+    if (!add_metadata(r, file, key, value))
+      return false;
   } while (take(r, ','));
   return need(r, '}');
 }
@@ -277,9 +260,6 @@ static bool add_tensor(reader *r, nncc_file *file, char *name, const char *data,
         stop(r, "the file is truncated: a tensor's data lies behind its end");
   if (good && (uint64_t)(offsets[1] - offsets[0]) != size)
     good = stop(r, "a tensor's data and shape differ in size");
-  for (uint32_t i = 0; good && i < file->count; ++i)
-    if (!strcmp(file->tensors[i].name, name))
-      good = stop(r, "a tensor stands twice in the header");
   if (!good) {
     free((void *)(uintptr_t)t.dims);
     return false;
@@ -303,7 +283,7 @@ static bool header(reader *r, nncc_file *file, const char *data,
       }
       if (!strcmp(name, "__metadata__")) {
         free(name);
-        if (!metadata(r))
+        if (!metadata(r, file))
           return false;
       } else if (!add_tensor(r, file, name, data, bytes)) {
         free(name);
@@ -314,6 +294,19 @@ static bool header(reader *r, nncc_file *file, const char *data,
     return false;
   skip(r);
   return r->at == r->end || stop(r, "text behind the header's JSON");
+}
+
+static int by_name(const void *x, const void *y) {
+  const nncc_file_tensor *a = x, *b = y;
+  return strcmp(a->name, b->name);
+}
+
+static bool names_differ(nncc_file *file) {
+  qsort(file->tensors, file->count, sizeof *file->tensors, by_name);
+  for (uint32_t i = 1; i < file->count; ++i)
+    if (!strcmp(file->tensors[i - 1].name, file->tensors[i].name))
+      return false;
+  return true;
 }
 
 static int by_offset(const void *x, const void *y) {
@@ -335,37 +328,38 @@ static bool covers(nncc_file *file, const char *data, uint64_t bytes) {
   return next == data + bytes;
 }
 
-/* What a file that is no safetensors file looks like. */
-static const char *other_kind(const char *data, size_t bytes) {
+/* A sentence about a file of another kind; how to get the right one. */
+static nncc_status refuse_kind(const char *name, const char *kind) {
   static const struct {
-    const char *start, *kind;
-  } kinds[] = {
-      {"version https://git-lfs", "a git-lfs pointer, not the file itself: run "
-                                  "git lfs pull"},
-      {"<!DOCTYPE", "an HTML page: the download failed"},
-      {"<html", "an HTML page: the download failed"},
-      {"PK\x03\x04", "a zip archive (PyTorch .pt?): save with "
-                     "safetensors.torch.save_file"},
-      {"\x80\x02", "a Python pickle: save with safetensors.torch.save_file"},
-      {"\x80\x04", "a Python pickle: save with safetensors.torch.save_file"},
-      {"\x93NUMPY", "a NumPy array, not a safetensors file"},
-  };
-  /* The length of a header may begin like a pickle. */
-  if (bytes > 8 && data[7] == 0 && data[8] == '{')
-    return NULL;
-  for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; ++i)
-    if (bytes >= strlen(kinds[i].start) &&
-        !strncasecmp(data, kinds[i].start, strlen(kinds[i].start)))
-      return kinds[i].kind;
-  return NULL;
+    const char *kind, *advice;
+  } advices[] = {
+      {"a git-lfs pointer", ", not the file itself: run git lfs pull"},
+      {"an HTML page", ": the download failed"},
+      {"a PyTorch checkpoint",
+       ": save with safetensors.torch.save_file(module.state_dict(), ...)"},
+      {"a Python pickle", ": save with safetensors.torch.save_file"},
+      {"a zip archive",
+       " (PyTorch .pt?): save with safetensors.torch.save_file"}};
+  const char *advice = ", not a safetensors file";
+  for (size_t i = 0; i < sizeof advices / sizeof advices[0]; ++i)
+    if (!strcmp(advices[i].kind, kind))
+      advice = advices[i].advice;
+  return nncc_fail(NNCC_ERROR_FORMAT, "%s is %s%s", name, kind, advice);
 }
 
 nncc_status nncc_file_parse(const void *memory, size_t bytes, const char *name,
                             nncc_file **result) {
+  if ((!memory && bytes) || !name || !result)
+    return nncc_fail(NNCC_ERROR_ARGUMENT, "an argument is null");
   const char *data = memory;
-  const char *kind = other_kind(data, bytes);
-  if (kind)
-    return nncc_fail(NNCC_ERROR_FORMAT, "%s is %s", name, kind);
+  const char *kind = nncc_file_kind(data, bytes);
+  if (!bytes)
+    return nncc_fail(NNCC_ERROR_FORMAT, "%s is an empty file", name);
+  if (kind && strcmp(kind, "a safetensors file") && strcmp(kind, "binary data"))
+    return refuse_kind(name, kind);
+  if (!kind && nncc_is_text(data, bytes))
+    return nncc_fail(NNCC_ERROR_FORMAT, "%s is text, not a safetensors file",
+                     name);
   uint64_t length = 0;
   for (size_t i = 0; i < 8 && bytes >= 8; ++i)
     length |= (uint64_t)(unsigned char)data[i] << (8 * i);
@@ -384,6 +378,8 @@ nncc_status nncc_file_parse(const void *memory, size_t bytes, const char *name,
   const char *payload = data + 8 + length;
   uint64_t rest = bytes - 8 - length;
   bool good = header(&r, file, payload, rest);
+  if (good && !names_differ(file))
+    good = stop(&r, "a tensor stands twice in the header");
   if (good && !covers(file, payload, rest))
     good = stop(&r, "its data has holes, overlaps or something behind it");
   if (!good) {
@@ -391,164 +387,5 @@ nncc_status nncc_file_parse(const void *memory, size_t bytes, const char *name,
     return nncc_fail(NNCC_ERROR_FORMAT, "%s: %s", name, r.problem);
   }
   *result = file;
-  return NNCC_OK;
-}
-
-/* An open regular file and its size, or -1 with the error set. */
-static int open_file(const char *path, size_t *bytes) {
-  int descriptor = open(path, O_RDONLY | O_CLOEXEC);
-  struct stat info;
-  if (descriptor < 0 || fstat(descriptor, &info)) {
-    nncc_fail(NNCC_ERROR_IO, "cannot read %s: %s", path, strerror(errno));
-  } else if (!S_ISREG(info.st_mode)) {
-    nncc_fail(NNCC_ERROR_IO, "cannot read %s: it is no regular file", path);
-  } else {
-    *bytes = (size_t)info.st_size;
-    return descriptor;
-  }
-  if (descriptor >= 0)
-    close(descriptor);
-  return -1;
-}
-
-static bool read_all(int descriptor, char *data, size_t bytes) {
-  while (bytes) {
-    ssize_t got = read(descriptor, data, bytes);
-    if (got < 0 && errno == EINTR)
-      continue;
-    if (got <= 0)
-      return false;
-    data += got;
-    bytes -= (size_t)got;
-  }
-  return true;
-}
-
-nncc_status nncc_file_read(const char *path, nncc_file **result) {
-  size_t bytes;
-  int descriptor = open_file(path, &bytes);
-  if (descriptor < 0)
-    return NNCC_ERROR_IO;
-  char *data = nncc_allocate(bytes);
-  bool good = data && read_all(descriptor, data, bytes);
-  close(descriptor);
-  if (!good) {
-    free(data);
-    return nncc_fail(data ? NNCC_ERROR_IO : NNCC_ERROR_MEMORY,
-                     "cannot read the %zu bytes of %s", bytes, path);
-  }
-  nncc_status status = nncc_file_parse(data, bytes, path, result);
-  if (status)
-    free(data);
-  else
-    (*result)->owned = data;
-  return status;
-}
-
-nncc_status nncc_file_map(const char *path, nncc_file **result) {
-  size_t bytes;
-  int descriptor = open_file(path, &bytes);
-  if (descriptor < 0)
-    return NNCC_ERROR_IO;
-  void *data =
-      bytes ? mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, descriptor, 0) : NULL;
-  int error = errno;
-  close(descriptor);
-  if (data == MAP_FAILED)
-    return nncc_fail(NNCC_ERROR_IO, "cannot map %s: %s", path, strerror(error));
-  nncc_status status = nncc_file_parse(data, bytes, path, result);
-  if (status && data) {
-    munmap(data, bytes);
-  } else if (!status) {
-    (*result)->mapped = data;
-    (*result)->mapped_bytes = bytes;
-  }
-  return status;
-}
-
-/* --- Writer --------------------------------------------------------------- */
-
-static void write_name(FILE *stream, const char *name) {
-  fputc('"', stream);
-  for (; *name; ++name) {
-    if (*name == '"' || *name == '\\')
-      fprintf(stream, "\\%c", *name);
-    else if ((unsigned char)*name < 32)
-      fprintf(stream, "\\u%04x", *name);
-    else
-      fputc(*name, stream);
-  }
-  fputc('"', stream);
-}
-
-static char *make_header(const nncc_file_tensor *tensors, uint32_t count,
-                         size_t *length) {
-  char *text = NULL;
-  FILE *stream = open_memstream(&text, length);
-  if (!stream)
-    return NULL;
-  uint64_t offset = 0;
-  fputc('{', stream);
-  for (uint32_t i = 0; i < count; ++i) {
-    const nncc_file_tensor *t = &tensors[i];
-    const char *dtype = "?";
-    for (size_t k = 0; k < sizeof dtypes / sizeof dtypes[0]; ++k)
-      if (dtypes[k].dtype == t->dtype)
-        dtype = dtypes[k].name;
-    fputs(i ? "," : "", stream);
-    write_name(stream, t->name);
-    fprintf(stream, ":{\"dtype\":\"%s\",\"shape\":[", dtype);
-    for (uint32_t d = 0; d < t->rank; ++d)
-      fprintf(stream, "%s%" PRId64, d ? "," : "", t->dims[d]);
-    fprintf(stream, "],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}", offset,
-            offset + t->bytes);
-    offset += t->bytes;
-  }
-  fputc('}', stream);
-  while (ftell(stream) % 8)
-    fputc(' ', stream);
-  fclose(stream);
-  return text;
-}
-
-nncc_status nncc_file_write(const char *path, const nncc_file_tensor *tensors,
-                            uint32_t count) {
-  size_t length = 0, room = strlen(path) + 8;
-  char *head = make_header(tensors, count, &length);
-  char *temporary = malloc(room);
-  if (!head || !temporary) {
-    free(head);
-    free(temporary);
-    return nncc_fail(NNCC_ERROR_MEMORY, "no memory to write %s", path);
-  }
-  snprintf(temporary, room, "%s.XXXXXX", path);
-  int file = mkstemp(temporary);
-  FILE *stream = file >= 0 ? fdopen(file, "wb") : NULL;
-  bool good = stream != NULL;
-  unsigned char size[8];
-  for (int i = 0; i < 8; ++i)
-    size[i] = (unsigned char)((uint64_t)length >> (8 * i));
-  good = good && fwrite(size, 1, 8, stream) == 8 &&
-         fwrite(head, 1, length, stream) == length;
-  for (uint32_t i = 0; good && i < count; ++i)
-    good = fwrite(tensors[i].data, 1, tensors[i].bytes, stream) ==
-           tensors[i].bytes;
-  good = good && !fflush(stream) && !fchmod(file, 0644) && !fsync(file);
-  int error = errno;
-  if (stream && fclose(stream) && good) {
-    good = false;
-    error = errno;
-  }
-  if (good && rename(temporary, path)) {
-    good = false;
-    error = errno;
-  }
-  if (!good && file >= 0)
-    unlink(temporary);
-  free(head);
-  free(temporary);
-  if (!good)
-    return nncc_fail(NNCC_ERROR_IO, "cannot write %s: %s", path,
-                     strerror(error));
   return NNCC_OK;
 }

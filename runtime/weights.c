@@ -42,16 +42,6 @@ void nncc_weights_free(nncc_weights *weights) {
   free(weights);
 }
 
-int64_t nncc_find_tensor(const nncc_model *model, const char *name) {
-  for (uint64_t i = 0; i < model->weight_count; ++i)
-    if (!strcmp(model->weights[i].name, name))
-      return (int64_t)i;
-  for (uint64_t i = 0; i < model->alias_count; ++i)
-    if (!strcmp(model->aliases[i].name, name))
-      return (int64_t)model->aliases[i].weight;
-  return -1;
-}
-
 /* An error that lists the tensors without a value. */
 static nncc_status all_set(const nncc_weights *weights) {
   unsigned missing = 0;
@@ -213,145 +203,12 @@ nncc_status nncc_weights_copy(const nncc_model *model, const nncc_weights *from,
   return status;
 }
 
-/* --- From a file ---------------------------------------------------------- */
-
-/* A file beside the model: which tensors are which. */
-typedef struct match {
-  int64_t *weight_of; /* file tensor -> number in the model, or -1 */
-  const nncc_file_tensor **first; /* number -> first of its names in the file */
-} match;
-
-static bool match_names(const nncc_model *model, const nncc_file *file,
-                        match *m) {
-  uint32_t count = nncc_file_count(file);
-  m->weight_of = calloc(count + 1, sizeof *m->weight_of);
-  m->first = calloc(model->weight_count + 1, sizeof *m->first);
-  for (uint32_t i = 0; m->weight_of && m->first && i < count; ++i) {
-    int64_t weight = nncc_find_tensor(model, nncc_file_get(file, i)->name);
-    m->weight_of[i] = weight;
-    if (weight >= 0 && !m->first[weight])
-      m->first[weight] = nncc_file_get(file, i);
-  }
-  return m->weight_of && m->first;
+const void *nncc_weights_data(const nncc_weights *weights, uint64_t number) {
+  return weights && number < weights->model->weight_count
+             ? weights->tensors[number]
+             : NULL;
 }
 
-static bool is_optimizer_state(const char *name) {
-  return !strncmp(name, "optimizer.", 10);
-}
-
-/* Lists every tensor that does not fit. */
-static nncc_status check_file(const nncc_model *model, const nncc_file *file,
-                              const match *m) {
-  unsigned problems = 0;
-  char expected[64], got[64];
-  nncc_fail(NNCC_ERROR_WEIGHTS, "the weights do not fit %s:", model->name);
-  for (uint64_t i = 0; i < model->weight_count; ++i) {
-    const nncc_tensor *tensor = &model->weights[i];
-    const nncc_file_tensor *stored = m->first[i];
-    if (!stored && tensor->fresh) {
-      continue;
-    } else if (!stored) {
-      nncc_fail_more("\n  %s is missing", tensor->name);
-    } else if (stored->dtype != tensor->dtype) {
-      nncc_fail_more("\n  %s must be %s, the file has %s", tensor->name,
-                     nncc_dtype_name((nncc_dtype)tensor->dtype),
-                     nncc_dtype_name(stored->dtype));
-    } else if (stored->rank != tensor->rank ||
-               (tensor->rank && memcmp(stored->dims, tensor->dims,
-                                       tensor->rank * sizeof(int64_t)))) {
-      nncc_fail_more(
-          "\n  %s must have shape %s, the file has %s", tensor->name,
-          nncc_shape_text(expected, sizeof expected, tensor->dims,
-                          tensor->rank),
-          nncc_shape_text(got, sizeof got, stored->dims, stored->rank));
-    } else {
-      continue;
-    }
-    ++problems;
-  }
-  for (uint32_t i = 0; i < nncc_file_count(file); ++i) {
-    const nncc_file_tensor *stored = nncc_file_get(file, i);
-    int64_t weight = m->weight_of[i];
-    if (weight < 0 && !is_optimizer_state(stored->name)) {
-      nncc_fail_more("\n  %s is not part of the model", stored->name);
-      ++problems;
-    }
-    const nncc_file_tensor *first = weight < 0 ? stored : m->first[weight];
-    if (first != stored && (first->bytes != stored->bytes ||
-                            memcmp(first->data, stored->data, stored->bytes))) {
-      nncc_fail_more("\n  %s and %s are one tensor of the model, but differ",
-                     first->name, stored->name);
-      ++problems;
-    }
-  }
-  if (!problems)
-    nncc_fail(NNCC_OK, "%s", "");
-  return problems ? NNCC_ERROR_WEIGHTS : NNCC_OK;
-}
-
-/* Takes over the file, unless it `borrows` its bytes from the caller. Tensors
- * that are aligned in the file stay there. */
-static nncc_status from_file(const nncc_model *model, nncc_file *file,
-                             bool borrows, nncc_weights **result) {
-  match m;
-  nncc_status status = match_names(model, file, &m)
-                           ? check_file(model, file, &m)
-                           : nncc_fail(NNCC_ERROR_MEMORY, "no memory to load");
-  nncc_weights *weights = NULL;
-  if (!status)
-    status = nncc_weights_create(model, &weights);
-  for (uint64_t i = 0; !status && i < model->weight_count; ++i) {
-    const nncc_file_tensor *stored = m.first[i];
-    if (!stored)
-      continue;
-    bool aligned =
-        (uintptr_t)stored->data % nncc_dtype_bytes(stored->dtype) == 0;
-    if (borrows || !aligned)
-      status =
-          nncc_weights_set(weights, stored->name, stored->data, stored->bytes);
-    else
-      weights->tensors[i] = stored->data;
-  }
-  free(m.weight_of);
-  free(m.first);
-  if (!status)
-    status = nncc_weights_prepare(weights);
-  if (!status && !borrows)
-    weights->file = file;
-  else
-    nncc_file_free(file);
-  if (status)
-    nncc_weights_free(weights);
-  else
-    *result = weights;
-  return status;
-}
-
-static nncc_status from_path(const nncc_model *model, const char *path,
-                             nncc_status (*open)(const char *, nncc_file **),
-                             nncc_weights **result) {
-  if (!model || !path || !result)
-    return nncc_fail(NNCC_ERROR_ARGUMENT, "an argument is null");
-  nncc_file *file;
-  nncc_status status = open(path, &file);
-  return status ? status : from_file(model, file, false, result);
-}
-
-nncc_status nncc_weights_load(const nncc_model *model, const char *path,
-                              nncc_weights **result) {
-  return from_path(model, path, nncc_file_read, result);
-}
-
-nncc_status nncc_weights_map(const nncc_model *model, const char *path,
-                             nncc_weights **result) {
-  return from_path(model, path, nncc_file_map, result);
-}
-
-nncc_status nncc_weights_from_memory(const nncc_model *model, const void *data,
-                                     size_t bytes, nncc_weights **result) {
-  if (!model || !data || !result)
-    return nncc_fail(NNCC_ERROR_ARGUMENT, "an argument is null");
-  nncc_file *file;
-  nncc_status status = nncc_file_parse(data, bytes, "weights", &file);
-  return status ? status : from_file(model, file, true, result);
+const void *nncc_weights_prepared(const nncc_weights *weights) {
+  return weights ? weights->prepared : NULL;
 }

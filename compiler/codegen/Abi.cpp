@@ -352,16 +352,24 @@ void Descriptor::addSteps(Block &block, func::FuncOp entry, Constants &rows) {
   }
 }
 
+/// "" without that attribute.
+static llvm::StringRef textOf(Operation *op, const char *name) {
+  auto text = op->getAttrOfType<StringAttr>(name);
+  return text ? text.getValue() : "";
+}
+
 /// Inputs that are indices, with the size they index: by an attribute, or used
 /// by a gather.
 llvm::Constant *Descriptor::limits(func::FuncOp entry, uint64_t &count) {
   Constants rows;
-  auto add = [&](uint64_t input, int64_t limit, int64_t except) {
-    rows.push_back(record({number(input), number(limit), number(except)}));
+  auto add = [&](uint64_t input, int64_t first, int64_t limit, int64_t except) {
+    rows.push_back(record(
+        {number(input), number(first), number(limit), number(except)}));
   };
   for (unsigned i = 0; i < entry.getNumArguments(); ++i)
-    if (auto limit = entry.getArgAttrOfType<DenseI64ArrayAttr>(i, limitAttr))
-      add(inputNumber(entry, i), limit[0], limit[1]);
+    if (auto limits = entry.getArgAttrOfType<DenseI64ArrayAttr>(i, limitAttr))
+      for (int64_t k = 0; k < limits.size(); k += 3)
+        add(inputNumber(entry, i), limits[k], limits[k + 1], limits[k + 2]);
   for (CallOp call : entry.getBody().front().getOps<CallOp>()) {
     auto kernel = model.lookupSymbol<func::FuncOp>(call.getCallee());
     kernel.walk([&](GatherOp gather) {
@@ -374,7 +382,7 @@ llvm::Constant *Descriptor::limits(func::FuncOp entry, uint64_t &count) {
       auto input =
           dyn_cast<BlockArgument>(call.getOperand(argument.getArgNumber()));
       if (input)
-        add(inputNumber(entry, input.getArgNumber()),
+        add(inputNumber(entry, input.getArgNumber()), 0,
             shapeOf(gather.getOperand())[gather.getDim()], INT64_MIN);
     });
   }
@@ -393,7 +401,8 @@ llvm::Constant *Descriptor::body(func::FuncOp entry) {
     accumulate = global(body(model.lookupSymbol<func::FuncOp>(name)));
   return record({tensors(inputsOf(entry)), tensors(outputsOf(entry)),
                  table(steps), number(steps.size()), number(arena), limitTable,
-                 number(limitCount), accumulate});
+                 number(limitCount), accumulate,
+                 text(textOf(entry, sizesAttr))});
 }
 
 llvm::Constant *Descriptor::aliases(uint64_t &count) {
@@ -479,7 +488,8 @@ void Descriptor::add() {
        text(target.cpu), number(target.requiredFeatures), table(entries),
        number(entries.size()), tensors(state), number(state.size()),
        prepare ? global(body(prepare)) : null(), number(preparedBytes),
-       aliases(aliasCount), number(aliasCount), embedded(), hash(state)}));
+       aliases(aliasCount), number(aliasCount), embedded(), hash(state),
+       text(textOf(model, trainingAttr))}));
   auto *type = llvm::FunctionType::get(pointer, false);
   auto *function =
       llvm::Function::Create(type, llvm::GlobalValue::ExternalLinkage,

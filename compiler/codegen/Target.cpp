@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 #include "codegen/Target.h"
 #include "runtime/abi.h"
+#include "support/Diagnostics.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/MC/MCSubtargetInfo.h"
 #include "llvm/MC/TargetRegistry.h"
@@ -59,9 +60,13 @@ bool lookupTarget(llvm::StringRef cpu, TargetInfo &info, std::string &error) {
   std::unique_ptr<llvm::MCSubtargetInfo> subtarget(
       target->createMCSubtargetInfo(llvm::Triple(triple), "", ""));
   if (!subtarget->isCPUStringValid(info.cpu)) {
-    error = "unknown CPU '" + info.cpu +
-            "'; native, x86-64, x86-64-v2, x86-64-v3, x86-64-v4 and the names "
-            "of clang's -mcpu= are known";
+    std::vector<llvm::StringRef> known = {"native"};
+    for (const auto &processor : subtarget->getAllProcessorDescriptions())
+      known.push_back(processor.Key);
+    error = "nncc: unknown CPU \"" + info.cpu + "\"" +
+            didYouMean(info.cpu, known) +
+            " (native, x86-64, x86-64-v2, x86-64-v3, x86-64-v4 and the names "
+            "of clang's -mcpu= are known)\n";
     return false;
   }
   for (const char *feature : unused)

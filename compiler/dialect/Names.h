@@ -35,8 +35,13 @@ inline constexpr const char *recomputedAttr = "nncc.recomputed";
 /// On a kernel's argument: a result may be written over it.
 inline constexpr const char *inPlaceAttr = "nncc.in_place";
 
-/// On an argument: [size, except], its elements lie in [0, size) or are except.
+/// On an argument: [first, limit, except, ...], its elements lie in each
+/// [first, limit) or are its except.
 inline constexpr const char *limitAttr = "nncc.limit";
+/// Of an entry: the sizes of symbolic dims that it was made for, "N=1,T=8".
+inline constexpr const char *sizesAttr = "nncc.sizes";
+/// Of the module: its "training" section without spaces.
+inline constexpr const char *trainingAttr = "nncc.training";
 /// On a contraction, until kernels are formed: its right side lies in panels.
 inline constexpr const char *packedAttr = "nncc.packed";
 

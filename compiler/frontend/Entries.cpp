@@ -271,6 +271,14 @@ std::vector<Expr> Importer::gradientsOf(Expr total, const NamedValues &of,
   return gradients;
 }
 
+/// The least that a model needs to train, for errors.
+static constexpr const char *trainingExample =
+    "\n  \"training\": {\"inputs\": {\"target\": {\"shape\": [16], \"dtype\": "
+    "\"i64\"}}, \"loss\": \"l\", \"optimizer\": {\"type\": \"optim.SGD\", "
+    "\"lr\": 0.1},"
+    "\n   \"nodes\": [{\"name\": \"l\", \"op\": \"F.cross_entropy\", "
+    "\"inputs\": [\"logits\", \"target\"]}]}";
+
 void Importer::importBody(const Json &root, const std::string &entry,
                           unsigned index, bool accumulates) {
   Scope scope;
@@ -281,8 +289,10 @@ void Importer::importBody(const Json &root, const std::string &entry,
   const Json *training = root.find("training");
   trains = entry != "forward" && entry != "loss";
   if (withLoss && !training) {
-    diagnostics.error(root.span,
-                      "the entry " + entry + " needs a \"training\" section");
+    diagnostics.error(nowhere, "the entry " + entry +
+                                   " needs a \"training\" section: what to "
+                                   "minimise and how, as in" +
+                                   trainingExample);
     return;
   }
   if (withLoss && !training->find("loss") && trainingFits) {
@@ -302,6 +312,7 @@ void Importer::importBody(const Json &root, const std::string &entry,
   beginFunction(name + (accumulates ? ".accumulate" : ""), signature, scope);
   if (!accumulates)
     function->setAttr(entryAttr, builder.b.getStringAttr(entry));
+  function->setAttr(sizesAttr, builder.b.getStringAttr(currentSizes()));
   bool complete = runNodes(root, scope);
   if (withLoss && !trainingFits)
     return;

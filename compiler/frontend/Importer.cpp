@@ -7,6 +7,7 @@
 #include "frontend/Importer.h"
 #include "frontend/ImporterImpl.h"
 #include "frontend/Training.h"
+#include "support/Identifier.h"
 
 using namespace mlir;
 
@@ -55,8 +56,19 @@ OwningOpRef<ModuleOp> Importer::run(const Json &root) {
 
   module = ModuleOp::create(UnknownLoc::get(context));
   const Json *name = root.find("name");
-  std::string modelName = name && name->isString() ? name->string : "model";
-  module.get()->setAttr(modelNameAttr, builder.b.getStringAttr(modelName));
+  if (name && (!name->isString() || name->string.empty() ||
+               name->string == "nncc" || name->string.rfind("nncc_", 0) == 0))
+    diagnostics.error(name->span,
+                      "\"name\" must be a name for symbols, none of the "
+                      "runtime's (nncc_...), got " +
+                          name->describe());
+  // One identifier for symbols, the header and everything else.
+  module.get()->setAttr(
+      modelNameAttr,
+      builder.b.getStringAttr(identifierOf(name ? name->string : "model")));
+  if (training)
+    module.get()->setAttr(trainingAttr,
+                          builder.b.getStringAttr(training->compact()));
   // One body per combination of symbolic sizes.
   unsigned index = 0;
   auto combine = [&](auto &self, DimSizes::iterator dim) -> void {
@@ -75,6 +87,7 @@ OwningOpRef<ModuleOp> Importer::run(const Json &root) {
     }
   };
   combine(combine, sizes.begin());
+  checkDims();
   if (training && !diagnostics.hasErrors())
     checkLoss(root, *training);
   for (const auto &entry : instances) {

@@ -15,6 +15,7 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/StringSet.h"
+#include <set>
 
 namespace nncc {
 
@@ -111,6 +112,8 @@ private:
   bool parseShape(const Json &json, llvm::SmallVectorImpl<int64_t> &shape);
   bool parseTensor(const Json &json, TensorSpec &spec);
   void collectDims(const Json &root);
+  void checkDims();
+  std::string currentSizes() const;
 
   // Graphs.
   void importBody(const Json &root, const std::string &entry, unsigned index,
@@ -181,6 +184,8 @@ private:
   /// State of the optimizer, by path.
   std::map<std::string, mlir::RankedTensorType> optimizerStates;
   std::map<std::string, int64_t> current; // sizes of the body being built
+  std::set<std::string> usedDims;         // by shapes
+  std::set<std::string> modelDims;        // with sizes in the file
   mlir::MLIRContext *context;
   Diagnostics &diagnostics;
   ExprBuilder builder;

@@ -198,6 +198,39 @@ private:
 
 } // namespace
 
+std::string Json::compact() const {
+  auto quoted = [](const std::string &text) {
+    return nlohmann::json(text).dump(
+        -1, ' ', false, nlohmann::json::error_handler_t::replace);
+  };
+  char digits[40];
+  std::string text;
+  switch (kind) {
+  case Kind::null:
+    return "null";
+  case Kind::boolean:
+    return boolean ? "true" : "false";
+  case Kind::integer:
+    return std::to_string(integer);
+  case Kind::number:
+    snprintf(digits, sizeof digits, "%.17g", number);
+    return digits;
+  case Kind::string:
+    return quoted(string);
+  case Kind::array:
+    for (const Json &item : items)
+      text += (text.empty() ? "" : ",") + item.compact();
+    return "[" + text + "]";
+  case Kind::object:
+    for (const JsonMember &member : members)
+      if (member.key != "comment")
+        text += (text.empty() ? "" : ",") + quoted(member.key) + ":" +
+                member.value.compact();
+    return "{" + text + "}";
+  }
+  return text;
+}
+
 std::optional<Json> parseJson(llvm::StringRef text, Diagnostics &diagnostics) {
   if (text.size() > maxBytes) {
     diagnostics.error({0, 1}, "the file is larger than 64 MiB");

@@ -40,6 +40,8 @@ struct Json {
   const Json *find(llvm::StringRef key) const;
   /// "an object", "the string \"x\"", "3": for error texts.
   std::string describe() const;
+  /// As JSON without spaces and comments.
+  std::string compact() const;
 };
 
 struct JsonMember {

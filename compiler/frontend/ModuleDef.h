@@ -209,7 +209,8 @@ public:
   StateDef stateOf(llvm::StringRef arg) const;
   /// If `indices` is an input of the model: its elements must lie in [0, size)
   /// or be `except`, which is checked before an entry runs.
-  void limitInput(Expr indices, int64_t size, int64_t except);
+  void limitInput(Expr indices, int64_t first, int64_t limit,
+                  int64_t except = INT64_MIN);
   /// x with elements zeroed with probability p, the others divided by 1 - p.
   Expr dropout(Expr x, double p);
   /// The 2 of "nn.Conv2d".

@@ -5,6 +5,7 @@
 //===----------------------------------------------------------------------===//
 #include "frontend/Arguments.h"
 #include "frontend/ImporterImpl.h"
+#include "llvm/ADT/StringExtras.h"
 
 using namespace mlir;
 
@@ -35,6 +36,7 @@ bool Importer::parseShape(const Json &json, SmallVectorImpl<int64_t> &shape) {
       size = item.integer;
     } else if (item.isString() && current.count(item.string)) {
       size = current[item.string];
+      usedDims.insert(item.string);
     } else if (item.isString()) {
       diagnostics.error(item.span, "symbolic dim \"" + item.string +
                                        "\" has no sizes; list them in \"dims\" "
@@ -325,8 +327,38 @@ void Importer::collectDims(const Json &root) {
                             "\" must be a list of non-negative integers");
       continue;
     }
+    std::set<int64_t> different(list.begin(), list.end());
+    if (different.size() != list.size())
+      diagnostics.error(member.value.span, "dim \"" + member.key +
+                                               "\" has a size twice");
+    if (!sizes.count(member.key))
+      modelDims.insert(member.key);
     sizes.try_emplace(member.key, list);
   }
+}
+
+/// A dim of --dim that no shape has would be believed to do something.
+void Importer::checkDims() {
+  if (diagnostics.hasErrors())
+    return;
+  std::vector<std::string> used(usedDims.begin(), usedDims.end());
+  for (auto &[name, list] : sizes) {
+    if (usedDims.count(name) || modelDims.count(name))
+      continue;
+    diagnostics.error(
+        nowhere, "--dim " + name + ": no shape of the model has the dim \"" +
+                     name + "\"" +
+                     (used.empty() ? std::string(", or any other")
+                                   : "; it has " + llvm::join(used, ", ")));
+  }
+}
+
+/// "N=1,T=8": the sizes of the body that is built.
+std::string Importer::currentSizes() const {
+  std::string text;
+  for (auto &[name, size] : current)
+    text += (text.empty() ? "" : ",") + name + "=" + std::to_string(size);
+  return text;
 }
 
 } // namespace nncc

@@ -152,13 +152,20 @@ StateDef Call::stateOf(StringRef arg) const {
   return state;
 }
 
-void Call::limitInput(Expr indices, int64_t size, int64_t except) {
+void Call::limitInput(Expr indices, int64_t first, int64_t limit,
+                      int64_t except) {
   auto argument = dyn_cast<BlockArgument>(indices.value());
   if (!argument)
     return;
   auto function = cast<func::FuncOp>(argument.getOwner()->getParentOp());
+  // One input may index several tables.
+  SmallVector<int64_t> limits;
+  if (auto others = function.getArgAttrOfType<DenseI64ArrayAttr>(
+          argument.getArgNumber(), limitAttr))
+    llvm::append_range(limits, others.asArrayRef());
+  llvm::append_values(limits, first, limit, except);
   function.setArgAttr(argument.getArgNumber(), limitAttr,
-                      builder->b.getDenseI64ArrayAttr({size, except}));
+                      builder->b.getDenseI64ArrayAttr(limits));
 }
 
 Expr Call::dropout(Expr x, double p) {

@@ -34,6 +34,11 @@ LineColumn Diagnostics::lineColumn(size_t offset) const {
 
 void Diagnostics::printOne(llvm::raw_ostream &os, const Entry &entry) const {
   static const char *names[] = {"error", "warning", "note"};
+  if (entry.span.begin == nowhere.begin) {
+    os << file << ": " << names[unsigned(entry.severity)] << ": " << entry.text
+       << '\n';
+    return;
+  }
   LineColumn at = lineColumn(entry.span.begin);
   os << file << ':' << at.line << ':' << at.column << ": "
      << names[unsigned(entry.severity)] << ": " << entry.text << '\n';
@@ -57,14 +62,18 @@ void Diagnostics::printOne(llvm::raw_ostream &os, const Entry &entry) const {
   os << '\n';
 }
 
-void Diagnostics::print(llvm::raw_ostream &os) const {
-  std::vector<const Entry *> sorted;
+std::vector<const Diagnostics::Entry *> Diagnostics::sorted() const {
+  std::vector<const Entry *> list;
   for (const Entry &entry : entries)
-    sorted.push_back(&entry);
-  llvm::stable_sort(sorted, [](const Entry *x, const Entry *y) {
+    list.push_back(&entry);
+  llvm::stable_sort(list, [](const Entry *x, const Entry *y) {
     return x->span.begin < y->span.begin;
   });
-  for (const Entry *entry : sorted) {
+  return list;
+}
+
+void Diagnostics::print(llvm::raw_ostream &os) const {
+  for (const Entry *entry : sorted()) {
     printOne(os, *entry);
     for (const Entry &note : entry->notes)
       printOne(os, note);

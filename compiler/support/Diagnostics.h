@@ -20,6 +20,8 @@ namespace nncc {
 struct Span {
   size_t begin = 0, end = 0;
 };
+/// Of what is wrong with the whole file, or with what was asked of it.
+inline constexpr Span nowhere = {size_t(-1), size_t(-1)};
 
 struct LineColumn {
   unsigned line = 1, column = 1; // both from 1; columns count bytes
@@ -45,6 +47,8 @@ public:
 
   bool hasErrors() const { return errors != 0; }
   unsigned errorCount() const { return errors; }
+  /// In file order.
+  std::vector<const Entry *> sorted() const;
   LineColumn lineColumn(size_t offset) const;
   llvm::StringRef fileName() const { return file; }
   /// All entries in file order, then a count of errors.

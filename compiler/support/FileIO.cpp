@@ -2,6 +2,7 @@
 #include "support/FileIO.h"
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -9,7 +10,8 @@
 
 namespace nncc {
 
-bool readWhole(const std::string &path, std::string &text, std::string &error) {
+bool readWhole(const std::string &path, std::string &text, std::string &error,
+               size_t most) {
   int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   struct stat info;
   if (file < 0 || fstat(file, &info) != 0) {
@@ -26,10 +28,14 @@ bool readWhole(const std::string &path, std::string &text, std::string &error) {
   text.clear();
   char buffer[1 << 16];
   ssize_t count;
-  while ((count = read(file, buffer, sizeof buffer)) > 0)
+  while ((count = read(file, buffer, sizeof buffer)) > 0 &&
+         text.size() <= most)
     text.append(buffer, size_t(count));
   if (count < 0)
     error = "cannot read " + path + ": " + strerror(errno);
+  if (count > 0)
+    error = "cannot read " + path + ": it has more than " +
+            std::to_string(most) + " bytes";
   close(file);
   return count == 0;
 }
@@ -38,6 +44,8 @@ static bool writeAll(int file, const std::string &data) {
   size_t done = 0;
   while (done < data.size()) {
     ssize_t count = write(file, data.data() + done, data.size() - done);
+    if (count < 0 && errno == EINTR)
+      continue;
     if (count <= 0)
       return false;
     done += size_t(count);
@@ -45,25 +53,81 @@ static bool writeAll(int file, const std::string &data) {
   return true;
 }
 
+/// A new file beside `path`, with the umask's mode, which mkstemp would not
+/// give; -1 and errno if there can be none.
+static int openTemporary(const std::string &path, std::string &temporary) {
+  for (unsigned i = 0;; ++i) {
+    temporary = path + ".tmp" + std::to_string(getpid()) + "." +
+                std::to_string(i);
+    int file =
+        open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (file >= 0 || errno != EEXIST)
+      return file;
+  }
+}
+
+/// What is there already, and a rename would replace: a device, a pipe.
+static bool isSpecial(const std::string &path) {
+  struct stat info;
+  return stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode);
+}
+
+/// Where a symbolic link points, so that the link stays.
+static std::string target(const std::string &path) {
+  char *real = realpath(path.c_str(), nullptr);
+  std::string result = real ? real : path;
+  free(real);
+  return result;
+}
+
 bool writeAtomically(const std::string &path, const std::string &data,
                      std::string &error) {
-  std::string temporary = path + ".XXXXXX";
-  int file = mkstemp(temporary.data());
-  bool good = file >= 0 && writeAll(file, data) && fchmod(file, 0644) == 0 &&
-              fsync(file) == 0;
+  auto fails = [&] {
+    error = "cannot write " + path + ": " + strerror(errno);
+    return false;
+  };
+  bool isDirect = isSpecial(path);
+  std::string place = target(path), temporary;
+  int file = isDirect ? open(path.c_str(), O_WRONLY | O_CLOEXEC)
+                      : openTemporary(place, temporary);
+  if (file < 0)
+    return fails();
+  bool good = writeAll(file, data) && (isDirect || fsync(file) == 0);
   if (!good)
-    error = "cannot write " + path + ": " + strerror(errno);
-  if (file >= 0 && close(file) != 0 && good) {
-    good = false;
-    error = "cannot write " + path + ": " + strerror(errno);
-  }
-  if (good && rename(temporary.c_str(), path.c_str()) != 0) {
-    good = false;
-    error = "cannot write " + path + ": " + strerror(errno);
-  }
-  if (!good && file >= 0)
+    fails();
+  if (close(file) != 0 && good)
+    good = fails();
+  if (good && !isDirect && rename(temporary.c_str(), place.c_str()) != 0)
+    good = fails();
+  if (!good && !isDirect)
     unlink(temporary.c_str());
   return good;
+}
+
+bool canWrite(const std::string &path, std::string &error) {
+  bool isDirect = isSpecial(path);
+  std::string temporary;
+  struct stat info;
+  int file = -1;
+  if (path.empty() || path.back() == '/' ||
+      (stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)))
+    errno = EISDIR;
+  else if (!isDirect && access(path.c_str(), F_OK) == 0 &&
+           access(path.c_str(), W_OK) != 0)
+    errno = EACCES; // a rename could replace it, which its mode forbids
+  else
+    file = isDirect ? open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NONBLOCK)
+                    : openTemporary(target(path), temporary);
+  if (file < 0 && !(isDirect && errno == ENXIO)) { // a pipe without a reader
+    error = "cannot write " + path + ": " +
+            (errno == EISDIR ? "it is a directory" : strerror(errno));
+    return false;
+  }
+  if (file >= 0)
+    close(file);
+  if (!isDirect)
+    unlink(temporary.c_str());
+  return true;
 }
 
 } // namespace nncc

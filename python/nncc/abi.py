@@ -29,7 +29,8 @@ class Body(ctypes.Structure):
                 ("steps", ctypes.c_void_p), ("step_count", ctypes.c_uint64),
                 ("arena_bytes", ctypes.c_uint64),
                 ("limits", ctypes.c_void_p), ("limit_count", ctypes.c_uint64),
-                ("accumulate", ctypes.c_void_p)]
+                ("accumulate", ctypes.c_void_p),
+                ("sizes", ctypes.c_char_p)]
 
 
 class Entry(ctypes.Structure):

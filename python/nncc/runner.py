@@ -2,6 +2,7 @@
 import ctypes
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -335,14 +336,17 @@ def compile(directory, threads=1, cpu="native", dims=None,
 
 
 def _name_of(path):
-    """The name of a model; what is wrong with the file is the compiler's to
-    say."""
+    """The name of a model in its symbols, as support/Identifier.h makes it;
+    what is wrong with the file is the compiler's to say."""
     try:
         with open(path) as file:
             name = json.load(file).get("name", "model")
     except (ValueError, AttributeError):
         return "model"
-    return name if isinstance(name, str) else "model"
+    if not isinstance(name, str):
+        return "model"
+    name = re.sub("[^0-9A-Za-z_]", "_", name)
+    return "_" + name if name[:1].isdigit() else name
 
 
 def compile_model(model, weights, threads=1, cpu="native", dims=None,

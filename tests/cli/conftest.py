@@ -6,6 +6,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from lenet_model import MODEL, NNCC, weights
+from net_model import folder, train  # noqa: F401, fixtures
 
 
 @pytest.fixture
@@ -15,6 +16,8 @@ def lenet(tmp_path):
     random = np.random.default_rng(1)
     save_file({"x": random.standard_normal((1, 1, 12, 12)).astype(
         np.float32)}, tmp_path / "in.safetensors")
+    np.savez(tmp_path / "train.npz", t=np.arange(7) % 3,
+             x=random.standard_normal((7, 1, 12, 12)).astype(np.float32))
     return tmp_path
 
 

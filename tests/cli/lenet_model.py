@@ -20,7 +20,11 @@ MODEL = """{"format": "nncc-model/1", "name": "lenet",
   {"name": "b", "op": "F.relu", "inputs": ["a"]},
   {"name": "c", "module": "pool", "inputs": ["b"]},
   {"name": "logits", "module": "head", "inputs": ["c"]}],
- "outputs": ["logits"]}
+ "outputs": ["logits"],
+ "training": {
+  "inputs": {"t": {"shape": ["N"], "dtype": "i64"}},
+  "nodes": [{"name": "l", "op": "F.cross_entropy", "inputs": ["logits", "t"]}],
+  "loss": "l", "optimizer": {"type": "optim.SGD", "lr": 0.01}}}
 """
 
 

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 from lenet_model import NNCC, weights
 
 RUNTIME = os.path.join(os.path.dirname(NNCC), "..", "..", "runtime")
-VERBS = ["compile", "run", "check", "bench", "inspect", "schema"]
+VERBS = ["compile", "run", "check", "bench", "inspect", "train", "schema"]
 W = ("--weights", "lenet.safetensors")
 X = ("--input", "x=random:normal,seed=1")
 
@@ -177,9 +177,9 @@ def test_dim_flag(nncc, lenet):
 
 def test_check(nncc):
     done = nncc("check", "lenet.json", *W, *X, "--bisect")
-    assert re.fullmatch(r"logits: \S+ of its scale, ok\n"
-                        r"bisect: no pass and no kernel differs\n",
-                        done.stdout)
+    assert re.fullmatch(
+        r"logits: largest difference \S+ of its scale, allowed 1e-4, ok\n"
+        r"bisect: no pass and no kernel differs\n", done.stdout)
 
 
 def test_bisect_finds_a_wrong_kernel(nncc):
@@ -253,15 +253,16 @@ def test_check_against_a_file(nncc, lenet):
     nncc("compile", "lenet.json", "-o", "lenet.so")
     for model in ("lenet.json", "lenet.so"):
         done = nncc("check", model, *W, *X, "--expect", "y.safetensors")
-        assert done.stdout == "logits: 0.0e+00 of its scale, ok\n"
+        assert done.stdout == ("logits: largest difference 0.0e+00 of its "
+                               "scale, allowed 1e-4, ok\n")
     y = load_file(lenet / "y.safetensors")["logits"]
     y[0, 0] += abs(y).max()
     save_file({"logits": y}, lenet / "z.safetensors")
     nncc("check", "lenet.so", *W, *X, "--expect", "z.safetensors", code=3)
     done = nncc("check", "lenet.so", *W, *X, "--expect", "lenet.safetensors",
                 code=1)
-    assert done.stderr == ("nncc: lenet.safetensors has no tensor \"logits\" "
-                           "with 10 elements\n")
+    assert done.stderr.splitlines()[-1] == (
+        'nncc: lenet.safetensors has no tensor "logits"')
     done = nncc("check", "lenet.so", *W, *X, code=2)
     assert done.stderr == (
         "nncc: the interpreter needs the model's JSON; compare a compiled "
@@ -270,13 +271,18 @@ def test_check_against_a_file(nncc, lenet):
                 "--bisect", code=2)
     assert done.stderr == ("nncc: --bisect compares with the interpreter, "
                            "leave out --expect\n")
+    result = json.loads(nncc("check", "lenet.so", *W, *X, "--json", "--expect",
+                             "z.safetensors", code=3).stdout)
+    assert not result["ok"] and result["results"] == [
+        {"output": "logits", "ok": False,
+         "error": result["results"][0]["error"]}]
 
 
 def test_check_gradients(nncc):
     """Finite differences, without PyTorch."""
     done = nncc("check", "lenet.json", *W, *X, "--grad")
-    names = re.findall(r"^grad\.(\S+): \S+ from differences, ok$", done.stdout,
-                       re.M)
+    names = re.findall(r"^grad\.(\S+): largest difference \S+ from "
+                       r"differences, allowed 1e-4, ok$", done.stdout, re.M)
     assert names == ["conv.bias", "conv.weight", "head.1.bias",
                      "head.1.weight", "x"]
     nncc("check", "lenet.json", *W, *X, "--grad", "--tolerance", "0", code=3)
@@ -289,7 +295,8 @@ def test_backward_runs(nncc, lenet):
     assert gradients["grad.conv.weight"].shape == (6, 1, 3, 3)
     nncc("lenet.json", "-o", "forward.so")
     done = nncc("run", "forward.so", *W, *X, "--entry", "backward", code=2)
-    assert done.stderr == 'nncc: lenet has no entry "backward"\n'
+    assert done.stderr == ('nncc: forward.so has no entry "backward", only '
+                           "forward: compile it with --entries=backward\n")
 
 
 def test_entries_that_cannot_be(nncc, lenet):
@@ -300,11 +307,14 @@ def test_entries_that_cannot_be(nncc, lenet):
  "outputs": ["y"]}""")
     done = nncc("compile", "m.json", "-o", "m.o", "--entries",
                 "loss_and_grad", code=1)
-    assert done.stderr.strip() == (
-        "m.json:1:1: error: the entry loss_and_grad needs a \"training\" "
-        "section\n  {\"format\": \"nncc-model/1\",\n  ^\n1 error")
+    assert done.stderr.startswith(
+        "m.json: error: the entry loss_and_grad needs a \"training\" section: "
+        "what to minimise and how, as in\n  \"training\": {")
+    assert "^" not in done.stderr
     done = nncc("compile", "m.json", "-o", "m.o", "--entries", "train", code=2)
-    assert done.stderr.startswith("--entries: train not in ")
+    assert done.stderr == (
+        'nncc: --entries train: "train" is no entry: they are forward, '
+        "backward, loss, loss_and_grad, train_step and train_forward\n")
 
 
 def test_json_of_run_and_compile(nncc, lenet):
@@ -351,20 +361,36 @@ def test_inspect_weights(nncc):
 def test_files_that_are_no_models(nncc, lenet, suffix):
     (lenet / f"bad.{suffix}").write_text("text")
     done = nncc("run", f"bad.{suffix}", code=1)
-    assert done.stderr == (
-        "nncc: bad.so is no compiled model: it has no symbol NAME_model\n"
-        if suffix == "so" else
-        f"nncc: bad.{suffix} is neither an object nor an archive\n")
+    assert done.stderr == f"nncc: bad.{suffix} is text, not a compiled model\n"
 
 
 def test_progress_on_a_terminal(lenet):
-    """Long work shows its stage, and leaves the line empty."""
+    """Work of more than a second shows its stage, at most ten times a second,
+    and leaves the line empty."""
     text = subprocess.run(
-        ["script", "-qec", f"{NNCC} lenet.json -o m.so", "/dev/null"],
-        cwd=lenet, capture_output=True, check=True).stdout.decode()
-    assert re.search(r"\r\x1b\[K\[\d\.\d s\] lenet.json: writing machine code",
-                     text)
-    assert text.rsplit("\r\x1b[K", 1)[1].startswith("nncc: lenet for ")
+        ["script", "-qec", f"{NNCC} {deep_model(lenet, 60)} -o m.so",
+         "/dev/null"], cwd=lenet, capture_output=True,
+        check=True).stdout.decode()
+    times = [float(t) for t in re.findall(
+        r"\r\x1b\[K\[(\d+\.\d) s\] deep.json: ", text)]
+    assert times and times[0] >= 1 and len(times) <= 10 * times[-1] + 1
+    assert text.rsplit("\r\x1b[K", 1)[1].startswith("nncc: deep for ")
+
+
+def deep_model(folder, layers):
+    """Products of different sizes, which take a while to compile."""
+    modules, nodes, value = {}, [], "x"
+    for i in range(layers):
+        modules[f"fc{i}"] = {"type": "nn.Linear", "in_features": 16 + i,
+                             "out_features": 17 + i}
+        nodes += [{"name": f"a{i}", "module": f"fc{i}", "inputs": [value]},
+                  {"name": f"b{i}", "op": "torch.tanh", "inputs": [f"a{i}"]}]
+        value = f"b{i}"
+    (folder / "deep.json").write_text(json.dumps({
+        "format": "nncc-model/1", "name": "deep",
+        "inputs": {"x": {"shape": [8, 16], "dtype": "f32"}},
+        "modules": modules, "nodes": nodes, "outputs": [value]}))
+    return "deep.json"
 
 
 def limited(size):
@@ -427,6 +453,7 @@ def test_bench_compare_and_kernels(nncc, lenet):
     report = json.loads(nncc("inspect", "lenet.json", "--json").stdout)
     calls = report["entries"][0]["calls"]
     assert len(text.splitlines()) == 1 + len(calls)
+    assert text.startswith("forward N=1, 1 thread: median ")
     (lenet / "b.json").write_text("[]")
     done = nncc(*bench, "--compare", "b.json", code=1)
     assert done.stderr == ("nncc: --compare b.json: not the output of nncc "
@@ -474,62 +501,6 @@ def test_examples_of_help_work(nncc, lenet, verb):
                 [NNCC] + shlex.split(command)[1:], cwd=lenet, timeout=120,
                 capture_output=True, text=True)
             assert done.returncode == 0, (line, done.stderr)
-
-
-WRONG = [
-    (["compile", "none.json", "-o", "m.o"], 5,
-     "nncc: cannot read none.json: No such file or directory\n"),
-    (["compile", "lenet.json"], 2,
-     "nncc: -o needs a file that ends in .o, .a or .so, or give --emit=\n"),
-    (["compile", "lenet.json", "-o", "m.txt"], 2,
-     "nncc: -o needs a file that ends in .o, .a or .so, or give --emit=\n"),
-    (["compile", "lenet.json", "-o", "no/m.o"], 5,
-     "nncc: cannot write no/m.o: No such file or directory\n"),
-    (["compile", "lenet.json", "-o", "m.o", "-mcpu=z80"], 2,
-     "unknown CPU 'z80'; native, x86-64, x86-64-v2, x86-64-v3, x86-64-v4 and "
-     "the names of clang's -mcpu= are known"),
-    (["compile", "lenet.json", "-o", "m.o", "--target=aarch64-linux-gnu"], 4,
-     "nncc: no code generator for --target=aarch64-linux-gnu; "
-     "x86_64-unknown-linux-gnu is supported\n"),
-    (["compile", "lenet.json", "-o", "m.o", "--embed-weights"], 2,
-     "nncc: --embed-weights needs --weights FILE.safetensors and an object to "
-     "write\n"),
-    (["compile", "lenet.json", "-o", "m.o", "--weights", "in.safetensors",
-      "--embed-weights"], 1,
-     "nncc: the weights do not fit lenet:\n  conv.weight is missing\n"
-     "  conv.bias is missing\n  head.1.weight is missing\n"
-     "  head.1.bias is missing\n"
-     "  x is not part of the model\n"),
-    (["run", "lenet.json", *X], 2,
-     "nncc: lenet has 4 tensors of state: give --weights FILE.safetensors\n"),
-    (["run", "lenet.json", *W], 2,
-     "nncc: input x is missing: give --inputs FILE.safetensors or --input "
-     "x=random:normal\n"),
-    (["run", "lenet.json", *W, "--input", "z=zeros"], 2,
-     "nncc: --input z=zeros: the entry has no input \"z\"\n"),
-    (["run", "lenet.json", *W, "--input", "x=ones"], 2,
-     'nncc: --input x: unknown kind "ones", expected @FILE.npy, zeros, '
-     "random:normal or random:uniform\n"),
-    (["run", "lenet.json", *W, "--input", "x=random:normal,sed=1"], 2,
-     'nncc: --input x: unknown option "sed=1", expected seed=NUMBER\n'),
-    (["run", "lenet.json", *W, *X, "--entry", "back"], 2,
-     "nncc: no entry \"back\": the entries are forward, backward, loss, "
-     "loss_and_grad, train_step and train_forward\n"),
-    (["run", "lenet.json", "--weights", "none", *X], 5,
-     "nncc: cannot read none: No such file or directory\n"),
-]
-
-
-@pytest.mark.parametrize("arguments,code,text", WRONG)
-def test_wrong_calls(nncc, arguments, code, text):
-    done = nncc(*arguments, code=code)
-    assert done.stderr.strip("\n") == text.strip("\n")
-    assert done.stdout == ""
-
-
-def test_unknown_flag(nncc):
-    done = nncc("run", "lenet.json", "--frobnicate", code=2)
-    assert "--frobnicate" in done.stderr
 
 
 def test_npy(nncc, lenet):

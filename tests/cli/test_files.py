@@ -1,6 +1,5 @@
 """Weights files that are not what they should be, each with its sentence."""
 import json
-import pickle
 import struct
 
 import numpy as np
@@ -24,18 +23,6 @@ def entry(shape=(1,), offsets=(0, 4), dtype="F32"):
 
 
 BROKEN = {
-    "lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
-            "w is a git-lfs pointer, not the file itself: run git lfs pull"),
-    "html": (b"<!DOCTYPE html><html>",
-             "w is an HTML page: the download failed"),
-    "pickle": (pickle.dumps({}, protocol=2), "w is a Python pickle: save with "
-               "safetensors.torch.save_file"),
-    "zip": (b"PK\x03\x04rest", "w is a zip archive (PyTorch .pt?): save with "
-            "safetensors.torch.save_file"),
-    "numpy": (b"\x93NUMPY\x01\x00", "w is a NumPy array, not a safetensors "
-              "file"),
-    "empty": (b"", "w is truncated or no safetensors file: its header would "
-              "need 0 bytes, the file has 0"),
     "short": (struct.pack("<Q", 100) + b"{}", "w is truncated or no "
               "safetensors file: its header would need 100 bytes, the file "
               "has 10"),
@@ -99,11 +86,32 @@ def test_all_misfits_are_listed(nncc, lenet):
         "  extra is not part of the model\n")
 
 
+def test_weights_of_another_model(nncc, lenet):
+    """The cause is guessed before its consequences."""
+    call = ("run", "lenet.json", "--weights", "w", *X)
+    fits = "nncc: the weights do not fit lenet: "
+    save_file({f"bn{i}.weight": np.zeros(3, np.float32) for i in range(122)},
+              lenet / "w")
+    assert nncc(*call, code=1).stderr == fits + (
+        "these are the weights of another model (122 of 122 names unknown, as "
+        "bn0.weight)\n")
+    save_file({"module." + k: v for k, v in weights().items()}, lenet / "w")
+    assert nncc(*call, code=1).stderr == fits + (
+        'their names begin with "module.", which the model\'s do not\n')
+    save_file({**weights(), **{f"bn{i}": np.zeros(3, np.float32)
+                               for i in range(20)}}, lenet / "w")
+    lines = nncc(*call, code=1).stderr.splitlines()
+    assert lines[0] == fits + "they may be of another model, 20 of 24 names " \
+        "are unknown" and len(lines) == 14 and lines[-1] == "  and 8 more"
+
+
 def test_wrong_inputs(nncc, lenet):
     w = ("--weights", "lenet.safetensors", "--dim", "N=1")
     save_file({"x": np.zeros((1, 1, 12, 12), np.float64)}, lenet / "i")
     assert nncc("run", "lenet.json", *w, "--inputs", "i", code=1).stderr == \
-        "nncc: input x must be f32, got f64\n"
+        ("nncc: input x must be f32, got f64 from --inputs i: --convert "
+         "converts it\n")
+    nncc("run", "lenet.json", *w, "--inputs", "i", "--convert")
     save_file({"x": np.zeros((1, 12, 12), np.float32)}, lenet / "i")
     assert nncc("run", "lenet.json", *w, "--inputs", "i", code=1).stderr == \
         "nncc: input x must have shape [1, 1, 12, 12], got [1, 12, 12]\n"
@@ -121,3 +129,30 @@ def test_index_out_of_range(nncc, lenet):
     save_file({"ids": np.array([0, 3, 4])}, lenet / "i")
     done = nncc("run", "e.json", "--weights", "w", "--inputs", "i", code=1)
     assert done.stderr == "nncc: input ids: element 2 is 4, outside [0, 4)\n"
+
+
+def test_lengths_out_of_range(nncc, lenet):
+    """As pack_padded_sequence; one input that two layers read."""
+    (lenet / "r.json").write_text(json.dumps({
+        "format": "nncc-model/1", "name": "r",
+        "inputs": {"x": {"shape": [5, 2, 3], "dtype": "f32"},
+                   "z": {"shape": [4, 2, 3], "dtype": "f32"},
+                   "n": {"shape": [2], "dtype": "i32"}},
+        "modules": {k: {"type": "nn.RNN", "input_size": 3, "hidden_size": 3}
+                    for k in "ab"},
+        "nodes": [{"name": ["y", "h"], "module": "a", "inputs": ["x"],
+                   "lengths": "n"},
+                  {"name": ["v", "w"], "module": "b", "inputs": ["z"],
+                   "lengths": "n"}],
+        "outputs": ["y", "v"]}))
+    state = {f"{k}.{n}_l0": np.zeros(s, np.float32) for k in "ab"
+             for n, s in (("weight_ih", (3, 3)), ("weight_hh", (3, 3)),
+                          ("bias_ih", 3), ("bias_hh", 3))}
+    save_file(state, lenet / "w")
+    for lengths, bad in (("[4,1]", None), ("[0,1]", (0, 0, 6)),
+                         ("[1,-1]", (1, -1, 6)), ("[5,4]", (0, 5, 5)),
+                         ("[6,4]", (0, 6, 6))):
+        done = nncc("run", "r.json", "--weights", "w", "--input", "*=zeros",
+                    "--input", f"n={lengths}", code=1 if bad else 0)
+        assert done.stderr == ("nncc: input n: element %d is %d, outside "
+                               "[1, %d)\n" % bad if bad else "")

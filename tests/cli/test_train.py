@@ -13,59 +13,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from lenet_model import NNCC
-
-MODEL = """{"format": "nncc-model/1", "name": "net",
- "inputs": {"x": {"shape": [4, 6], "dtype": "f32"}},
- "modules": {"fc1": {"type": "nn.Linear", "in_features": 6,
-                     "out_features": 16},
-             "drop": {"type": "nn.Dropout", "p": 0.1},
-             "fc2": {"type": "nn.Linear", "in_features": 16,
-                     "out_features": 3}},
- "nodes": [{"name": "a", "module": "fc1", "inputs": ["x"]},
-           {"name": "b", "op": "F.relu", "inputs": ["a"]},
-           {"name": "c", "module": "drop", "inputs": ["b"]},
-           {"name": "y", "module": "fc2", "inputs": ["c"]}],
- "outputs": ["y"],
- "training": {
-   "inputs": {"t": {"shape": [4], "dtype": "i64"}},
-   "nodes": [{"name": "loss", "op": "F.cross_entropy", "inputs": ["y", "t"]}],
-   "loss": "loss",
-   "optimizer": {"type": "optim.Adam", "lr": 0.02}}}
-"""
-
-
-@pytest.fixture
-def folder(tmp_path):
-    random = np.random.default_rng(0)
-    (tmp_path / "net.json").write_text(MODEL)
-    save_file({name: random.uniform(-0.4, 0.4, shape).astype(np.float32)
-               for name, shape in (("fc1.weight", (16, 6)),
-                                   ("fc1.bias", (16,)),
-                                   ("fc2.weight", (3, 16)),
-                                   ("fc2.bias", (3,)))},
-              tmp_path / "w.safetensors")
-    x = random.standard_normal((42, 6)).astype(np.float32)
-    t = np.argmax(x[:, :3], axis=1)
-    np.savez(tmp_path / "train.npz", x=x, t=t)
-    np.savez_compressed(tmp_path / "packed.npz", x=x, t=t)
-    np.save(tmp_path / "x.npy", x)
-    np.save(tmp_path / "t.npy", t)
-    save_file({"x": x[:20], "t": t[:20]}, tmp_path / "a.safetensors")
-    save_file({"x": x[20:], "t": t[20:]}, tmp_path / "b.safetensors")
-    return tmp_path
-
-
-@pytest.fixture
-def train(folder):
-    def call(*arguments, code=0, data=("--data", "train.npz"),
-             start=("--weights", "w.safetensors")):
-        done = subprocess.run([NNCC, "train", "net.json", *data, *start,
-                               *arguments], cwd=folder, capture_output=True,
-                              text=True, timeout=120)
-        assert done.returncode == code, done.stderr
-        return done
-    return call
-
+from net_model import MODEL
 
 def test_loss_falls(train, folder):
     done = train("--epochs", "30", "--checkpoint", "c.safetensors", "--csv",
@@ -73,7 +21,8 @@ def test_loss_falls(train, folder):
     lines = done.stdout.splitlines()
     assert len(lines) == 30
     numbers = [re.fullmatch(
-        r"epoch (\d+): loss ([\d.e-]+), validation ([\d.e-]+)", line)
+        r"epoch (\d+): loss ([\d.e-]+), validation ([\d.e-]+), \d+\.\d\d s",
+        line)
         for line in lines]
     assert [int(n[1]) for n in numbers] == list(range(1, 31))
     assert float(numbers[-1][2]) < 0.5 * float(numbers[0][2])
@@ -286,61 +235,170 @@ def test_check_on_every_cpu(folder, cpu):
     assert "optimizer.gradient.fc1.bias: " in done.stdout
 
 
-def test_help_examples(train, folder):
-    text = subprocess.run([NNCC, "train", "--help"], capture_output=True,
-                          text=True, check=True).stdout
-    assert len(text.splitlines()) <= 42
-    (folder / "lenet.json").write_text(MODEL)
-    os.rename(folder / "w.safetensors", folder / "lenet.safetensors")
-    for line in text.split("Examples:")[1].splitlines():
-        if line.strip():
-            subprocess.run([NNCC, *line.split()[1:]], cwd=folder, check=True,
-                           capture_output=True)
-    assert load_file(folder / "out.safetensors")["optimizer.step"] == 40
+def test_lines_of_epochs(train):
+    """Loss and time of each, also without data to validate on."""
+    lines = train("--epochs", "3").stdout.splitlines()
+    assert len(lines) == 3 and all(
+        re.fullmatch(rf"epoch {i + 1}: loss [\d.e-]+, \d+\.\d\d s", line)
+        for i, line in enumerate(lines))
 
 
+def test_chart_of_a_long_training(train, folder):
+    """As large as the picture needs; peaks stay; round ticks inside."""
+    train("--steps", "4000", "--svg", "long.svg", "--csv", "long.csv")
+    text = (folder / "long.svg").read_text()
+    assert len(text) < 80_000
+    name = "{http://www.w3.org/2000/svg}"
+    chart = xml.etree.ElementTree.fromstring(text)
+    loss = chart.find(f"{name}polyline")
+    points = [tuple(map(float, p.split(","))) for p in
+              loss.get("points").split()]
+    assert len(points) <= 2 * 712 and points == sorted(points,
+                                                       key=lambda p: p[0])
+    losses = [float(row.split(",")[2]) for row in
+              (folder / "long.csv").read_text().splitlines()[1:]]
+    heights = [y for _, y in points]
+    assert min(heights) == pytest.approx(40, abs=1e-2)  # the largest loss
+    assert max(heights) == pytest.approx(405, abs=1e-2)
+    ticks = [t for t in chart.iter(f"{name}text")
+             if re.fullmatch(r"[\d.e-]+", t.text or "")]
+    for tick in ticks:
+        digits = f"{float(tick.text):e}"[0]
+        assert float(tick.text) == 0 or re.fullmatch(
+            r"\d(\.[05]0*)?0*e[+-]\d+|\d\.\d0*e[+-]\d+",
+            f"{float(tick.text):e}"), digits
+        left = float(tick.get("x"))
+        assert 0 < left <= 796
+    assert len(ticks) >= 6 and losses
+
+
+def test_titles_are_escaped(train, folder):
+    model = json.loads(MODEL)
+    model["name"] = "a<b>&c"
+    (folder / "net.json").write_text(json.dumps(model))
+    train("--steps", "2", "--svg", "c.svg")
+    xml.etree.ElementTree.parse(folder / "c.svg")
+
+
+def test_progress_of_short_steps(folder):
+    """At most ten lines a second on a terminal."""
+    done = subprocess.run(
+        ["script", "-qec", f"{NNCC} train net.json --data train.npz --weights "
+         "w.safetensors --steps 40000", "/dev/null"], cwd=folder,
+        capture_output=True)
+    assert done.returncode == 0
+    text = done.stdout.decode()
+    seconds = float(re.search(r"done after step 40000, ([\d.]+) s", text)[1])
+    assert text.count("] step ") <= 10 * seconds + 1
+
+
+def test_a_rate_of_nothing(train, folder):
+    train("--lr", "0", "--csv", "c.csv", "--checkpoint", "c.safetensors")
+    before, after = (load_file(folder / f"{n}.safetensors") for n in "wc")
+    assert all(np.array_equal(before[k], after[k]) for k in before)
+    assert {r.split(",")[1] for r in (folder / "c.csv").read_text().split()[
+        1:]} == {"0"}
+
+
+def test_sizes(train, folder):
+    """--dim chooses the batch, of a compiled model too."""
+    model = json.loads(MODEL)
+    model["dims"] = {"N": [4, 2]}
+    model["inputs"]["x"]["shape"][0] = "N"
+    model["training"]["inputs"]["t"]["shape"][0] = "N"
+    (folder / "net.json").write_text(json.dumps(model))
+    several = ("nncc: compiled for several sizes: training takes N=4, --dim "
+               "chooses\n")
+    assert train("--epochs", "1").stderr.startswith(several)
+    train("--epochs", "1", "--dim", "N=2", "--csv", "a.csv")
+    subprocess.run([NNCC, "net.json", "-o", "net.so", "--entries=train_step"],
+                   cwd=folder, check=True, capture_output=True)
+    subprocess.run([NNCC, "train", "net.so", "--data", "train.npz",
+                    "--weights", "w.safetensors", "--dim", "N=2", "--csv",
+                    "b.csv"], cwd=folder, check=True, capture_output=True)
+    text = (folder / "a.csv").read_text()
+    assert text == (folder / "b.csv").read_text() and text.count("\n") == 22
+
+
+TRAIN = ("--data", "train.npz")
 WRONG = [
+    ((), (), 2, "nncc: the data are missing: --data FILE.npz, FILE.safetensors "
+     "or NAME=@FILE.npy\n"),
     ((), ("--data", "none.npz"), 5,
-     "nncc: cannot read none.npz: No such file\n"),
+     "nncc: cannot read none.npz: No such file or directory\n"),
     ((), ("--data", "w.safetensors"), 1,
-     'nncc: the data have no array "x"\n'),
-    ((), ("--data", "data.txt"), 2,
-     "nncc: --data data.txt: expected FILE.npz, FILE.safetensors or "
-     "NAME=@FILE.npy\n"),
+     'nncc: the data have no array "x": --data needs one for each input\n'),
+    ((), ("--data", "net.json"), 1, "nncc: --data net.json: it is JSON text, "
+     "not a safetensors, .npz or .npy file\n"),
+    ((), ("--data", "x.npy"), 2, "nncc: --data x.npy: a .npy file has no name, "
+     "give --data NAME=@x.npy\n"),
+    ((), (*TRAIN, *TRAIN), 2, "nncc: --data train.npz is given twice\n"),
     ((), ("--data", "x=@x.npy", "--data", "t=@x.npy"), 1,
      "nncc: x.npy: t is f32 [42, 6], a batch of the model is i64 [4]\n"),
     ((), ("--data", "a.safetensors", "--data", "x=@x.npy"), 1,
      "nncc: a.safetensors: t has 20 samples, x 62\n"),
     ((), ("--data", "x=@t.npy", "--data", "a.safetensors"), 1,
      "nncc: a.safetensors: x f32 [20, 6] does not continue i64 [42]\n"),
+    ((), (*TRAIN, "--data", "extra=@x.npy"), 1, 'nncc: x.npy has an array '
+     '"extra", which is no input of train_step: they are x and t\n'),
+    ((), (*TRAIN, "--validate", "few.npz"), 1,
+     "nncc: the data have 3 samples, a batch needs 4\n"),
     ((), ("--data", "few.npz"), 1,
      "nncc: the data have 3 samples, a batch needs 4\n"),
-    ((), ("--data", "broken.npz"), 1,
-     "nncc: cannot read broken.npz: Not a zip archive\n"),
+    ((), ("--data", "uneven.npz"), 1,
+     "nncc: uneven.npz: t has 41 samples, x 42\n"),
+    ((), ("--data", "broken.npz"), 1, "nncc: --data broken.npz: it is text, "
+     "not a safetensors, .npz or .npy file\n"),
     ((), ("--data", "scalar.npz"), 1,
      "nncc: scalar.npz: x is a scalar: the first dimension must count "
      "samples\n"),
     ((), ("--data", "wide.npz"), 1,
      "nncc: input t: element 1 is 3, outside [0, 3)\nnncc: in step 1\n"),
-    (("--last", "error"), ("--data", "train.npz"), 1,
+    (("--last", "error"), TRAIN, 1,
      "nncc: 42 samples are no whole number of batches of 4: --last=drop "
      "leaves the rest out\n"),
-    (("--schedule", "sine"), ("--data", "train.npz"), 2,
+    (("--schedule", "sine"), TRAIN, 2,
      "nncc: --schedule sine: expected constant, step:EVERY,FACTOR, cosine, "
      "linear or one-cycle\n"),
-    (("--schedule", "step:-5,0.5"), ("--data", "train.npz"), 2,
+    (("--schedule", "step:-5,0.5"), TRAIN, 2,
      "nncc: --schedule step:-5,0.5: expected constant, step:EVERY,FACTOR, "
      "cosine, linear or one-cycle\n"),
-    (("--resume",), ("--data", "train.npz"), 2,
+    (("--schedule", "one-cycle", "--warmup", "2"), TRAIN, 2,
+     "nncc: --warmup does nothing here: one-cycle has a warm-up of its own\n"),
+    (("--lr", "-1"), TRAIN, 2,
+     "nncc: --lr -1: a learning rate is a number, at least 0\n"),
+    (("--lr", "nan"), TRAIN, 2,
+     "nncc: --lr nan: a learning rate is a number, at least 0\n"),
+    (("--lr", "1e39"), TRAIN, 2,
+     "nncc: --lr 1e39: a learning rate is a number, at least 0\n"),
+    (("--epochs", "0"), TRAIN, 2,
+     "nncc: --epochs 0: expected a whole number from 1 to 2147483647\n"),
+    (("--steps", "0"), TRAIN, 2, "nncc: --steps 0: expected a whole number "
+     "from 1 to 9223372036854775807\n"),
+    (("--steps", "3", "--epochs", "2"), TRAIN, 2, "nncc: --steps and --epochs "
+     "both say how long to train: give one\n"),
+    (("--checkpoint-every", "2"), TRAIN, 2, "nncc: --resume and "
+     "--checkpoint-every need --checkpoint FILE.safetensors\n"),
+    (("--resume",), TRAIN, 2,
      "nncc: --resume and --checkpoint-every need --checkpoint "
      "FILE.safetensors\n"),
-    (("--resume", "--checkpoint", "no"), ("--data", "train.npz"), 5,
-     "nncc: cannot read no: No such file or directory\n"),
-    (("--steps", "3", "--csv", "no/c.csv"), ("--data", "train.npz"), 5,
+    (("--resume", "--checkpoint", "no"), TRAIN, 2, "nncc: --weights does "
+     "nothing beside --resume, which starts from the checkpoint\n"),
+    (("--steps", "3", "--csv", "no/c.csv"), TRAIN, 5,
      "nncc: cannot write no/c.csv: No such file or directory\n"),
-    (("--resume", "--checkpoint", "w.safetensors", "--csv", "net.json"),
-     ("--data", "train.npz"), 1,
-     "nncc: net.json is not the curve of nncc train\n"),
+    (("--checkpoint", "no/c.safetensors"), TRAIN, 5,
+     "nncc: cannot write no/c.safetensors: No such file or directory\n"),
+    (("--svg", "."), TRAIN, 5, "nncc: cannot write .: it is a directory\n"),
+    (("--checkpoint", "c.pt"), TRAIN, 2, "nncc: --checkpoint c.pt: it is "
+     "written as safetensors, not as PyTorch\n"),
+    (("--csv", "c.svg"), TRAIN, 2,
+     "nncc: --csv c.svg: it is written as csv, not as svg\n"),
+    (("--csv", "c", "--svg", "./c"), TRAIN, 2,
+     "nncc: --csv and --svg are one file, ./c\n"),
+    (("--checkpoint", "w.safetensors"), TRAIN, 2,
+     "nncc: --checkpoint w.safetensors would overwrite --weights\n"),
+    (("--checkpoint", "a.safetensors"), ("--data", "a.safetensors"), 2,
+     "nncc: --checkpoint a.safetensors would overwrite --data\n"),
 ]
 
 
@@ -353,10 +411,13 @@ def test_wrong_calls(train, folder, arguments, data, code, text):
     wide = np.zeros(4, np.int64)
     wide[1] = 3
     np.savez(folder / "wide.npz", x=x[:4], t=wide)
+    np.savez(folder / "uneven.npz", x=x, t=np.zeros(41, np.int64))
     (folder / "broken.npz").write_bytes(b"PK not a zip at all" * 9)
+    before = sorted(p.name for p in folder.iterdir())
     done = train(*arguments, code=code, data=data + (
         ("--in-order",) if "wide.npz" in data else ()))
-    assert done.stderr == text
+    assert done.stderr == text and "epoch" not in done.stdout
+    assert sorted(p.name for p in folder.iterdir()) == before
 
 
 def test_models_that_do_not_train(train, folder):

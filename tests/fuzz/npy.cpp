@@ -1,6 +1,6 @@
 // Any bytes as a .npy file: an array whose data fits its shape, or an error.
 #include "tools/nncc/Npy.h"
-#include "tools/nncc/Session.h"
+#include "tools/nncc/HostTensor.h"
 #include <cstdlib>
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -4,8 +4,8 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   std::string text(reinterpret_cast<const char *>(data), size), error;
-  nncc::TensorSpec tensor;
-  if (nncc::parseTensorSpec(text, tensor, error)) {
+  nncc::InputSpec tensor;
+  if (nncc::parseInputSpec(text, tensor, error)) {
     if (tensor.name.empty() || tensor.name.size() + tensor.path.size() > size)
       abort();
   } else if (error.empty()) {

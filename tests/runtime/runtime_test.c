@@ -224,6 +224,96 @@ static void test_wrong_calls(const nncc_weights *weights) {
   nncc_context_free(context);
 }
 
+/* An error of each status that this model can give, with its text. */
+static void test_every_status(const nncc_weights *weights) {
+  nncc_context *context;
+  nncc_weights *none;
+  nncc_file *file;
+  float p[3];
+  const void *in[] = {x};
+  void *out[] = {p};
+  expect(nncc_context_create(NULL, weights, NULL, &context),
+         NNCC_ERROR_ARGUMENT, "the model is null");
+  nncc_options options = {1u << 20, NULL, NULL};
+  expect(nncc_context_create(classifier_model(), weights, &options, &context),
+         NNCC_ERROR_ARGUMENT, "1048576 threads, at most 4096 can be had");
+  assert(!nncc_context_create(classifier_model(), weights, NULL, &context));
+  expect(nncc_run_body(context, "forward", 7, in, out), NNCC_ERROR_ARGUMENT,
+         "forward has 1 bodies, not number 7");
+  in[0] = NULL;
+  expect(nncc_run_body(context, "forward", 0, in, out), NNCC_ERROR_ARGUMENT,
+         "input x is null");
+  in[0] = x;
+  out[0] = NULL;
+  expect(nncc_run_body(context, "forward", 0, in, out), NNCC_ERROR_ARGUMENT,
+         "output p is null");
+  nncc_context_free(context);
+  expect(nncc_context_create(classifier_model(), NULL, NULL, &context),
+         NNCC_ERROR_WEIGHTS,
+         "classifier has 4 tensors of state, but no weights were given");
+  expect(nncc_weights_from_memory(classifier_model(), "\x89PNG\r\n\x1a\n", 8,
+                                  &none),
+         NNCC_ERROR_FORMAT, "weights is a PNG image, not a safetensors file");
+  expect(nncc_weights_load(classifier_model(), "no", &none), NNCC_ERROR_IO,
+         "cannot read no: No such file or directory");
+  nncc_body body = classifier_model()->entries[0].bodies[0];
+  nncc_entry entry = classifier_model()->entries[0];
+  nncc_model model = *classifier_model();
+  body.arena_bytes = 1ull << 60;
+  entry.bodies = &body;
+  model.entries = &entry;
+  model.weight_count = 0;
+  expect(nncc_context_create(&model, NULL, NULL, &context), NNCC_ERROR_MEMORY,
+         "no memory for an arena of 1152921504606846976 bytes and 1 threads");
+  expect(nncc_file_parse(NULL, 1, "a", &file), NNCC_ERROR_ARGUMENT,
+         "an argument is null");
+  expect(nncc_file_parse("", 0, "a", &file), NNCC_ERROR_FORMAT,
+         "a is an empty file");
+}
+
+/* Step by step gives what a run gives. */
+static void test_steps(const nncc_weights *weights) {
+  nncc_context *context;
+  float p[3], q[3] = {0};
+  const void *in[] = {x};
+  void *out[] = {q};
+  assert(!nncc_context_create(classifier_model(), weights, NULL, &context));
+  assert(!classifier_forward(context, x, p));
+  const nncc_entry *entry = &classifier_model()->entries[0];
+  void *last = NULL;
+  const nncc_body *body = &entry->bodies[0];
+  for (uint64_t i = 0; i < body->step_count; ++i)
+    last = nncc_run_step(context, entry, &body->steps[i], 0, in, out);
+  assert(last == q && !memcmp(p, q, sizeof p));
+  assert(!nncc_run_step(context, entry, NULL, 0, in, out));
+  assert(!strcmp(nncc_last_error(), "an argument of run is null"));
+  nncc_context_free(context);
+  float bias[4];
+  assert(!nncc_weights_get(weights, "conv.bias", bias, sizeof bias));
+  for (uint64_t i = 0; i < classifier_model()->weight_count; ++i)
+    if (!strcmp(classifier_model()->weights[i].name, "conv.bias"))
+      assert(!memcmp(nncc_weights_data(weights, i), bias, sizeof bias));
+  assert(!nncc_weights_data(weights, 99) && !nncc_weights_data(NULL, 0));
+  assert((nncc_weights_prepared(weights) != NULL) ==
+         (classifier_model()->prepared_bytes != 0));
+}
+
+static void test_metadata(void) {
+  float one = 1;
+  nncc_file_tensor tensor = {"a", NNCC_F32, 0, NULL, &one, sizeof one};
+  nncc_metadata texts[] = {{"seed", "5"}, {"a \"b\"\n", ""}};
+  assert(!nncc_file_write_with("metadata_test", &tensor, 1, texts, 2));
+  nncc_file *file;
+  assert(!nncc_file_read("metadata_test", &file));
+  assert(!strcmp(nncc_file_metadata(file, "seed"), "5"));
+  assert(!strcmp(nncc_file_metadata(file, "a \"b\"\n"), ""));
+  assert(!nncc_file_metadata(file, "b"));
+  nncc_file_free(file);
+  remove("metadata_test");
+  expect(nncc_file_write(".", &tensor, 1), NNCC_ERROR_IO,
+         "cannot write .: it is a directory");
+}
+
 static void test_files(void) {
   float data[6] = {1, 2, 3, 4, 5, 6};
   int64_t dims[] = {2, 3};
@@ -250,6 +340,9 @@ int main(void) {
   test_round_trip(weights);
   test_replace(weights);
   test_wrong_calls(weights);
+  test_every_status(weights);
+  test_steps(weights);
+  test_metadata();
   test_files();
   nncc_weights_free(weights);
   puts("ok");

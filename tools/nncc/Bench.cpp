@@ -6,11 +6,9 @@
 //===----------------------------------------------------------------------===//
 #include "Peak.h"
 #include "Progress.h"
-#include "Session.h"
-#include "llvm/Support/JSON.h"
+#include "StepRunner.h"
 #include <algorithm>
 #include <chrono>
-#include <iostream>
 #include <map>
 
 namespace nncc {
@@ -43,12 +41,15 @@ struct BenchVerb {
   bool asJson = false, perKernel = false;
   std::string compareFile;
 
-  int run();
+  int run(Verb &verb);
 
 private:
   int readEarlier();
   int timeEntry(Session &session, uint32_t count);
-  void timeKernels(Session &session);
+  int timeKernels(Session &session);
+  int print(const std::string &text) {
+    return asJson ? int(exitDone) : printOut(text);
+  }
 
   double peak = 0; // GFLOP/s of one core
   std::map<std::pair<std::string, uint32_t>, double> earlier; // median ms
@@ -60,8 +61,9 @@ int BenchVerb::readEarlier() {
   std::string text;
   if (compareFile.empty())
     return exitDone;
-  if (!readFile(compareFile, text))
-    return exitIo;
+  if (int code = readJsonText(compareFile, "the output of nncc bench --json",
+                              text))
+    return code;
   auto value = json::parse(text);
   const json::Object *root = value ? value->getAsObject() : nullptr;
   const json::Array *list = root ? root->getArray("results") : nullptr;
@@ -75,11 +77,16 @@ int BenchVerb::readEarlier() {
     if (entry && count && median && *median > 0)
       earlier[{entry->str(), uint32_t(*count)}] = *median;
   }
-  if (!earlier.empty())
-    return exitDone;
-  std::cerr << "nncc: --compare " << compareFile
-            << ": not the output of nncc bench --json\n";
-  return exitRejected;
+  if (earlier.empty())
+    return fail(exitRejected,
+                "--compare " + compareFile +
+                    ": not the output of nncc bench --json",
+                compareFile);
+  for (uint32_t count : threads)
+    if (earlier.count({flags.entry, count}))
+      return exitDone;
+  return fail(exitUsage, "--compare " + compareFile + " has no " +
+                             flags.entry + " on so many threads");
 }
 
 /// Warm-up, then at least 10 runs and `seconds`.
@@ -122,34 +129,40 @@ int BenchVerb::timeEntry(Session &session, uint32_t count) {
   double ratio = before == earlier.end() ? 0 : before->second / timing.median;
   if (ratio)
     row["earlier_over_now"] = ratio;
+  std::string sizes = session.body->sizes;
+  if (!sizes.empty())
+    row["sizes"] = jsonText(sizes);
   results.push_back(std::move(row));
-  if (asJson)
-    return exitDone;
-  printf("%s, %u thread%s: median %.4f ms, min %.4f, p90 %.4f, %zu runs%s; "
-         "%.1f GFLOP/s (%.0f %% of peak), %.2f GB/s",
-         flags.entry.c_str(), count, count > 1 ? "s" : "", timing.median,
-         timing.least, timing.p90, timing.runs,
-         timing.p90 > 1.2 * timing.median ? " (noisy)" : "", gflops,
-         share * 100, gbytes);
-  if (ratio)
-    printf("; %.2f x as fast as in %s", ratio, compareFile.c_str());
-  printf("\n");
-  return exitDone;
+  char line[300];
+  snprintf(line, sizeof line,
+           ", %u thread%s: median %.4f ms, min %.4f, p90 %.4f, %zu runs%s; "
+           "%.1f GFLOP/s (%.0f %% of peak), %.2f GB/s",
+           count, count > 1 ? "s" : "", timing.median, timing.least, timing.p90,
+           timing.runs, timing.p90 > 1.2 * timing.median ? " (noisy)" : "",
+           gflops, share * 100, gbytes);
+  std::string text = flags.entry + (sizes.empty() ? "" : " " + sizes) + line;
+  if (ratio) {
+    snprintf(line, sizeof line, "; %.2f x as fast as in ", ratio);
+    text += line + compareFile;
+  }
+  return print(text + "\n");
 }
 
 /// Each step by itself, in order, on one thread; one in a loop with all its
 /// iterations.
-void BenchVerb::timeKernels(Session &session) {
+int BenchVerb::timeKernels(Session &session) {
   StepRunner runner(session);
   std::vector<KernelRun> runs = kernelRuns(*session.body);
   std::vector<std::vector<double>> times(session.body->step_count);
   std::vector<int64_t> calls(times.size());
   auto start = Clock::now();
+  std::string text;
   for (size_t round = 0; round < 12 || since(start) < seconds; ++round) {
     std::vector<double> now(times.size());
     for (const KernelRun &run : runs) {
       auto before = Clock::now();
-      runner(run);
+      if (!runner(run))
+        return reportRuntime(NNCC_ERROR_ARGUMENT);
       size_t i = run.step - session.body->steps;
       now[i] += since(before) * 1e3;
       calls[i] += round == 0;
@@ -170,56 +183,77 @@ void BenchVerb::timeKernels(Session &session) {
                                    {"min_ms", timing.least},
                                    {"gflops", gflops},
                                    {"peak_share", gflops / peak}});
-    if (!asJson)
-      printf("  %-6s x%-5lld %9.4f ms %8.1f GFLOP/s %4.0f %%  %s\n", step.name,
-             (long long)calls[i], timing.median, gflops, gflops / peak * 100,
-             step.origin);
+    char line[100];
+    snprintf(line, sizeof line,
+             "  %-6s x%-5lld %9.4f ms %8.1f GFLOP/s %4.0f %%  ", step.name,
+             (long long)calls[i], timing.median, gflops, gflops / peak * 100);
+    text += std::string(line) + step.origin + "\n";
   }
+  return print(text);
 }
 
-int BenchVerb::run() {
+int BenchVerb::run(Verb &verb) {
+  Paths paths;
+  if (int code = flags.check(verb, paths))
+    return code;
+  if (int code = paths.reads("--compare", compareFile))
+    return code;
   if (int code = readEarlier())
     return code;
   Session session;
   if (int code = session.open(flags))
     return code;
+  if (session.bodiesLeft() > 1)
+    note("compiled for several sizes: this is " +
+         std::string(session.body->sizes) + ", --dim chooses");
   peak = measurePeak();
   for (uint32_t count : threads)
     if (int code = timeEntry(session, count))
       return code;
   if (perKernel)
-    timeKernels(session);
+    if (int code = timeKernels(session))
+      return code;
   if (!asJson)
     return exitDone;
   json::Object report{{"peak_gflops", peak}, {"results", std::move(results)}};
   if (perKernel)
     report["kernels"] = std::move(kernels);
-  std::string text;
-  llvm::raw_string_ostream(text) << json::Value(std::move(report));
-  puts(text.c_str());
-  return exitDone;
+  return printJson(std::move(report));
 }
 
 } // namespace
 
-Verb addBench(CLI::App &app) {
-  CLI::App *sub = app.add_subcommand("bench", "time an entry");
-  auto verb = std::make_shared<BenchVerb>();
-  verb->flags.add(*sub);
-  sub->add_option("--threads", verb->threads, "numbers of threads: 1,2")
-      ->delimiter(',')
-      ->check(CLI::Range(1, 1024));
-  sub->add_option("--seconds", verb->seconds, "time to measure, at least");
-  sub->add_flag("--kernels", verb->perKernel, "also each kernel by itself");
-  sub->add_option("--compare", verb->compareFile,
-                  "an earlier --json to compare with");
-  sub->add_flag("--json", verb->asJson, "results as JSON on stdout");
-  sub->footer("Examples:\n"
-              "  nncc bench lenet.json --weights lenet.safetensors --input "
-              "x=random:normal --threads 1,2\n"
-              "  nncc bench lenet.json --weights lenet.safetensors --input "
-              "x=random:normal --kernels");
-  return {sub, [verb] { return verb->run(); }};
+Verb makeBench() {
+  Verb verb("bench", "time an entry");
+  auto self = std::make_shared<BenchVerb>();
+  self->flags.isRandom = true;
+  self->flags.addTo(verb, "model file, or a compiled .so, .o or .a");
+  verb.add({{"--threads"},
+            "LIST",
+            "numbers of threads: 1,2 (1)",
+            [self](const std::string &text) -> std::string {
+              self->threads.clear();
+              for (size_t at = 0; at <= text.size();) {
+                size_t comma = std::min(text.find(',', at), text.size());
+                auto count = wholeNumber(text.substr(at, comma - at));
+                if (!count || *count < 1 || *count > 1024)
+                  return "expected whole numbers from 1 to 1024, as in 1,2";
+                self->threads.push_back(uint32_t(*count));
+                at = comma + 1;
+              }
+              return "";
+            }});
+  verb.real("--seconds", "NUMBER", self->seconds, 0, true,
+            "time to measure, at least (3)");
+  verb.flag("--kernels", self->perKernel, "also each kernel by itself");
+  verb.text("--compare", "FILE", self->compareFile,
+            "an earlier --json to compare with");
+  verb.flag("--json", self->asJson, "results as JSON on stdout");
+  verb.examples = {"nncc bench lenet.json --seconds 1 --threads 1,2",
+                   "nncc bench lenet.json --weights lenet.safetensors --input "
+                   "x=random:normal --kernels"};
+  verb.run = [self](Verb &verb) { return self->run(verb); };
+  return verb;
 }
 
 } // namespace nncc

@@ -1,17 +1,19 @@
 //===- Check.cpp - nncc check ---------------------------------------------===//
 //
 // The compiled result against the f64 interpreter, or against outputs that were
-// recorded. With --bisect: the first
-// pass after which the interpreter's outputs change, and the first kernel call
-// whose memory differs from what the interpreter computed for it.
+// recorded. With --bisect: the first pass after which the interpreter's outputs
+// change, and the first kernel call whose memory differs from what the
+// interpreter computed for it.
 //
 //===----------------------------------------------------------------------===//
+#include "Arrays.h"
 #include "Progress.h"
-#include "Session.h"
+#include "StepRunner.h"
 #include "compiler/Reference.h"
+#include "support/Diagnostics.h"
 #include <cmath>
 #include <cstring>
-#include <iostream>
+#include <map>
 
 namespace nncc {
 
@@ -19,13 +21,6 @@ namespace {
 
 /// Elements of each gradient that --grad looks at.
 constexpr unsigned gradientSamples = 4;
-
-std::vector<double> valuesOf(const void *data, uint64_t dtype, size_t count) {
-  std::vector<double> values(count);
-  for (size_t i = 0; i < count; ++i)
-    values[i] = elementAt(data, dtype, i);
-  return values;
-}
 
 /// The largest difference relative to the reference's largest element, which is
 /// taken to be at least `floor`; NaN and infinities must agree exactly.
@@ -70,59 +65,114 @@ std::string gradientKind(const std::string &name) {
 struct CheckVerb {
   SessionFlags flags;
   double tolerance = 1e-4;
-  bool bisect = false, json = false, gradients = false;
+  std::string typedTolerance = "1e-4";
+  bool bisect = false, asJson = false, gradients = false;
   std::string expected; // a file with recorded outputs
 
-  int run();
+  int run(Verb &verb);
 
 private:
-  int readTensors(const std::string &path, TensorValues &values);
+  int checkFlags(Verb &verb);
+  int readExpected(const Session &session, TensorValues &values);
+  int interpret(Session &session, ReferenceResult &reference,
+                TensorValues &values);
   int compare(const Session &session, const TensorValues &reference);
   int compareGradients(const ReferenceResult &reference,
                        const TensorValues &values);
   int bisectPasses(const ReferenceResult &reference);
   int bisectKernels(Session &session, const ReferenceResult &reference);
+  int say(const char *kind, const std::string &name, double error,
+          const char *how);
+  int end(int code);
+
+  std::string lines;
+  llvm::json::Array results;
+  std::string found; // by bisecting
 };
 
-/// All tensors of a safetensors file.
-int CheckVerb::readTensors(const std::string &path, TensorValues &values) {
-  if (path.empty())
-    return exitDone;
-  nncc_file *file;
-  if (int code = reportRuntime(nncc_file_read(path.c_str(), &file)))
+int CheckVerb::checkFlags(Verb &verb) {
+  if (verb.given("--expect") && (bisect || gradients))
+    return fail(exitUsage, std::string(bisect ? "--bisect" : "--grad") +
+                               " compares with the interpreter, leave out "
+                               "--expect");
+  Paths paths;
+  if (int code = flags.check(verb, paths))
     return code;
-  for (uint32_t i = 0; i < nncc_file_count(file); ++i) {
-    const nncc_file_tensor *t = nncc_file_get(file, i);
-    values[t->name] =
-        valuesOf(t->data, t->dtype, t->bytes / nncc_dtype_bytes(t->dtype));
-  }
-  nncc_file_free(file);
+  if (int code = paths.reads("--expect", expected, arrayKinds(),
+                             "a safetensors, .npz or .npy file"))
+    return code;
+  if (flags.isCompiled && expected.empty())
+    return fail(exitUsage, "the interpreter needs the model's JSON; compare a "
+                           "compiled model with --expect FILE.safetensors");
+  if (gradients && flags.entry == "forward")
+    flags.entry = "backward";
+  if (gradients && flags.entry != "backward" && flags.entry != "loss_and_grad")
+    return fail(exitUsage, "--grad: the entry " + flags.entry +
+                               " gives no gradients, backward and "
+                               "loss_and_grad do");
+  flags.common.options.entries = {flags.entry};
   return exitDone;
+}
+
+/// What was recorded of each output, and nothing else.
+int CheckVerb::readExpected(const Session &session, TensorValues &values) {
+  std::vector<HostTensor> arrays;
+  if (int code = readArrays(expected, arrays))
+    return code;
+  if (arrays.size() == 1 && arrays[0].name.empty() &&
+      session.outputs.size() == 1) // of a .npy file
+    arrays[0].name = session.outputs[0].name;
+  int code = exitDone;
+  std::vector<std::string> names;
+  for (const HostTensor &output : session.outputs)
+    names.push_back(output.name);
+  for (const HostTensor &array : arrays) {
+    const HostTensor *output = nullptr;
+    for (const HostTensor &candidate : session.outputs)
+      if (candidate.name == array.name)
+        output = &candidate;
+    if (!output)
+      code = fail(exitRejected, expected + ": the entry has no output \"" +
+                                    array.name + "\", only " + listOf(names));
+    else if (output->dims != array.dims)
+      code = fail(exitRejected, expected + ": " + array.name + " has shape " +
+                                    shapeText(array.dims) + ", the output " +
+                                    shapeText(output->dims));
+    values[array.name] = valuesOf(array);
+  }
+  for (const std::string &name : names)
+    if (!values.count(name))
+      code = fail(exitRejected,
+                  expected + " has no tensor \"" + name + "\"");
+  return code;
+}
+
+/// A line about one difference; exitDiffers if it is too large.
+int CheckVerb::say(const char *kind, const std::string &name, double error,
+                   const char *how) {
+  bool isGood = error <= tolerance;
+  llvm::json::Object row{{kind, jsonText(name)}, {"ok", isGood}};
+  if (std::isfinite(error))
+    row["error"] = error;
+  else
+    row["error"] = std::isnan(error) ? "nan" : "inf";
+  results.push_back(std::move(row));
+  char number[40];
+  snprintf(number, sizeof number, "%.1e", error);
+  lines += name + ": largest difference " + number + how + ", allowed " +
+           typedTolerance + (isGood ? ", ok\n" : ", DIFFERS\n");
+  return isGood ? exitDone : exitDiffers;
 }
 
 /// One line per output; exitDiffers if one is off.
 int CheckVerb::compare(const Session &session, const TensorValues &reference) {
   int code = exitDone;
   for (const HostTensor &tensor : session.outputs) {
-    size_t count = tensor.data.size() / nncc_dtype_bytes(tensor.dtype);
-    auto wanted = reference.find(tensor.name);
-    if (wanted == reference.end() || wanted->second.size() != count) {
-      std::cerr << "nncc: " << expected << " has no tensor \"" << tensor.name
-                << "\" with " << count << " elements\n";
-      return exitRejected;
-    }
     std::string kind = gradientKind(tensor.name);
-    double error = difference(
-        valuesOf(tensor.data.data(), tensor.dtype, count), wanted->second,
-        kind.empty() ? 1e-30 : gradientFloor(reference, kind));
-    bool good = error <= tolerance;
-    if (json)
-      printf("{\"output\": \"%s\", \"error\": %.3e, \"ok\": %s}\n",
-             tensor.name.c_str(), error, good ? "true" : "false");
-    else
-      printf("%s: %.1e of its scale, %s\n", tensor.name.c_str(), error,
-             good ? "ok" : "DIFFERS");
-    if (!good)
+    double error =
+        difference(valuesOf(tensor), reference.at(tensor.name),
+                   kind.empty() ? 1e-30 : gradientFloor(reference, kind));
+    if (say("output", tensor.name, error, " of its scale"))
       code = exitDiffers;
   }
   return code;
@@ -141,17 +191,9 @@ int CheckVerb::compareGradients(const ReferenceResult &reference,
     most = std::isnan(error) ? error : std::max(most, error);
   }
   int code = exitDone;
-  for (auto &[name, error] : worst) {
-    bool good = error <= tolerance;
-    if (json)
-      printf("{\"gradient\": \"%s\", \"error\": %.3e, \"ok\": %s}\n",
-             name.c_str(), error, good ? "true" : "false");
-    else
-      printf("grad.%s: %.1e from differences, %s\n", name.c_str(), error,
-             good ? "ok" : "DIFFERS");
-    if (!good)
+  for (auto &[name, error] : worst)
+    if (say("gradient", "grad." + name, error, " from differences"))
       code = exitDiffers;
-  }
   return code;
 }
 
@@ -162,15 +204,17 @@ int CheckVerb::bisectPasses(const ReferenceResult &reference) {
       // Passes reorder sums, so bits may differ in f64 as well.
       double error = difference(stage.outputs[o], first.outputs[o]);
       if (error > 1e-9) {
-        printf("bisect: outputs change with %s (output %zu by %.1e)\n",
-               stage.name.c_str(), o, error);
+        char number[40];
+        snprintf(number, sizeof number, "%.1e", error);
+        found = "outputs change with " + stage.name + " (output " +
+                std::to_string(o) + " by " + number + ")";
         return exitDiffers;
       }
     }
   return exitDone;
 }
 
-/// Runs the steps one by one on memory of its own.
+/// Runs the steps one by one.
 int CheckVerb::bisectKernels(Session &session,
                              const ReferenceResult &reference) {
   if (int code = session.createContext(1)) // weights as they were
@@ -179,56 +223,41 @@ int CheckVerb::bisectKernels(Session &session,
   std::vector<KernelRun> runs = kernelRuns(*session.body);
   for (size_t i = 0; i < reference.calls.size(); ++i) {
     const ReferenceCall &call = reference.calls[i];
-    std::vector<double> values =
-        valuesOf(runner(runs[i]), call.dtype, call.result.size());
+    const void *data = runner(runs[i]);
+    if (!data)
+      return reportRuntime(NNCC_ERROR_ARGUMENT);
+    std::vector<double> values(call.result.size());
+    for (size_t k = 0; k < values.size(); ++k)
+      values[k] = elementAt(data, call.dtype, k);
     double error = difference(values, call.result);
     if (error > tolerance) {
-      printf("bisect: first difference at step %zu, kernel %s, %s: %.1e of its "
-             "scale\n",
-             i, call.kernel.c_str(), call.origin.c_str(), error);
+      char number[40];
+      snprintf(number, sizeof number, "%.1e", error);
+      found = "first difference at step " + std::to_string(i) + ", kernel " +
+              call.kernel + ", " + call.origin + ": " + number +
+              " of its scale";
       return exitDiffers;
     }
   }
   return exitDone;
 }
 
-int CheckVerb::run() {
-  if (!expected.empty() && bisect) {
-    std::cerr << "nncc: --bisect compares with the interpreter, leave out "
-                 "--expect\n";
-    return exitUsage;
-  }
-  if (gradients && flags.entry == "forward")
-    flags.entry = "backward";
-  flags.common.options.entries = {flags.entry};
-  Session session;
-  session.fillsCotangents = gradients;
-  int code = session.open(flags);
-  if (!code)
-    code = session.createContext(1);
-  if (!code)
-    code = session.run();
-  TensorValues inputs, weights, recorded;
-  if (!code)
-    code = readTensors(expected, recorded);
-  if (!code && !expected.empty())
-    return compare(session, recorded);
-  if (!code && isCompiled(flags.model)) {
-    std::cerr << "nncc: the interpreter needs the model's JSON; compare a "
-                 "compiled model with --expect FILE.safetensors\n";
-    return exitUsage;
-  }
-  if (!code)
-    code = readTensors(flags.weights, weights);
-  std::string text;
-  if (!code && !readFile(flags.model, text))
-    code = exitIo;
-  if (code)
-    return code;
+/// The interpreter on the session's inputs and weights; its outputs go to
+/// `values`, and state that it changes joins the session's outputs.
+int CheckVerb::interpret(Session &session, ReferenceResult &reference,
+                         TensorValues &values) {
+  TensorValues inputs, weights;
   for (const HostTensor &tensor : session.inputs)
-    inputs[tensor.name] =
-        valuesOf(tensor.data.data(), tensor.dtype,
-                 tensor.data.size() / nncc_dtype_bytes(tensor.dtype));
+    inputs[tensor.name] = valuesOf(tensor);
+  for (uint64_t i = 0; session.weights && i < session.model->weight_count;
+       ++i) {
+    HostTensor tensor = emptyTensor(session.model->weights[i]);
+    const void *data = nncc_weights_data(session.weights, i);
+    if (!data)
+      continue; // fresh
+    memcpy(tensor.data.data(), data, tensor.data.size());
+    weights[tensor.name] = valuesOf(tensor);
+  }
   ReferenceOptions what;
   what.entry = flags.entry;
   what.body = unsigned(session.body - session.entry->bodies);
@@ -244,57 +273,103 @@ int CheckVerb::run() {
   what.samples = gradients ? gradientSamples : 0;
   Progress progress;
   progress.show("interpreting in f64");
-  ReferenceResult reference = interpretModel(
-      flags.model, text, flags.common.options, inputs, weights, what);
+  reference = interpretModel(flags.model, session.text, flags.common.options,
+                             inputs, weights, what);
   progress.clear();
-  std::cerr << reference.messages;
-  if (reference.status != Status::done)
-    return int(reference.status);
+  if (int code = report(reference.status, reference.messages, {}))
+    return code;
   for (size_t o = 0; o < reference.names.size(); ++o) {
-    recorded[reference.names[o]] = reference.stages.front().outputs[o];
+    values[reference.names[o]] = reference.stages.front().outputs[o];
     if (o >= session.outputs.size())
       if (int failed = session.readState(reference.names[o]))
         return failed;
   }
-  code = compare(session, recorded);
-  if (gradients && compareGradients(reference, recorded))
+  return exitDone;
+}
+
+int CheckVerb::end(int code) {
+  if (code != exitDone && code != exitDiffers)
+    return code;
+  int failed;
+  if (asJson) {
+    llvm::json::Object root{{"ok", code == exitDone},
+                            {"results", std::move(results)}};
+    if (!found.empty())
+      root["bisect"] = jsonText(found);
+    failed = printJson(std::move(root));
+  } else {
+    if (bisect)
+      lines += "bisect: " +
+               (found.empty() ? "no pass and no kernel differs" : found) + "\n";
+    failed = printOut(lines);
+  }
+  return failed ? failed : code;
+}
+
+int CheckVerb::run(Verb &verb) {
+  if (int code = checkFlags(verb))
+    return code;
+  Session session;
+  int code = session.open(flags);
+  if (!code)
+    code = session.createContext(1);
+  TensorValues values;
+  if (!code && !expected.empty())
+    code = readExpected(session, values);
+  if (!code)
+    code = session.run();
+  if (code)
+    return code;
+  if (!expected.empty())
+    return end(compare(session, values));
+  ReferenceResult reference;
+  if (int failed = interpret(session, reference, values))
+    return failed;
+  code = compare(session, values);
+  if (gradients && compareGradients(reference, values))
     code = exitDiffers;
   if (!bisect)
-    return code;
-  int found = bisectPasses(reference);
-  if (!found)
-    found = bisectKernels(session, reference);
-  if (!found && !json)
-    printf("bisect: no pass and no kernel differs\n");
-  return found ? found : code;
+    return end(code);
+  int differs = bisectPasses(reference);
+  if (!differs)
+    differs = bisectKernels(session, reference);
+  return end(differs ? differs : code);
 }
 
 } // namespace
 
-Verb addCheck(CLI::App &app) {
-  CLI::App *sub = app.add_subcommand(
-      "check", "compiled result against the built-in f64 interpreter");
-  auto verb = std::make_shared<CheckVerb>();
-  verb->flags.add(*sub);
-  sub->add_option("--tolerance", verb->tolerance,
-                  "largest difference, relative to an output's scale")
-      ->default_str("1e-4");
-  sub->add_option("--expect", verb->expected,
-                  "safetensors file of outputs to compare with instead");
-  sub->add_flag("--grad", verb->gradients,
-                "gradients of the entry (backward) by finite differences");
-  sub->add_flag("--bisect", verb->bisect,
-                "name the first pass and kernel that differ");
-  sub->add_flag("--json", verb->json, "results as JSON lines on stdout");
-  CompileOptions &options = verb->flags.common.options;
-  sub->add_option("--wrong-kernel", options.wrongKernel)->group("");
-  sub->add_option("--wrong-pass", options.wrongPass)->group("");
-  sub->footer("Examples:\n"
-              "  nncc check lenet.json --weights lenet.safetensors --input "
-              "x=random:normal\n"
-              "  nncc check lenet.json --weights lenet.safetensors --input "
-              "x=random:normal --bisect");
-  return {sub, [verb] { return verb->run(); }};
+Verb makeCheck() {
+  Verb verb("check", "compiled result against the built-in f64 interpreter");
+  auto self = std::make_shared<CheckVerb>();
+  self->flags.isRandom = true;
+  self->flags.addTo(verb, "model file; with --expect also a compiled one");
+  verb.add({{"--tolerance"},
+            "NUMBER",
+            "largest difference, relative to an output's scale (1e-4)",
+            [self](const std::string &text) {
+              auto number = realNumber(text);
+              self->tolerance = number.value_or(0);
+              self->typedTolerance = text;
+              return number && *number >= 0 && std::isfinite(*number)
+                         ? ""
+                         : "expected a number, at least 0";
+            }});
+  verb.text("--expect", "FILE", self->expected,
+            "outputs to compare with instead: safetensors, .npz, .npy");
+  verb.flag("--grad", self->gradients,
+            "gradients of the entry (backward) by finite differences");
+  verb.flag("--bisect", self->bisect,
+            "name the first pass and kernel that differ");
+  verb.flag("--json", self->asJson, "results as JSON on stdout");
+  CompileOptions &options = self->flags.common.options;
+  verb.text("--wrong-kernel", "NAME", options.wrongKernel, "");
+  verb.text("--wrong-pass", "NAME", options.wrongPass, "");
+  verb.examples = {"nncc check lenet.json",
+                   "nncc check lenet.json --weights lenet.safetensors --input "
+                   "x=random:normal --bisect",
+                   "nncc check lenet.json --grad"};
+  verb.run = [self](Verb &verb) { return self->run(verb); };
+  return verb;
 }
 
 } // namespace nncc

@@ -1,70 +1,104 @@
-//===- Common.cpp - files and flags that verbs share ----------------------===//
+//===- Common.cpp - flags that verbs share, and compiling -----------------===//
 #include "Progress.h"
 #include "Spec.h"
 #include "Verbs.h"
-#include "support/FileIO.h"
-#include <algorithm>
+#include "llvm/ADT/STLExtras.h"
 #include <chrono>
-#include <iostream>
 
 namespace nncc {
 
-static const std::vector<std::string> &entryNames() {
+const std::vector<std::string> &entryNames() {
   static const std::vector<std::string> names = {"forward",    "backward",
                                                  "loss",       "loss_and_grad",
                                                  "train_step", "train_forward"};
   return names;
 }
 
-std::string unknownEntry(const std::string &name) {
-  const auto &names = entryNames();
-  if (std::find(names.begin(), names.end(), name) != names.end())
+const std::vector<std::string> &compilingFlags() {
+  static const std::vector<std::string> names = {
+      "-mcpu", "-O",       "--max-arena", "-j", "--schedules",
+      "--name", "--target", "-g",          "--entries"};
+  return names;
+}
+
+static std::string takeLevel(const std::string &text, unsigned &level) {
+  if (text.empty()) { // -O is -O2 and -O4 is -O3, as in clang
+    level = 2;
     return "";
-  std::string text = "no entry \"" + name + "\": the entries are ";
-  for (size_t i = 0; i < names.size(); ++i)
-    text += (i == 0 ? "" : i + 1 < names.size() ? ", " : " and ") + names[i];
-  return text;
+  }
+  auto number = wholeNumber(text);
+  if (number) {
+    level = unsigned(std::min<uint64_t>(*number, 3));
+    return "";
+  }
+  return "nncc has -O0 to -O3 and nothing for size; -O2 is the default";
 }
 
-void CommonFlags::addTarget(CLI::App &app) {
-  // Spelled -mcpu= and -O3 as in clang; main() rewrites them.
-  app.add_option("--mcpu", options.cpu, "CPU to compile for")
-      ->default_str("native");
-  app.add_option("--dim", dims, "sizes of a symbolic dim: N=1,8");
-  app.add_option("--O", options.level,
-                 "LLVM optimisation, -O0 to -O3 (default 2)")
-      ->check(CLI::Range(0, 3));
-  app.add_option("--max-arena", options.maxArena,
-                 "most bytes of an entry's arena: 256MiB; recomputes to fit")
-      ->transform(CLI::AsSizeValue(false));
-  app.add_option("-j", options.threads, "threads that compile (default: all)")
-      ->check(CLI::Range(1, 1024));
-  app.add_flag("-v", verbose, "print each stage with its time");
+void CommonFlags::addTo(Verb &verb, bool makesCode) {
+  verb.add({{"-mcpu", "-march"},
+            "CPU",
+            "CPU to compile for (native; x86-64-v3, znver4, ...)",
+            [this](const std::string &text) {
+              options.cpu = text;
+              return "";
+            }});
+  verb.texts("--dim", "NAME=SIZE,...", dims, "sizes of a symbolic dim: N=1,8");
+  Flag level{{"-O"}, "0..3", "LLVM's optimisation level (2)",
+             [this](const std::string &text) {
+               return takeLevel(text, options.level);
+             }};
+  level.isOptional = true;
+  if (makesCode)
+    verb.add(std::move(level));
+  verb.add({{"--max-arena"},
+            "SIZE",
+            "most bytes of an entry's arena, 256MiB: recomputes to fit",
+            [this](const std::string &text) {
+              auto bytes = sizeInBytes(text);
+              options.maxArena = bytes.value_or(0);
+              return bytes && *bytes > 0
+                         ? ""
+                         : "expected a size that is more than 0, as in "
+                           "1048576, 1024KiB or 256MiB";
+            }});
+  verb.text("--schedules", "FILE", scheduleFile,
+            "JSON: kernel key -> schedule (see inspect --json)");
+  if (makesCode)
+    verb.add({{"-j"},
+            "N",
+            "threads that compile (all)",
+            [this](const std::string &text) {
+              auto number = wholeNumber(text);
+              options.threads = unsigned(number.value_or(0));
+              return number && *number >= 1 && *number <= 1024
+                         ? ""
+                         : "expected a whole number from 1 to 1024";
+            }});
+  verb.flag("-v", verbose, "print each stage with its time");
 }
 
-void CommonFlags::add(CLI::App &app) {
-  addTarget(app);
-  app.add_option("--name", options.name,
-                 "name in symbols (default: the "
-                 "model's)");
-  app.add_option("--schedules", options.scheduleFile,
-                 "JSON file: kernel key -> schedule (see inspect --json)");
-  app.add_option("--target", options.target,
-                 "triple: x86_64-linux-gnu is the only one so far");
-  app.add_flag("-g", options.debugLines,
-               "debug lines: kernels point at their lines of the model");
+void addEntries(Verb &verb, CompileOptions &options) {
+  verb.add({{"--entries"},
+            "LIST",
+            "of forward,backward,loss,loss_and_grad,train_step,train_forward",
+            [&options](const std::string &text) -> std::string {
+              options.entries.clear();
+              for (size_t at = 0; at <= text.size();) {
+                size_t comma = std::min(text.find(',', at), text.size());
+                std::string name = text.substr(at, comma - at);
+                if (!llvm::is_contained(entryNames(), name))
+                  return "\"" + name + "\" is no entry: they are " +
+                         listOf(entryNames());
+                if (llvm::is_contained(options.entries, name))
+                  return name + " stands there twice";
+                options.entries.push_back(name);
+                at = comma + 1;
+              }
+              return "";
+            }});
 }
 
-void CommonFlags::addEntries(CLI::App &app) {
-  app.add_option("--entries", options.entries,
-                 "entry points: forward,backward,loss,loss_and_grad,\n"
-                 "train_step,train_forward")
-      ->delimiter(',')
-      ->check(CLI::IsMember(entryNames()))
-      ->default_str("forward");
-}
-
-bool CommonFlags::finish() {
+int CommonFlags::finish() {
   if (verbose)
     options.progress =
         [start = std::chrono::steady_clock::now()](const char *what) {
@@ -75,55 +109,31 @@ bool CommonFlags::finish() {
   for (const std::string &text : dims) {
     DimSpec spec;
     std::string error;
-    if (!parseDimSpec(text, spec, error)) {
-      std::cerr << "nncc: " << error << '\n';
-      return false;
-    }
-    options.dims[spec.name] = spec.sizes;
+    if (!parseDimSpec(text, spec, error))
+      return fail(exitUsage, error);
+    if (!options.dims.try_emplace(spec.name, spec.sizes).second)
+      return fail(exitUsage, "--dim " + spec.name + " is given twice");
   }
-  return options.scheduleFile.empty() ||
-         readFile(options.scheduleFile, options.scheduleText);
+  if (scheduleFile.empty())
+    return exitDone;
+  options.scheduleFile = scheduleFile;
+  return readJsonText(scheduleFile, "a file of schedules",
+                      options.scheduleText);
 }
 
-bool hasSuffix(const std::string &path, const std::string &suffix) {
-  return path.size() > suffix.size() &&
-         path.compare(path.size() - suffix.size(), suffix.size(), suffix) == 0;
-}
-
-bool readFile(const std::string &path, std::string &text) {
-  std::string error;
-  if (readWhole(path, text, error))
-    return true;
-  std::cerr << "nncc: " << error << '\n';
-  return false;
-}
-
-bool writeFile(const std::string &path, const std::string &data) {
-  std::string error;
-  if (writeAtomically(path, data, error))
-    return true;
-  std::cerr << "nncc: " << error << '\n';
-  return false;
-}
-
-CompileResult compileFile(const std::string &path,
-                          const CompileOptions &options, Stage stage) {
-  std::string text;
-  CompileResult result;
-  if (!readFile(path, text)) {
-    result.status = static_cast<Status>(exitIo);
-    return result;
-  }
+int compileText(const std::string &path, const std::string &text,
+                const CompileOptions &options, Stage stage,
+                CompileResult &result) {
   Progress progress;
   CompileOptions shown = options;
+  std::string name = path == "-" ? "<stdin>" : path;
   if (!shown.progress)
     shown.progress = [&](const char *what) {
-      progress.show(path + ": " + what);
+      progress.show(name + ": " + what);
     };
-  result = compileModel(path, text, shown, stage);
+  result = compileModel(name, text, shown, stage);
   progress.clear();
-  std::cerr << result.messages;
-  return result;
+  return report(result);
 }
 
 } // namespace nncc

@@ -1,12 +1,15 @@
 //===- Compile.cpp - nncc compile -----------------------------------------===//
+//
+// What is written follows from the suffix of -o, from --emit, and from clang's
+// -c and -S; they may not say different things.
+//
+//===----------------------------------------------------------------------===//
+#include "Library.h"
 #include "Session.h"
-extern "C" {
-#include "runtime/internal.h"
-}
-#include "llvm/Support/JSON.h"
+#include "support/FileIO.h"
+#include "support/Identifier.h"
+#include "llvm/ADT/STLExtras.h"
 #include <chrono>
-#include <iostream>
-#include <map>
 
 namespace nncc {
 
@@ -14,71 +17,187 @@ namespace {
 
 struct CompileVerb {
   CommonFlags flags;
-  std::string model, output, emit, weights;
-  bool asJson = false, embeds = false;
+  std::string model, output, emit, weights, text;
+  bool asJson = false, embeds = false, asObject = false, asAssembly = false;
 
-  int run();
+  int run(Verb &verb);
 
 private:
+  bool isObject() const { return emit == "object"; }
   std::string headerPath() const {
     return output.substr(0, output.rfind('.')) + ".h";
   }
+  int chooseStage();
+  int checkFlags(Verb &verb);
+  int checkHeader();
   int embedWeights(CompileResult &result);
   int writeObject(const CompileResult &result);
+  int writeResult(CompileResult &result);
+  int summarize(const CompileResult &result, double seconds);
 };
 
-const std::map<std::string, Stage> stages = {
-    {"graph", Stage::graph},     {"nncc", Stage::nncc},
-    {"kernels", Stage::kernels}, {"linalg", Stage::linalg},
-    {"llvm", Stage::llvm},       {"asm", Stage::assembly},
-    {"object", Stage::object}};
+struct StageName {
+  const char *name;
+  Stage stage;
+  const char *suffix; // of -o that means it
+  std::vector<std::string> idle; // flags that do nothing there
+};
 
-int CompileVerb::run() {
-  if (!flags.finish())
-    return exitUsage;
+const std::vector<StageName> &stages() {
+  static const std::vector<StageName> list = {
+      {"graph", Stage::graph, "",
+       {"-mcpu", "-O", "-g", "-j", "--max-arena", "--schedules", "--weights",
+        "--embed-weights", "--json"}},
+      {"nncc", Stage::nncc, "",
+       {"-mcpu", "-O", "-g", "-j", "--max-arena", "--schedules", "--weights",
+        "--embed-weights", "--json"}},
+      {"kernels", Stage::kernels, "",
+       {"-O", "-g", "-j", "--weights", "--embed-weights", "--json"}},
+      {"linalg", Stage::linalg, "",
+       {"-O", "-g", "-j", "--weights", "--embed-weights", "--json"}},
+      {"llvm", Stage::llvm, "ll", {"--weights", "--embed-weights", "--json"}},
+      {"asm", Stage::assembly, "s", {"--weights", "--embed-weights", "--json"}},
+      {"object", Stage::object, "", {}}};
+  return list;
+}
+
+const StageName &stageOf(const std::string &name) {
+  return *llvm::find_if(stages(),
+                        [&](const StageName &s) { return s.name == name; });
+}
+
+int CompileVerb::chooseStage() {
+  std::string by, suffix = suffixOf(output);
+  auto choose = [&](const std::string &stage, const std::string &flag) {
+    if (!by.empty() && emit != stage)
+      return fail(exitUsage, by + " and " + flag +
+                                 " ask for different things: " + emit +
+                                 " and " + stage);
+    emit = stage;
+    by = flag;
+    return int(exitDone);
+  };
+  if (!emit.empty())
+    by = "--emit=" + emit;
+  int code = exitDone;
+  if (asObject)
+    code = choose("object", "-c");
+  if (!code && asAssembly)
+    code = choose("asm", "-S");
+  for (const StageName &stage : stages())
+    if (!code && *stage.suffix && suffix == stage.suffix)
+      code = choose(stage.name, "-o " + output);
+  if (!code && namesCompiled(output))
+    code = choose("object", "-o " + output);
+  if (code)
+    return code;
   if (emit.empty())
     emit = "object";
-  bool isObject = emit == "object";
-  if (isObject && !isCompiled(output)) {
-    std::cerr << "nncc: -o needs a file that ends in .o, .a or .so, or give "
-                 "--emit=\n";
-    return exitUsage;
-  }
-  if (embeds && (weights.empty() || !isObject)) {
-    std::cerr << "nncc: --embed-weights needs --weights FILE.safetensors and "
-                 "an object to write\n";
-    return exitUsage;
-  }
+  if (asObject && !output.empty() && !hasSuffix(output, ".o"))
+    return fail(exitUsage, "-c writes an object, -o " + output +
+                               " does not end in .o");
+  if (!isObject() || output.empty() || namesCompiled(output))
+    return exitDone;
+  return fail(exitUsage,
+              "-o " + output +
+                  ": a compiled model ends in .o, .a or .so, assembly in .s, "
+                  "LLVM's in .ll; --emit=STAGE writes others");
+}
+
+int CompileVerb::checkFlags(Verb &verb) {
+  if (int code = flags.finish())
+    return code;
+  if (int code = chooseStage())
+    return code;
+  if (int code = verb.refuse(stageOf(emit).idle, "--emit=" + emit +
+                                                     " is text of a stage "
+                                                     "before they matter"))
+    return code;
+  if (embeds && weights.empty())
+    return fail(exitUsage, "--embed-weights needs --weights FILE.safetensors");
+  if (!weights.empty() && !embeds)
+    return fail(exitUsage, "--weights does nothing here without "
+                           "--embed-weights: weights are loaded at run time");
+  Paths paths;
+  int code = paths.reads("the model", model);
+  if (!code)
+    code = paths.reads("--schedules", flags.scheduleFile);
+  if (!code)
+    code = paths.reads("--weights", weights, {FileKind::safetensors},
+                       "a safetensors file");
+  if (!code)
+    code = paths.writes("-o", output, "");
+  if (!code && isObject() && !output.empty())
+    code = paths.writes("the header", headerPath(), "");
+  if (!code && isObject() && output.empty())
+    code = checkWritable("model.o"); // the folder; the name comes later
+  return code ? code : checkHeader();
+}
+
+/// A header beside the object that somebody wrote is not overwritten.
+int CompileVerb::checkHeader() {
+  std::string start, ignored;
+  if (!isObject() || output.empty() ||
+      !readWhole(headerPath(), start, ignored, size_t(16) << 20) ||
+      start.empty() || start.find("generated by nncc") < 200)
+    return exitDone;
+  return fail(exitUsage,
+              "-o " + output + " writes " + headerPath() +
+                  " beside it, which is there and not by nncc: choose another "
+                  "name",
+              headerPath());
+}
+
+int CompileVerb::run(Verb &verb) {
+  if (int code = checkFlags(verb))
+    return code;
   auto start = std::chrono::steady_clock::now();
-  CompileResult result = compileFile(model, flags.options, stages.at(emit));
-  if (result.status != Status::done)
-    return static_cast<int>(result.status);
-  if (!isObject) {
-    if (!output.empty() && output != "-")
-      return writeFile(output, result.output) ? exitDone : exitIo;
-    std::cout << result.output;
-    return std::cout.flush() ? exitDone : exitIo;
+  if (int code = readJsonText(model, "a model", text))
+    return code;
+  CompileResult result;
+  if (int code = compileText(model, text, flags.options, stageOf(emit).stage,
+                             result))
+    return code;
+  if (asAssembly && output.empty())
+    output = result.modelName + ".s";
+  if (!isObject())
+    return output.empty() || output == "-" ? writeOut(result.output)
+                                           : writeFile(output, result.output);
+  if (int code = writeResult(result))
+    return code;
+  std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
+  return summarize(result, time.count());
+}
+
+int CompileVerb::writeResult(CompileResult &result) {
+  if (output.empty()) {
+    output = result.modelName + ".o";
+    if (int code = checkHeader())
+      return code;
   }
   if (embeds)
     if (int code = embedWeights(result))
       return code;
-  if (int code = writeObject(result))
-    return code;
-  std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
-  if (asJson) {
-    std::string text;
-    llvm::raw_string_ostream(text) << llvm::json::Value(
-        llvm::json::Object{{"model", result.modelName},
-                           {"cpu", result.cpu},
-                           {"output", output},
-                           {"header", headerPath()},
+  return writeObject(result);
+}
+
+int CompileVerb::summarize(const CompileResult &result, double seconds) {
+  if (asJson)
+    return printJson(
+        llvm::json::Object{{"model", jsonText(result.modelName)},
+                           {"cpu", jsonText(result.cpu)},
+                           {"output", jsonText(output)},
+                           {"header", jsonText(headerPath())},
                            {"object_bytes", int64_t(result.output.size())},
-                           {"seconds", time.count()}});
-    puts(text.c_str());
-    return exitDone;
-  }
-  fprintf(stderr, "nncc: %s for %s: %s, %.2f s\n", result.modelName.c_str(),
-          result.cpu.c_str(), output.c_str(), time.count());
+                           {"arena_bytes", result.arenaBytes},
+                           {"seconds", seconds}});
+  char numbers[80];
+  snprintf(numbers, sizeof numbers, ", arena %lld bytes, %.2f s",
+           (long long)result.arenaBytes, seconds);
+  if (double(result.arenaBytes) > machineMemory())
+    note("warning: an arena of " + std::to_string(result.arenaBytes) +
+         " bytes is more than this machine's memory; --max-arena bounds it");
+  note(result.modelName + " for " + result.cpu + ": " + output + numbers);
   return exitDone;
 }
 
@@ -98,53 +217,69 @@ int CompileVerb::embedWeights(CompileResult &result) {
   };
   for (uint64_t i = 0; i < model.weight_count; ++i)
     embedded.tensors.push_back(
-        bytes(loaded->tensors[i], model.weights[i].bytes));
-  embedded.prepared = bytes(loaded->prepared, model.prepared_bytes);
+        bytes(nncc_weights_data(loaded, i), model.weights[i].bytes));
+  embedded.prepared =
+      bytes(nncc_weights_prepared(loaded), model.prepared_bytes);
   CompileOptions options = flags.options;
   options.embedded = &embedded;
-  result = compileFile(this->model, options, Stage::object);
+  int code = compileText(this->model, text, options, Stage::object, result);
   nncc_weights_free(loaded);
-  return static_cast<int>(result.status);
+  return code;
 }
 
 int CompileVerb::writeObject(const CompileResult &result) {
-  bool written =
-      hasSuffix(output, ".o") ? writeFile(output, result.output)
-      : hasSuffix(output, ".a")
-          ? archiveObject(result.output, result.modelName + ".o", output)
-          : linkShared(result.output, output);
-  return written && writeFile(headerPath(), result.header) ? exitDone : exitIo;
+  int code = hasSuffix(output, ".o") ? writeFile(output, result.output)
+             : hasSuffix(output, ".a")
+                 ? archiveObject(result.output, result.modelName + ".o", output)
+                 : linkShared(result.output, output);
+  return code ? code : writeFile(headerPath(), result.header);
 }
 
 } // namespace
 
-Verb addCompile(CLI::App &app) {
-  CLI::App *sub = app.add_subcommand(
-      "compile", "model -> .o, .a, .so with a header, or a stage as text");
-  auto verb = std::make_shared<CompileVerb>();
-  sub->add_option("model", verb->model, "model file (nncc-model/1)")
-      ->required();
-  sub->add_option("-o", verb->output, "output file; .o, .a or .so");
+Verb makeCompile() {
+  Verb verb("compile",
+            "model -> .o, .a, .so with a header, or a stage as text");
+  auto self = std::make_shared<CompileVerb>();
+  verb.operand("model", self->model, "model file (nncc-model/1), - is stdin");
+  verb.text("-o", "FILE", self->output,
+            ".o, .a, .so (NAME.o); .s and .ll are text");
   std::vector<std::string> names;
-  for (const auto &stage : stages)
-    names.push_back(stage.first);
-  sub->add_option("--emit", verb->emit,
-                  "print a stage: graph, nncc, kernels, "
-                  "linalg, llvm, asm")
-      ->check(CLI::IsMember(names));
-  sub->add_option("--weights", verb->weights, "safetensors file of the state");
-  sub->add_flag("--embed-weights", verb->embeds,
-                "put the prepared weights into the object");
-  sub->add_flag("--json", verb->asJson, "a summary as JSON on stdout");
-  verb->flags.addEntries(*sub);
-  verb->flags.add(*sub);
-  sub->footer("Examples:\n"
-              "  nncc compile lenet.json -o lenet.so\n"
-              "  nncc compile lenet.json -o lenet.o -mcpu=x86-64-v3\n"
-              "  nncc compile lenet.json -o one.so "
-              "--weights lenet.safetensors --embed-weights\n"
-              "  nncc compile lenet.json --emit=kernels");
-  return {sub, [verb] { return verb->run(); }};
+  for (const StageName &stage : stages())
+    names.push_back(stage.name);
+  verb.choice("--emit", "STAGE", names, self->emit,
+              "print a stage: graph, nncc, kernels, linalg, llvm, asm");
+  verb.flag("-c", self->asObject, "an object, as --emit=object");
+  verb.flag("-S", self->asAssembly, "assembly in NAME.s, as --emit=asm");
+  verb.text("--weights", "FILE", self->weights,
+            "safetensors file of the state to embed");
+  verb.flag("--embed-weights", self->embeds,
+            "put the prepared weights into the object");
+  addEntries(verb, self->flags.options);
+  verb.add({{"--name"},
+            "NAME",
+            "name in symbols (the model's)",
+            [self](const std::string &text) {
+              self->flags.options.name = text;
+              bool isTaken = text == "nncc" || text.rfind("nncc_", 0) == 0;
+              return identifierOf(text) == text && !isTaken
+                         ? ""
+                         : "a name for symbols has letters, digits and _, no "
+                           "digit in front, and does not begin with nncc_";
+            }});
+  self->flags.addTo(verb);
+  verb.text("--target", "TRIPLE", self->flags.options.target,
+              "x86_64-linux-gnu is the only one so far");
+  verb.flag("-g", self->flags.options.debugLines,
+            "debug lines: kernels point at their lines of the model");
+  verb.flag("--json", self->asJson, "a summary as JSON on stdout");
+  verb.examples = {"nncc compile lenet.json -o lenet.so",
+                   "nncc compile lenet.json -o lenet.o -mcpu=x86-64-v3",
+                   "nncc compile lenet.json -o one.so --weights "
+                   "lenet.safetensors --embed-weights",
+                   "nncc compile lenet.json --emit=kernels"};
+  verb.run = [self](Verb &verb) { return self->run(verb); };
+  return verb;
 }
 
 } // namespace nncc

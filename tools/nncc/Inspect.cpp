@@ -4,12 +4,10 @@
 // (its descriptor), or weights.
 //
 //===----------------------------------------------------------------------===//
+#include "Arrays.h"
 #include "Library.h"
-#include "Session.h"
-#include "Verbs.h"
-#include "llvm/Support/JSON.h"
+#include "StepRunner.h"
 #include "llvm/Support/raw_ostream.h"
-#include <iostream>
 
 namespace nncc {
 
@@ -22,19 +20,21 @@ struct InspectVerb {
   std::string file;
   bool asJson = false;
 
-  int run();
+  int run(Verb &verb);
 
 private:
   int inspectModel();
   int inspectLibrary();
-  int inspectWeights();
-  void print(json::Object report, const std::string &text);
+  int inspectArrays();
+  int print(json::Object report, const std::string &text) {
+    return asJson ? printJson(std::move(report), true) : printOut(text);
+  }
 };
 
 json::Object describe(const char *name, uint64_t dtype, const int64_t *dims,
                       uint64_t rank, uint64_t bytes) {
   return json::Object{
-      {"name", std::string(name)}, // a copy
+      {"name", jsonText(name)},
       {"dtype", nncc_dtype_name(nncc_dtype(dtype))},
       {"shape", json::Array(llvm::ArrayRef<int64_t>(dims, rank))},
       {"bytes", int64_t(bytes)}};
@@ -61,19 +61,16 @@ void writeTensors(llvm::raw_ostream &os, const char *what,
   }
 }
 
-void InspectVerb::print(json::Object report, const std::string &text) {
-  if (asJson)
-    llvm::outs() << llvm::formatv("{0:2}", json::Value(std::move(report)))
-                 << '\n';
-  else
-    llvm::outs() << text;
-}
-
 int InspectVerb::inspectModel() {
-  CompileResult result = compileFile(
-      file, flags.options, asJson ? Stage::reportJson : Stage::report);
-  std::cout << result.output;
-  return int(result.status);
+  std::string text;
+  if (int code = readJsonText(file, "a model", text))
+    return code;
+  CompileResult result;
+  if (int code =
+          compileText(file, text, flags.options,
+                      asJson ? Stage::reportJson : Stage::report, result))
+    return code;
+  return asJson ? writeOut(result.output) : printOut(result.output);
 }
 
 int InspectVerb::inspectLibrary() {
@@ -100,13 +97,15 @@ int InspectVerb::inspectLibrary() {
       std::vector<KernelRun> runs = kernelRuns(body);
       for (const KernelRun &run : runs)
         flops += int64_t(run.step->flops);
-      os << "\nentry " << entry.name << ": " << flops << " FLOPs in products, "
+      os << "\nentry " << entry.name << (*body.sizes ? " " : "") << body.sizes
+         << ": " << flops << " FLOPs in products, "
          << runs.size() << " kernel calls, arena " << body.arena_bytes
          << " bytes\n";
       writeTensors(os, "in  ", inputs);
       writeTensors(os, "out ", outputs);
       bodies.push_back(
-          json::Object{{"inputs", std::move(inputs)},
+          json::Object{{"sizes", body.sizes},
+                       {"inputs", std::move(inputs)},
                        {"outputs", std::move(outputs)},
                        {"flops", flops},
                        {"calls", int64_t(runs.size())},
@@ -122,56 +121,67 @@ int InspectVerb::inspectLibrary() {
                       {"prepared_bytes", int64_t(model.prepared_bytes)},
                       {"weights", std::move(weights)},
                       {"entries", std::move(entries)}};
-  print(std::move(report), text);
-  return exitDone;
+  return print(std::move(report), text);
 }
 
-int InspectVerb::inspectWeights() {
-  nncc_file *weights;
-  if (nncc_status status = nncc_file_map(file.c_str(), &weights)) {
-    std::cerr << "nncc: " << nncc_last_error() << '\n';
-    return status == NNCC_ERROR_IO ? exitIo : exitRejected;
-  }
+int InspectVerb::inspectArrays() {
+  std::vector<HostTensor> arrays;
+  if (int code = readArrays(file, arrays))
+    return code;
   json::Array tensors;
   int64_t bytes = 0;
-  for (uint32_t i = 0; i < nncc_file_count(weights); ++i) {
-    const nncc_file_tensor *t = nncc_file_get(weights, i);
-    tensors.push_back(describe(t->name, t->dtype, t->dims, t->rank, t->bytes));
-    bytes += int64_t(t->bytes);
+  for (const HostTensor &t : arrays) {
+    tensors.push_back(describe(t.name.c_str(), t.dtype, t.dims.data(),
+                               t.dims.size(), t.data.size()));
+    bytes += int64_t(t.data.size());
   }
-  nncc_file_free(weights);
   std::string text;
   llvm::raw_string_ostream os(text);
   os << tensors.size() << " tensors, " << bytes << " bytes\n";
   writeTensors(os, "", tensors);
-  print(json::Object{{"bytes", bytes}, {"tensors", std::move(tensors)}}, text);
-  return exitDone;
+  return print(json::Object{{"bytes", bytes}, {"tensors", std::move(tensors)}},
+               text);
 }
 
-int InspectVerb::run() {
-  if (!flags.finish())
-    return exitUsage;
-  if (isCompiled(file))
-    return inspectLibrary();
-  return hasSuffix(file, ".json") ? inspectModel() : inspectWeights();
+int InspectVerb::run(Verb &verb) {
+  Paths paths;
+  bool isCompiled;
+  Glance glance;
+  int code = paths.reads("the file", file);
+  if (!code)
+    code = flags.finish();
+  if (!code && file != "-")
+    code = glanceAt(file, glance);
+  if (!code)
+    code = looksCompiled(file, isCompiled);
+  if (code)
+    return code;
+  bool isArrays = llvm::is_contained(arrayKinds(), glance.kind);
+  if (!isCompiled && !isArrays)
+    return inspectModel();
+  std::vector<std::string> idle = compilingFlags();
+  idle.push_back("--dim");
+  if (int refused = verb.refuse(idle, file + " is not compiled here"))
+    return refused;
+  return isCompiled ? inspectLibrary() : inspectArrays();
 }
 
 } // namespace
 
-Verb addInspect(CLI::App &app) {
-  CLI::App *sub = app.add_subcommand(
-      "inspect", "what a model, a compiled model or a weights file holds");
-  auto verb = std::make_shared<InspectVerb>();
-  sub->add_option("file", verb->file,
-                  "model.json, compiled .so, .o or .a, or weights")
-      ->required();
-  sub->add_flag("--json", verb->asJson, "as JSON on stdout");
-  verb->flags.addEntries(*sub);
-  verb->flags.add(*sub);
-  sub->footer("Examples:\n  nncc inspect lenet.json\n"
-              "  nncc inspect lenet.json --json -mcpu=x86-64-v3\n"
-              "  nncc inspect lenet.safetensors");
-  return {sub, [verb] { return verb->run(); }};
+Verb makeInspect() {
+  Verb verb("inspect",
+            "what a model, a compiled model or a weights file holds");
+  auto self = std::make_shared<InspectVerb>();
+  verb.operand("file", self->file,
+               "model, compiled .so, .o or .a, safetensors, .npz or .npy");
+  verb.flag("--json", self->asJson, "as JSON on stdout");
+  addEntries(verb, self->flags.options);
+  self->flags.addTo(verb, false);
+  verb.examples = {"nncc inspect lenet.json",
+                   "nncc inspect lenet.json --json -mcpu=x86-64-v3",
+                   "nncc inspect lenet.safetensors"};
+  verb.run = [self](Verb &verb) { return self->run(verb); };
+  return verb;
 }
 
 } // namespace nncc

@@ -14,8 +14,8 @@ public:
   Library(const Library &) = delete;
   ~Library();
 
-  /// Loads a .so, .o or .a that nncc wrote; objects are linked first. An exit
-  /// code and a sentence on stderr if that fails.
+  /// Loads a shared library, object or archive that nncc wrote; the latter two
+  /// are linked first. An exit code and a sentence if that fails.
   int open(const std::string &path);
   /// The same for the bytes of an object file.
   int openObject(const std::string &object);
@@ -23,13 +23,17 @@ public:
   const nncc_model *model = nullptr;
 
 private:
+  int link(const std::string &object, const std::string &shown);
   int load(const std::string &path, const std::string &shown);
 
   void *handle = nullptr;
 };
 
-/// True for the suffixes that `open` takes.
-bool isCompiled(const std::string &path);
+/// Whether a file to read is compiled code, by its bytes; an exit code and a
+/// sentence if its name says so, and its bytes do not.
+int looksCompiled(const std::string &path, bool &isCompiled);
+/// Whether the name of a file to write says so: .o, .a, .so.
+bool namesCompiled(const std::string &path);
 
 } // namespace nncc
 #endif // NNCC_TOOLS_LIBRARY_H

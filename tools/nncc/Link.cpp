@@ -4,11 +4,11 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Verbs.h"
+#include "support/FileIO.h"
 #include "llvm/Object/Archive.h"
 #include "llvm/Object/ArchiveWriter.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Program.h"
-#include <iostream>
 #include <unistd.h>
 
 namespace nncc {
@@ -21,19 +21,16 @@ static std::string runtimeArchive() {
   return path.substr(0, path.rfind('/')) + "/../lib/libnncc_rt.a";
 }
 
-bool archiveObject(const std::string &object, const std::string &name,
-                   const std::string &path) {
+int archiveObject(const std::string &object, const std::string &name,
+                  const std::string &path) {
   auto runtime = llvm::MemoryBuffer::getFile(runtimeArchive());
-  if (!runtime) {
-    std::cerr << "nncc: cannot read " << runtimeArchive() << ": "
-              << runtime.getError().message() << '\n';
-    return false;
-  }
+  if (!runtime)
+    return fail(exitIo, "cannot read the runtime, " + runtimeArchive() + ": " +
+                            runtime.getError().message());
   auto archive = llvm::object::Archive::create((*runtime)->getMemBufferRef());
   if (!archive) {
     llvm::consumeError(archive.takeError());
-    std::cerr << "nncc: " << runtimeArchive() << " is no archive\n";
-    return false;
+    return fail(exitIo, runtimeArchive() + " is no archive");
   }
   std::vector<llvm::NewArchiveMember> members;
   members.emplace_back(llvm::MemoryBufferRef(object, name));
@@ -49,26 +46,23 @@ bool archiveObject(const std::string &object, const std::string &name,
   auto result =
       llvm::writeArchiveToBuffer(members, llvm::SymtabWritingMode::NormalSymtab,
                                  llvm::object::Archive::K_GNU, true, false);
-  if (!result) {
-    llvm::consumeError(result.takeError());
-    return false;
-  }
+  if (!result)
+    return fail(exitInternal, "cannot make an archive: " +
+                                  llvm::toString(result.takeError()));
   return writeFile(path, (*result)->getBuffer().str());
 }
 
-bool linkShared(const std::string &object, const std::string &path) {
+int linkShared(const std::string &object, const std::string &path) {
   auto linker = llvm::sys::findProgramByName("ld.lld-22");
   if (!linker)
     linker = llvm::sys::findProgramByName("ld");
-  if (!linker) {
-    std::cerr << "nncc: no linker found: install lld-22 or binutils\n";
-    return false;
-  }
+  if (!linker)
+    return fail(exitIo, "no linker found: install lld-22 or binutils");
   std::string base = path + ".tmp" + std::to_string(getpid());
   std::string input = base + ".o", runtime = runtimeArchive();
-  if (!writeFile(input, object))
-    return false;
-  std::string errors;
+  if (int code = writeFile(input, object))
+    return code;
+  std::string log = base + ".log", errors, text, ignored;
   std::vector<llvm::StringRef> arguments = {
       "ld", "-shared", "--gc-sections",   "--build-id=none",
       "-o", base,      "--whole-archive", input};
@@ -77,14 +71,19 @@ bool linkShared(const std::string &object, const std::string &path) {
   arguments.insert(arguments.end(),
                    {"--no-whole-archive", "-L/lib/x86_64-linux-gnu", "-L/lib64",
                     "-l:libm.so.6", "-l:libc.so.6"});
-  int code = llvm::sys::ExecuteAndWait(*linker, arguments, std::nullopt, {}, 0,
-                                       0, &errors);
+  // What the linker says belongs to our sentence.
+  std::optional<llvm::StringRef> streams[] = {"", log, log};
+  int code = llvm::sys::ExecuteAndWait(*linker, arguments, std::nullopt,
+                                       streams, 0, 0, &errors);
+  (void)readWhole(log, text, ignored, 1 << 20);
   unlink(input.c_str());
+  unlink(log.c_str());
   if (code == 0 && rename(base.c_str(), path.c_str()) == 0)
-    return true;
+    return exitDone;
   unlink(base.c_str());
-  std::cerr << "nncc: cannot link " << path << ' ' << errors << '\n';
-  return false;
+  while (!text.empty() && text.back() == '\n')
+    text.pop_back();
+  return fail(exitIo, "cannot link " + path + ": " + errors + text);
 }
 
 } // namespace nncc

@@ -4,11 +4,18 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Npy.h"
-#include "Session.h"
-#include "support/FileIO.h"
+#include "HostTensor.h"
 #include <cstring>
 
 namespace nncc {
+
+/// NumPy's names; it has none for bf16.
+static const struct {
+  const char *name;
+  nncc_dtype dtype;
+} types[] = {{"'<f4'", NNCC_F32}, {"'<f8'", NNCC_F64}, {"'<f2'", NNCC_F16},
+             {"'<i8'", NNCC_I64}, {"'<i4'", NNCC_I32}, {"'<i2'", NNCC_I16},
+             {"'|i1'", NNCC_I8},  {"'|u1'", NNCC_U8},  {"'|b1'", NNCC_BOOL}};
 
 /// The text behind 'key': in the header's dictionary.
 static const char *valueOf(const std::string &header, const char *key) {
@@ -46,12 +53,6 @@ bool parseNpy(const std::string &bytes, HostTensor &tensor,
     ++order;
   if (strncmp(order, "False", 5) != 0)
     return fail("the array is in Fortran order: save numpy.ascontiguousarray");
-  static const struct {
-    const char *name;
-    nncc_dtype dtype;
-  } types[] = {{"'<f4'", NNCC_F32}, {"'<f8'", NNCC_F64}, {"'<f2'", NNCC_F16},
-               {"'<i8'", NNCC_I64}, {"'<i4'", NNCC_I32}, {"'<i2'", NNCC_I16},
-               {"'|i1'", NNCC_I8},  {"'|u1'", NNCC_U8},  {"'|b1'", NNCC_BOOL}};
   bool known = false;
   while (*descr == ' ')
     ++descr;
@@ -60,8 +61,14 @@ bool parseNpy(const std::string &bytes, HostTensor &tensor,
       tensor.dtype = dtype;
       known = true;
     }
-  if (!known)
-    return fail("an element type that nncc does not have");
+  if (!known) {
+    const char *end = *descr ? strchr(descr + 1, *descr) : nullptr;
+    error = "the element type " +
+            (end && end - descr < 30 ? std::string(descr, end + 1)
+                                     : std::string("of a structured array")) +
+            ", which nncc does not have";
+    return false;
+  }
   tensor.dims.clear();
   size_t count = nncc_dtype_bytes(tensor.dtype);
   shape += strspn(shape, " (");
@@ -76,19 +83,32 @@ bool parseNpy(const std::string &bytes, HostTensor &tensor,
     shape = end + strspn(end, " ,");
   }
   if (bytes.size() - start - length != count)
-    return fail("the file's size does not match its shape");
+    return fail(bytes.size() - start - length < count
+                    ? "it is truncated: the file is shorter than its shape"
+                    : "the file is longer than its shape");
   tensor.data.assign(bytes.begin() + long(start + length), bytes.end());
   return true;
 }
 
-bool readNpy(const std::string &path, HostTensor &tensor, std::string &error) {
-  std::string bytes;
-  if (!readWhole(path, bytes, error))
-    return false;
-  if (parseNpy(bytes, tensor, error))
-    return true;
-  error = path + ": " + error;
-  return false;
+std::string npyOf(const HostTensor &tensor) {
+  std::string header = "{'descr': ";
+  for (auto [name, dtype] : types)
+    if (dtype == tensor.dtype)
+      header += name;
+  header += ", 'fortran_order': False, 'shape': (";
+  for (int64_t size : tensor.dims)
+    header += std::to_string(size) + ", ";
+  if (tensor.dims.size() > 1)
+    header.resize(header.size() - 2);
+  header += "), }";
+  header.append(63 - (10 + header.size()) % 64, ' ');
+  header += '\n';
+  std::string bytes("\x93NUMPY\1\0", 8);
+  bytes += char(header.size() & 255);
+  bytes += char(header.size() >> 8);
+  return bytes + header + std::string(tensor.data.data(), tensor.data.size());
 }
+
+bool hasNpyType(nncc_dtype dtype) { return dtype != NNCC_BF16; }
 
 } // namespace nncc

@@ -2,7 +2,7 @@
 #ifndef NNCC_TOOLS_NPY_H
 #define NNCC_TOOLS_NPY_H
 
-#include <cstddef>
+#include "runtime/nncc.h"
 #include <string>
 
 namespace nncc {
@@ -11,8 +11,10 @@ struct HostTensor;
 
 /// Reads an array into dtype, dims and data of `tensor`. Little-endian, C
 /// order, versions 1 to 3; anything else is an error with a sentence.
-bool readNpy(const std::string &path, HostTensor &tensor, std::string &error);
 bool parseNpy(const std::string &bytes, HostTensor &tensor, std::string &error);
+/// The bytes of such a file.
+std::string npyOf(const HostTensor &tensor);
+bool hasNpyType(nncc_dtype dtype);
 
 } // namespace nncc
 #endif // NNCC_TOOLS_NPY_H

@@ -1,9 +1,8 @@
 //===- Run.cpp - nncc run -------------------------------------------------===//
+#include "Arrays.h"
 #include "Session.h"
-#include "llvm/Support/JSON.h"
 #include <algorithm>
 #include <cmath>
-#include <iostream>
 
 namespace nncc {
 
@@ -12,101 +11,108 @@ namespace {
 struct RunVerb {
   SessionFlags flags;
   std::string outputs, saved;
-  uint32_t threads = 1;
+  uint64_t threads = 1;
   bool asJson = false;
 
-  int run();
+  int run(Verb &verb);
+
+private:
+  int checkFlags(Verb &verb);
+  int print(const Session &session);
 };
 
 /// "logits f32 [1, 10]: 0.1 -0.2 ...": a glance when no file is asked for.
-void printTensor(const HostTensor &tensor) {
-  printf("%s %s [", tensor.name.c_str(), nncc_dtype_name(tensor.dtype));
+std::string glanceText(const HostTensor &tensor) {
+  std::string text =
+      tensor.name + " " + nncc_dtype_name(tensor.dtype) + " [";
   for (size_t d = 0; d < tensor.dims.size(); ++d)
-    printf("%s%lld", d ? ", " : "", (long long)tensor.dims[d]);
-  printf("]:");
-  size_t count = tensor.data.size() / nncc_dtype_bytes(tensor.dtype);
-  for (size_t i = 0; i < std::min<size_t>(count, 10); ++i)
-    printf(" %g", elementAt(tensor.data.data(), tensor.dtype, i));
-  printf("%s\n", count > 10 ? " ..." : "");
+    text += (d ? ", " : "") + std::to_string(tensor.dims[d]);
+  text += "]:";
+  char number[40];
+  for (size_t i = 0; i < std::min<size_t>(tensor.count(), 10); ++i) {
+    snprintf(number, sizeof number, " %g",
+             elementAt(tensor.data.data(), tensor.dtype, i));
+    text += number;
+  }
+  return text + (tensor.count() > 10 ? " ...\n" : "\n");
 }
 
 /// All elements; what JSON has no number for becomes the model format's word.
 llvm::json::Object toJson(const HostTensor &tensor) {
   llvm::json::Array values;
-  size_t count = tensor.data.size() / nncc_dtype_bytes(tensor.dtype);
-  for (size_t i = 0; i < count; ++i) {
-    double value = elementAt(tensor.data.data(), tensor.dtype, i);
+  for (double value : valuesOf(tensor)) {
     if (std::isfinite(value))
       values.push_back(value);
     else
       values.push_back(std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
   }
-  return llvm::json::Object{{"name", tensor.name},
+  return llvm::json::Object{{"name", jsonText(tensor.name)},
                             {"dtype", nncc_dtype_name(tensor.dtype)},
                             {"shape", llvm::json::Array(tensor.dims)},
                             {"values", std::move(values)}};
 }
 
-int RunVerb::run() {
-  Session session;
-  int code = session.open(flags);
+int RunVerb::checkFlags(Verb &verb) {
+  Paths paths;
+  int code = flags.check(verb, paths);
   if (!code)
-    code = session.createContext(threads);
+    code = paths.writes("--outputs", outputs, arrayFormat(outputs));
   if (!code)
-    code = session.run();
-  if (!code && !saved.empty() && !session.weights) {
-    std::cerr << "nncc: --save-weights: there are no weights\n";
-    return exitUsage;
-  }
-  if (!code && !saved.empty())
-    code = reportRuntime(nncc_weights_save(
-        nncc_context_weights(session.context), saved.c_str()));
-  if (code)
-    return code;
+    code = paths.writes("--save-weights", saved, "safetensors");
+  return code;
+}
+
+int RunVerb::print(const Session &session) {
   if (asJson) {
     llvm::json::Array list;
     for (const HostTensor &tensor : session.outputs)
       list.push_back(toJson(tensor));
-    std::string text;
-    llvm::raw_string_ostream(text)
-        << llvm::json::Value(llvm::json::Object{{"outputs", std::move(list)}});
-    puts(text.c_str());
+    return printJson(llvm::json::Object{{"outputs", std::move(list)}});
   }
-  if (outputs.empty() && !asJson) {
-    for (const HostTensor &tensor : session.outputs)
-      printTensor(tensor);
-  }
+  std::string text;
   if (outputs.empty())
-    return exitDone;
-  std::vector<nncc_file_tensor> list;
-  for (HostTensor &tensor : session.outputs)
-    list.push_back({tensor.name.c_str(), tensor.dtype,
-                    uint32_t(tensor.dims.size()), tensor.dims.data(),
-                    tensor.data.data(), tensor.data.size()});
-  return reportRuntime(
-      nncc_file_write(outputs.c_str(), list.data(), uint32_t(list.size())));
+    for (const HostTensor &tensor : session.outputs)
+      text += glanceText(tensor);
+  return text.empty() ? int(exitDone) : printOut(text);
+}
+
+int RunVerb::run(Verb &verb) {
+  if (int code = checkFlags(verb))
+    return code;
+  Session session;
+  int code = session.open(flags);
+  if (!code && !saved.empty() && !session.weights)
+    code = fail(exitUsage, "--save-weights: there are no weights");
+  if (!code)
+    code = session.createContext(uint32_t(threads));
+  if (!code)
+    code = session.run();
+  if (!code && !saved.empty())
+    code = reportRuntime(nncc_weights_save(
+        nncc_context_weights(session.context), saved.c_str()));
+  if (!code && !outputs.empty())
+    code = writeArrays(outputs, session.outputs);
+  return code ? code : print(session);
 }
 
 } // namespace
 
-Verb addRun(CLI::App &app) {
-  CLI::App *sub =
-      app.add_subcommand("run", "compile in memory, or load a .so, and run");
-  auto verb = std::make_shared<RunVerb>();
-  verb->flags.add(*sub);
-  sub->add_option("--outputs", verb->outputs,
-                  "safetensors file for outputs (default: print a glance)");
-  sub->add_option("--save-weights", verb->saved,
-                  "safetensors file for the state after the run");
-  sub->add_option("--threads", verb->threads, "threads")
-      ->check(CLI::Range(1, 1024));
-  sub->add_flag("--json", verb->asJson, "outputs as JSON on stdout");
-  sub->footer("Examples:\n"
-              "  nncc run lenet.json --weights lenet.safetensors --input "
-              "x=random:normal,seed=1\n"
-              "  nncc run lenet.so --weights lenet.safetensors --inputs "
-              "in.safetensors --outputs out.safetensors");
-  return {sub, [verb] { return verb->run(); }};
+Verb makeRun() {
+  Verb verb("run", "compile in memory, or load a compiled model, and run");
+  auto self = std::make_shared<RunVerb>();
+  self->flags.addTo(verb, "model file, or a compiled .so, .o or .a");
+  verb.text("--outputs", "FILE", self->outputs,
+            "safetensors, .npz or .npy for outputs (print a glance)");
+  verb.text("--save-weights", "FILE", self->saved,
+            "safetensors file for the state after the run");
+  verb.number("--threads", "N", self->threads, 1, 1024, "threads (1)");
+  verb.flag("--json", self->asJson, "outputs as JSON on stdout");
+  verb.examples = {"nncc run lenet.json --weights lenet.safetensors --input "
+                   "x=random:normal,seed=1",
+                   "nncc run lenet.so --weights lenet.safetensors --inputs "
+                   "in.safetensors --outputs out.npz"};
+  verb.run = [self](Verb &verb) { return self->run(verb); };
+  return verb;
 }
 
 } // namespace nncc

@@ -25,7 +25,7 @@ bool Schedule::parse(const std::string &text, std::string &error) {
     int end = 0;
     if (sscanf(text.c_str(), "step:%llu,%lf%n", &number, &by, &end) != 2 ||
         !isdigit(text[5]) || size_t(end) != text.size() || number < 1 ||
-        !(by > 0)) {
+        !(by > 0) || !std::isfinite(by)) {
       error = "--schedule " + text +
               ": expected constant, step:EVERY,FACTOR, cosine, linear or "
               "one-cycle";

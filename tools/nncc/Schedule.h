@@ -15,7 +15,8 @@ public:
   bool parse(const std::string &text, std::string &error);
   /// Of step `step` (from 0) of `total`; the first `warmup` rise linearly.
   double factor(uint64_t step, uint64_t total, uint64_t warmup) const;
-  bool isConstant() const { return kind == constant; }
+  /// Whether the factor of a step depends on how many there are.
+  bool isStretched() const { return kind != constant && kind != steps; }
 
 private:
   enum Kind { constant, steps, cosine, linear, oneCycle } kind = constant;

@@ -1,17 +1,18 @@
 //===- Schema.cpp - nncc schema -------------------------------------------===//
 #include "Verbs.h"
-#include <iostream>
 
 namespace nncc {
 
-Verb addSchema(CLI::App &app) {
-  CLI::App *sub =
-      app.add_subcommand("schema", "the JSON Schema of the model format");
-  sub->footer("Examples:\n  nncc schema > nncc-model.schema.json");
-  return {sub, [] {
-            std::cout << schemaText();
-            return std::cout.flush() ? exitDone : exitIo;
-          }};
+Verb makeSchema() {
+  Verb verb("schema", "the JSON Schema of the model format");
+  struct Flags {
+    bool json = false;
+  };
+  auto flags = std::make_shared<Flags>();
+  verb.flag("--json", flags->json, "JSON on stdout, which it always is");
+  verb.examples = {"nncc schema > nncc-model.schema.json"};
+  verb.run = [flags](Verb &) { return writeOut(schemaText()); };
+  return verb;
 }
 
 } // namespace nncc

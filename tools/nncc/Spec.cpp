@@ -1,6 +1,8 @@
 //===- Spec.cpp - small texts of the command line -------------------------===//
 #include "Spec.h"
+#include <algorithm>
 #include <charconv>
+#include <cstdlib>
 #include <string_view>
 
 namespace nncc {
@@ -22,9 +24,107 @@ std::string_view nextItem(std::string_view &rest) {
   return item;
 }
 
+/// "3", "-1.5e3", "nan", "inf", "true".
+bool isNumber(const std::string &text) {
+  if (text == "true" || text == "false")
+    return true;
+  char *stop;
+  (void)strtod(text.c_str(), &stop);
+  return !text.empty() && !isspace(static_cast<unsigned char>(text[0])) &&
+         *stop == 0;
+}
+
+/// [1, 2] or [[1, 2], [3, 4]]: numbers in order and a shape in which all rows
+/// are equally long.
+class ListParser {
+public:
+  ListParser(std::string_view text, InputSpec &spec)
+      : rest(text), spec(spec) {}
+  bool parse() {
+    if (!parseList(0))
+      return false;
+    skip();
+    if (spec.shape.size() > known)
+      spec.shape.resize(known);
+    return rest.empty();
+  }
+
+private:
+  void skip() {
+    while (!rest.empty() && rest.front() == ' ')
+      rest.remove_prefix(1);
+  }
+  bool take(char c) {
+    skip();
+    if (rest.empty() || rest.front() != c)
+      return false;
+    rest.remove_prefix(1);
+    return true;
+  }
+  bool parseNumber() {
+    skip();
+    std::string text(rest.substr(0, rest.find_first_of(",] ")));
+    rest.remove_prefix(text.size());
+    spec.numbers.push_back(text);
+    return isNumber(text);
+  }
+  bool parseList(size_t depth) {
+    if (depth == 8 || !take('['))
+      return false;
+    int64_t count = 0;
+    if (!take(']')) {
+      do {
+        skip();
+        bool isList = !rest.empty() && rest.front() == '[';
+        // Numbers stand at one depth, lists above it.
+        if (!isList && known == 0)
+          known = depth + 1;
+        if ((isList ? depth + 1 >= known && known != 0 : depth + 1 != known) ||
+            !(isList ? parseList(depth + 1) : parseNumber()))
+          return false;
+        ++count;
+      } while (take(','));
+      if (!take(']'))
+        return false;
+    } else if (known == 0) {
+      known = depth + 1;
+    }
+    if (spec.shape.size() <= depth)
+      spec.shape.resize(depth + 1, -1);
+    int64_t &size = spec.shape[depth];
+    bool isEqual = size < 0 || size == count;
+    size = count;
+    return isEqual;
+  }
+
+  std::string_view rest;
+  InputSpec &spec;
+  size_t known = 0; // the number of dimensions, once a number was seen
+};
+
+bool parseRandom(std::string_view rest, InputSpec &spec, std::string &error) {
+  bool isSeeded = false;
+  while (!rest.empty()) {
+    std::string_view option = nextItem(rest);
+    if (option.substr(0, 5) != "seed=" || isSeeded ||
+        !parseNumber(option.substr(5), spec.seed)) {
+      error = "--input " + spec.name + ": unknown option \"" +
+              std::string(option) + "\", expected seed=NUMBER";
+      return false;
+    }
+    isSeeded = true;
+  }
+  return true;
+}
+
+bool endsWith(const std::string &text, std::string_view end) {
+  return text.size() > end.size() &&
+         text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
+
 } // namespace
 
-bool parseTensorSpec(const std::string &text, TensorSpec &spec,
+bool parseInputSpec(const std::string &text, InputSpec &spec,
                      std::string &error) {
   size_t equals = text.find('=');
   if (equals == text.npos || equals == 0 || equals + 1 == text.size()) {
@@ -32,35 +132,53 @@ bool parseTensorSpec(const std::string &text, TensorSpec &spec,
         "--input " + text + ": expected NAME=SPEC with the name of an input";
     return false;
   }
+  spec.text = text;
   spec.name = text.substr(0, equals);
-  std::string_view rest = std::string_view(text).substr(equals + 1);
+  std::string value = text.substr(equals + 1);
+  std::string_view rest = value;
   if (rest.front() == '@') {
-    spec.kind = TensorSpec::file;
+    spec.kind = InputSpec::file;
     spec.path = rest.substr(1);
-    return true;
+    if (spec.path.empty())
+      error = "--input " + text + ": the path behind @ is missing";
+    return !spec.path.empty();
   }
-  std::string_view kind = nextItem(rest);
-  if (kind == "zeros") {
-    spec.kind = TensorSpec::zeros;
-  } else if (kind == "random" || kind == "random:normal") {
-    spec.kind = TensorSpec::normal;
-  } else if (kind == "random:uniform") {
-    spec.kind = TensorSpec::uniform;
-  } else {
-    error = "--input " + spec.name + ": unknown kind \"" + std::string(kind) +
-            "\", expected @FILE.npy, zeros, random:normal or random:uniform";
+  if (rest.front() == '[') {
+    spec.kind = InputSpec::list;
+    if (ListParser(rest, spec).parse())
+      return true;
+    error = "--input " + spec.name + ": " + value +
+            " is no list of numbers whose rows are equally long";
     return false;
   }
-  while (!rest.empty()) {
-    std::string_view option = nextItem(rest);
-    if (option.substr(0, 5) != "seed=" ||
-        !parseNumber(option.substr(5), spec.seed)) {
-      error = "--input " + spec.name + ": unknown option \"" +
-              std::string(option) + "\", expected seed=NUMBER";
-      return false;
-    }
+  if (value == "zeros" || value == "ones" || isNumber(value)) {
+    spec.kind = InputSpec::constant;
+    spec.numbers = {value == "zeros"  ? "0"
+                    : value == "ones" ? "1"
+                                      : value};
+    return true;
   }
-  return true;
+  std::string kind(nextItem(rest));
+  if (kind == "random" || kind == "random:normal" || kind == "random:uniform") {
+    spec.kind = kind == "random:uniform" ? InputSpec::uniform
+                                         : InputSpec::normal;
+    return parseRandom(rest, spec, error);
+  }
+  bool isFile = false;
+  for (const char *end : {".npy", ".npz", ".safetensors"})
+    isFile = isFile || endsWith(value, end);
+  bool takesNothing = kind == "zeros" || kind == "ones" || isNumber(kind);
+  error = "--input " + spec.name + ": ";
+  if (isFile)
+    error += "a file is @" + value + ", with an @ in front";
+  else if (takesNothing)
+    error += "\"" + kind + "\" takes no options, got \"" + std::string(rest) +
+             "\"";
+  else
+    error += "unknown kind \"" + kind +
+             "\", expected @FILE, zeros, ones, a number, a list [1, 2], "
+             "random:normal or random:uniform";
+  return false;
 }
 
 bool parseDimSpec(const std::string &text, DimSpec &spec, std::string &error) {
@@ -74,8 +192,17 @@ bool parseDimSpec(const std::string &text, DimSpec &spec, std::string &error) {
     spec.sizes.push_back(0);
     good = parseNumber(nextItem(rest), spec.sizes.back());
   }
-  if (!good)
+  if (!good) {
     error = "--dim " + text + ": expected NAME=SIZE,...";
+    return false;
+  }
+  std::vector<int64_t> sorted = spec.sizes;
+  std::sort(sorted.begin(), sorted.end());
+  auto twice = std::adjacent_find(sorted.begin(), sorted.end());
+  good = twice == sorted.end();
+  if (!good)
+    error = "--dim " + text + ": the size " + std::to_string(*twice) +
+            " stands there twice";
   return good;
 }
 

@@ -12,17 +12,21 @@
 
 namespace nncc {
 
-/// What `--input NAME=SPEC` asks for.
-struct TensorSpec {
-  enum Kind { file, zeros, normal, uniform };
-  std::string name;
-  Kind kind = zeros;
+/// What `--input NAME=SPEC` asks for; the name "*" is every input that has
+/// nothing else.
+struct InputSpec {
+  enum Kind { file, constant, list, normal, uniform };
+  std::string name, text;
+  Kind kind = constant;
   std::string path; // of a file
   uint64_t seed = 0;
+  /// Of a constant and of a list: numbers as they were typed.
+  std::vector<std::string> numbers;
+  std::vector<int64_t> shape; // of a list
 };
 
 /// False and a sentence if `text` is no tensor spec.
-bool parseTensorSpec(const std::string &text, TensorSpec &spec,
+bool parseInputSpec(const std::string &text, InputSpec &spec,
                      std::string &error);
 
 /// What `--dim NAME=SIZE,...` asks for.
@@ -31,7 +35,7 @@ struct DimSpec {
   std::vector<int64_t> sizes;
 };
 
-/// False and a sentence if `text` is no list of sizes.
+/// False and a sentence if `text` is no list of different sizes.
 bool parseDimSpec(const std::string &text, DimSpec &spec, std::string &error);
 
 } // namespace nncc

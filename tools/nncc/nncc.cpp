@@ -4,47 +4,108 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Verbs.h"
+#include "support/Diagnostics.h"
+#include "llvm/ADT/STLExtras.h"
 #include <csignal>
-#include <iostream>
+#include <unistd.h>
 
 using namespace nncc;
 
+static const char version[] = "nncc 0.1.0\n";
+
+static std::string helpOf(const std::vector<Verb> &verbs) {
+  std::string text =
+      "nncc compiles neural networks, graphs of torch.nn modules in JSON, to "
+      "native code.\n\n"
+      "usage: nncc VERB ...            nncc help VERB says more\n"
+      "       nncc FILE.json ...       is nncc compile FILE.json\n\n";
+  for (const Verb &verb : verbs) {
+    text += "  " + verb.name;
+    text.append(12 - verb.name.size(), ' ');
+    text += verb.about + "\n";
+  }
+  text += "  help        the flags and examples of a verb\n\n"
+          "Examples:\n"
+          "  nncc lenet.json -o lenet.so\n"
+          "  nncc run lenet.json --weights lenet.safetensors --input "
+          "x=random:normal\n"
+          "  nncc bench lenet.json --threads 1,2\n";
+  return text;
+}
+
+static const Verb *findVerb(const std::vector<Verb> &verbs,
+                            const std::string &name) {
+  for (const Verb &verb : verbs)
+    if (verb.name == name)
+      return &verb;
+  return nullptr;
+}
+
+static int unknownVerb(const std::vector<Verb> &verbs,
+                       const std::string &word) {
+  std::vector<llvm::StringRef> known = {"help"};
+  std::vector<std::string> names;
+  for (const Verb &verb : verbs) {
+    known.push_back(verb.name);
+    names.push_back(verb.name);
+  }
+  std::string nearest = didYouMean(word, known);
+  if (nearest.empty())
+    nearest = ": the verbs are " + listOf(names);
+  return fail(exitUsage, "unknown verb \"" + word + "\"" + nearest);
+}
+
+/// `help`, `help VERB`, `--help` and `--version`; false for anything else.
+static bool answers(const std::vector<Verb> &verbs,
+                    const std::vector<std::string> &arguments, int &code) {
+  auto asksHelp = [](const std::string &word) {
+    return word == "--help" || word == "-h" || word == "--help-all";
+  };
+  std::string first = arguments.empty() ? "help" : arguments.front();
+  code = exitDone;
+  if (first == "--version" || first == "-v" || first == "-V") {
+    code = writeOut(version);
+    return true;
+  }
+  const Verb *verb = findVerb(verbs, first);
+  if (first == "help" && arguments.size() > 1) {
+    verb = findVerb(verbs, arguments[1]);
+    if (!verb && arguments[1] != "help") {
+      code = unknownVerb(verbs, arguments[1]);
+      return true;
+    }
+  } else if (first != "help" && llvm::none_of(arguments, asksHelp)) {
+    return false;
+  } else if (!verb && first != "help" && !asksHelp(first)) {
+    verb = findVerb(verbs, "compile"); // nncc FILE.json --help
+  }
+  code = writeOut(verb ? verb->help() : helpOf(verbs));
+  return true;
+}
+
 int main(int argc, char **argv) {
   signal(SIGXFSZ, SIG_IGN); // a file over the limit is an error, no death
-  CLI::App app("nncc compiles neural networks, graphs of torch.nn modules in "
-               "JSON, to native code.",
-               "nncc");
-  app.require_subcommand(1);
-  app.set_version_flag("--version", "nncc 0.1.0");
-  app.footer("Examples:\n"
-             "  nncc model.json -o model.so\n"
-             "  nncc run model.json --weights w.safetensors "
-             "--inputs in.safetensors --outputs out.safetensors\n"
-             "  nncc bench model.json --threads 1,2");
-  std::vector<Verb> verbs = {addCompile(app), addRun(app),     addCheck(app),
-                             addBench(app),   addInspect(app), addSchema(app),
-                             addTrain(app)};
-
+  signal(SIGPIPE, SIG_IGN); // and so is a reader that is gone
+  prepareStreams();
   std::vector<std::string> arguments(argv + 1, argv + argc);
-  // A model file in the place of a verb means compile.
-  if (!arguments.empty() && hasSuffix(arguments[0], ".json"))
-    arguments.insert(arguments.begin(), "compile");
-  for (std::string &argument : arguments)
-    if (argument.rfind("-mcpu=", 0) == 0)
-      argument.insert(0, "-");
-    else if (argument.size() == 3 && argument.rfind("-O", 0) == 0)
-      argument = "--O=" + argument.substr(2);
-  std::reverse(arguments.begin(), arguments.end()); // as CLI11 wants it
-  try {
-    app.parse(arguments);
-  } catch (const CLI::ParseError &error) {
-    if (error.get_exit_code() == 0)
-      return app.exit(error);
-    app.exit(error);
-    return exitUsage;
-  }
-  for (Verb &verb : verbs)
-    if (verb.app->parsed())
-      return verb.run();
-  return exitUsage;
+  if (llvm::is_contained(arguments, "--json"))
+    tellAsJson();
+  std::vector<Verb> verbs = {makeCompile(), makeRun(),     makeCheck(),
+                             makeBench(),   makeInspect(), makeTrain(),
+                             makeSchema()};
+  int code;
+  if (answers(verbs, arguments, code))
+    return endTalk(code);
+  // A model file or a flag in the place of a verb means compile.
+  std::string first = arguments.front();
+  bool isFile = hasSuffix(first, ".json") || first.find('/') != first.npos ||
+                access(first.c_str(), F_OK) == 0;
+  const Verb *verb = findVerb(verbs, first);
+  if (!verb && !isFile && first[0] != '-')
+    return endTalk(unknownVerb(verbs, first));
+  if (verb)
+    arguments.erase(arguments.begin());
+  Verb chosen = verb ? *verb : *findVerb(verbs, "compile");
+  code = chosen.parse(arguments, verbs);
+  return endTalk(code ? code : chosen.run(chosen));
 }

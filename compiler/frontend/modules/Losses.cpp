@@ -51,7 +51,7 @@ static Result indexLoss(Call &c, Expr logp, Expr target, int64_t dim, Expr w,
     return c.error("target", "target must have shape " + shapeText(expected) +
                                  ", got " + shapeText(target.shape()));
   int64_t classes = logp.dim(dim), ignored = c.integer("ignore_index");
-  c.limitInput(target, classes, ignored);
+  c.limitInput(target, 0, classes, ignored);
   auto &b = logp.context();
   llvm::SmallVector<int64_t> column(expected);
   column.insert(column.begin() + dim, 1);

@@ -147,6 +147,7 @@ static bool insideSequences(Call &c, Expr x, Expr &alive) {
                            shapeText(lengths.shape()));
     return false;
   }
+  c.limitInput(lengths, 1, steps + 1); // as pack_padded_sequence asks
   Expr t = iota(x.context(), lengths.element(), {steps, batch, 1}, 0);
   alive = compare(Predicate::lt, t, reshape(lengths, {1, batch, 1}));
   return true;

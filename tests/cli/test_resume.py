@@ -1,0 +1,145 @@
+"""nncc train --resume: what is the same training, and what is another."""
+import json
+import subprocess
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from lenet_model import NNCC
+from net_model import MODEL
+
+
+def resumed(train, folder, *arguments, code=1, **data):
+    """What --resume says behind a training of three steps."""
+    train("--steps", "3", "--checkpoint", "c.safetensors", "--seed", "5",
+          "--warmup", "2", "--schedule", "step:2,0.5")
+    given = dict(zip(arguments[::2], arguments[1::2]))
+    plain = {"--steps": "5", "--seed": "5", "--warmup": "2",
+             "--schedule": "step:2,0.5", **given}
+    flags = [x for pair in plain.items() for x in pair if x != ""]
+    before = (folder / "c.safetensors").read_bytes()
+    done = train("--resume", "--checkpoint", "c.safetensors", *flags,
+                 code=code, start=(), **data)
+    if code:
+        assert (folder / "c.safetensors").read_bytes() == before
+    return done.stderr
+
+
+ANOTHER = ("nncc: c.safetensors is the checkpoint of another training, "
+           "--resume would not go on with it:\n  %s\n  to train its weights "
+           "anew: --weights c.safetensors\n")
+
+
+@pytest.mark.parametrize("arguments,text", [
+    (("--seed", "6"), "seed: 5 then, 6 now"),
+    (("--schedule", "constant"), "schedule: step:2,0.5 then, constant now"),
+    (("--warmup", "3"), "warm-up steps: 2 then, 3 now"),
+    (("--in-order", ""), "order: shuffled then, as in the files now")])
+def test_resume_with_other_flags(train, folder, arguments, text):
+    assert resumed(train, folder, *arguments) == ANOTHER % text
+
+
+def test_resume_of_another_training(train, folder):
+    text = resumed(train, folder, data=("--data", "a.safetensors"))
+    assert text.startswith((ANOTHER % "samples: 42 then, 20 now\n  data: "
+                            ).split("\n  to train")[0])
+    x, t = np.load(folder / "x.npy"), np.load(folder / "t.npy")
+    np.savez(folder / "other.npz", x=-x, t=t)
+    assert "  data: " in resumed(train, folder, data=("--data", "other.npz"))
+    assert resumed(train, folder, "--lr", "0.5", code=0)  # it is typed
+    model = json.loads(MODEL)
+
+    def trained(**changes):
+        (folder / "net.json").write_text(MODEL)
+        train("--steps", "3", "--checkpoint", "c.safetensors")
+        (folder / "net.json").write_text(json.dumps({**model, **changes}))
+        return train("--steps", "5", "--resume", "--checkpoint",
+                     "c.safetensors", code=1, start=()).stderr
+
+    optimizer = {**model["training"],
+                 "optimizer": {"type": "optim.AdamW", "lr": 0.02}}
+    assert trained(training=optimizer) == \
+        ANOTHER % "optimizer: optim.Adam then, optim.AdamW now"
+    optimizer["optimizer"] = {"type": "optim.Adam", "lr": 0.03}
+    assert trained(training=optimizer) == ANOTHER % (
+        'the model\'s "training" section is another one\n'
+        "  learning rate: 0.0199999996 then, 0.0299999993 now")
+    inputs = {"x": {"shape": [2, 6], "dtype": "f32"}}
+    training = {**model["training"],
+                "inputs": {"t": {"shape": [2], "dtype": "i64"}}}
+    assert "\n  batch: 4 then, 2 now" in trained(inputs=inputs,
+                                                 training=training)
+    assert trained(name="other") == ANOTHER % "model: net then, other now"
+
+
+def test_stretched_schedules_keep_their_length(train, folder):
+    for schedule, text in (("constant", ""), ("cosine", ANOTHER % (
+            "steps in all: 3 then, 5 now"))):
+        train("--steps", "3", "--checkpoint", "c.safetensors", "--schedule",
+              schedule)
+        done = train("--steps", "5", "--checkpoint", "c.safetensors",
+                     "--resume", "--schedule", schedule, start=(),
+                     code=1 if text else 0)
+        assert not text or done.stderr == text
+
+
+def test_resume_at_and_behind_the_end(train, folder):
+    train("--steps", "3", "--checkpoint", "c.safetensors")
+    rest = ("--resume", "--checkpoint", "c.safetensors")
+    assert train(*rest, "--steps", "3", start=()).stderr.startswith(
+        "nncc: c.safetensors is at step 3 of 3 already\nnncc: done after step 3")
+    assert train(*rest, "--steps", "2", start=(), code=2).stderr == (
+        "nncc: c.safetensors is at step 3, behind the 2 of this training: "
+        "--epochs and --steps count from its start\n")
+
+
+def test_checkpoints_of_other_optimizers(train, folder):
+    """Files without what nncc train writes down tell by their tensors."""
+    train("--steps", "3", "--checkpoint", "c.safetensors")
+    state = load_file(folder / "c.safetensors")
+    del state["optimizer.exp_avg.fc1.bias"]
+    state["optimizer.momentum_buffer.fc1.bias"] = np.zeros(16, np.float32)
+    save_file(state, folder / "d.safetensors")
+    text = ("nncc: d.safetensors has the state of another optimizer: it lacks "
+            "optimizer.exp_avg.fc1.bias\n")
+    assert train("--resume", "--checkpoint", "d.safetensors", start=(),
+                 code=1).stderr == text
+    done = subprocess.run(
+        [NNCC, "run", "net.json", "--entry", "train_step", "--weights",
+         "d.safetensors", "--input", "*=zeros"], cwd=folder,
+        capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, text)
+
+
+def test_weights_of_a_checkpoint_start_anew(train, folder):
+    train("--steps", "3", "--checkpoint", "c.safetensors")
+    done = train("--steps", "2", "--checkpoint", "d.safetensors",
+                 start=("--weights", "c.safetensors"))
+    assert done.stderr.startswith(
+        "nncc: c.safetensors holds the state of an optimizer: this is a new "
+        "training, without it; --resume goes on with a training\n")
+    assert load_file(folder / "d.safetensors")["optimizer.step"] == 2
+    state = load_file(folder / "c.safetensors")
+    save_file({k: v for k, v in state.items()
+               if not k.startswith("optimizer.")}, folder / "p.safetensors")
+    train("--steps", "2", "--checkpoint", "e.safetensors",
+          start=("--weights", "p.safetensors"))
+    assert (folder / "d.safetensors").read_bytes() == \
+        (folder / "e.safetensors").read_bytes()
+
+
+def test_resume_needs_a_checkpoint(train, folder):
+    rest = ("--resume", "--checkpoint")
+    assert train(*rest, "no", start=(), code=5).stderr == \
+        "nncc: cannot read no: No such file or directory\n"
+    assert train(*rest, "w.safetensors", start=(), code=1).stderr == (
+        "nncc: w.safetensors is no checkpoint of nncc train, it has no "
+        "optimizer.step: --weights starts from a file of weights\n")
+    train("--steps", "2", "--checkpoint", "c.safetensors")
+    assert train(*rest, "c.safetensors", "--csv", "net.json", start=(),
+                 code=2).stderr == (
+        "nncc: --csv net.json: it is written as csv, not as JSON\n")
+    (folder / "c.csv").write_text("{}")
+    assert train(*rest, "c.safetensors", "--csv", "c.csv", start=(),
+                 code=1).stderr == "nncc: c.csv is not the curve of nncc train\n"

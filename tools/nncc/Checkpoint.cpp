@@ -1,0 +1,140 @@
+//===- Checkpoint.cpp - the state of a training in a file -----------------===//
+#include "Checkpoint.h"
+#include "Session.h"
+#include <cstring>
+
+namespace nncc {
+
+/// Facts stand in the file's metadata under this and their name.
+static const std::string prefix = "nncc.";
+
+int saveCheckpoint(const std::string &path, const nncc_model &model,
+                   nncc_context *context, const RunFacts &facts) {
+  std::vector<nncc_file_tensor> list;
+  for (uint64_t i = 0; i < model.weight_count; ++i) {
+    const nncc_tensor &tensor = model.weights[i];
+    if (const void *data = nncc_context_tensor(context, tensor.name))
+      list.push_back({tensor.name, nncc_dtype(tensor.dtype),
+                      uint32_t(tensor.rank), tensor.dims, data, tensor.bytes});
+  }
+  std::vector<std::string> keys;
+  for (const RunFact &fact : facts)
+    keys.push_back(prefix + fact.name);
+  std::vector<nncc_metadata> metadata;
+  for (size_t i = 0; i < facts.size(); ++i)
+    metadata.push_back({keys[i].c_str(), facts[i].value.c_str()});
+  return reportRuntime(nncc_file_write_with(
+      path.c_str(), list.data(), uint32_t(list.size()), metadata.data(),
+      uint32_t(metadata.size())));
+}
+
+static const nncc_file_tensor *find(const nncc_file *file, const char *name) {
+  for (uint32_t i = 0; i < nncc_file_count(file); ++i)
+    if (!strcmp(nncc_file_get(file, i)->name, name))
+      return nncc_file_get(file, i);
+  return nullptr;
+}
+
+/// "optim.Adam" of a training section; all of it if it names none.
+static std::string optimizerOf(const std::string &training) {
+  auto json = llvm::json::parse(training);
+  if (!json) {
+    llvm::consumeError(json.takeError());
+    return training;
+  }
+  auto *root = json->getAsObject();
+  auto *optimizer = root ? root->getObject("optimizer") : nullptr;
+  auto type = optimizer ? optimizer->getString("type") : std::nullopt;
+  return type ? type->str() : training;
+}
+
+static std::string difference(const RunFact &now, const std::string &then) {
+  if (now.name != "training")
+    return "\n  " + now.name + ": " + then + " then, " + now.value + " now";
+  std::string was = optimizerOf(then), is = optimizerOf(now.value);
+  if (was != is)
+    return "\n  optimizer: " + was + " then, " + is + " now";
+  return "\n  the model's \"training\" section is another one";
+}
+
+static int checkFacts(const std::string &path, const nncc_file *file,
+                      const RunFacts &facts) {
+  std::string differences;
+  for (const RunFact &fact : facts) {
+    const char *then =
+        nncc_file_metadata(file, (prefix + fact.name).c_str());
+    if (then && fact.value != then)
+      differences += difference(fact, then);
+  }
+  if (differences.empty())
+    return exitDone;
+  return fail(exitRejected,
+              path + " is the checkpoint of another training, --resume would "
+                     "not go on with it:" +
+                  differences + "\n  to train its weights anew: --weights " +
+                  path,
+              path);
+}
+
+/// The first of the model's optimizer state that the file lacks, or of the
+/// file's that the model lacks.
+static int checkState(const std::string &path, const nncc_file *file,
+                      const nncc_model &model) {
+  auto refuse = [&](const std::string &what) {
+    return fail(exitRejected,
+                path + " has the state of another optimizer: it " + what, path);
+  };
+  for (uint64_t i = 0; i < model.weight_count; ++i)
+    if (model.weights[i].fresh && !find(file, model.weights[i].name))
+      return refuse("lacks " + std::string(model.weights[i].name));
+  for (uint32_t i = 0; i < nncc_file_count(file); ++i) {
+    std::string name = nncc_file_get(file, i)->name;
+    bool isKnown = name.rfind("optimizer.", 0) != 0;
+    for (uint64_t k = 0; k < model.weight_count && !isKnown; ++k)
+      isKnown = name == model.weights[k].name;
+    if (!isKnown)
+      return refuse("holds " + name);
+  }
+  return exitDone;
+}
+
+int checkOptimizer(const std::string &path, const nncc_model &model) {
+  nncc_file *file;
+  if (int code = reportRuntime(nncc_file_map(path.c_str(), &file)))
+    return code;
+  int code = find(file, "optimizer.step") ? checkState(path, file, model)
+                                          : int(exitDone);
+  nncc_file_free(file);
+  return code;
+}
+
+bool isCheckpoint(const std::string &path) {
+  nncc_file *file;
+  if (nncc_file_map(path.c_str(), &file))
+    return false;
+  bool found = find(file, "optimizer.step");
+  nncc_file_free(file);
+  return found;
+}
+
+int checkCheckpoint(const std::string &path, const nncc_model &model,
+                    const RunFacts &facts) {
+  nncc_file *file;
+  if (int code = reportRuntime(nncc_file_map(path.c_str(), &file)))
+    return code;
+  int code = exitDone;
+  if (!find(file, "optimizer.step"))
+    code = fail(exitRejected,
+                path + " is no checkpoint of nncc train, it has no "
+                       "optimizer.step: --weights starts from a file of "
+                       "weights",
+                path);
+  else
+    code = checkFacts(path, file, facts);
+  if (!code)
+    code = checkState(path, file, model);
+  nncc_file_free(file);
+  return code;
+}
+
+} // namespace nncc
