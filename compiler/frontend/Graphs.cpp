@@ -4,7 +4,6 @@
 // call. Shapes are known throughout, so every check sees them.
 //
 //===----------------------------------------------------------------------===//
-#include "frontend/Arguments.h"
 #include "frontend/ImporterImpl.h"
 
 using namespace mlir;
@@ -54,19 +53,19 @@ void Importer::updateBuffer(Expr old, Expr now) {
   weights[path] = updates[path] = now;
 }
 
-Result Importer::lookup(const Json &json, Scope &scope) {
-  if (auto it = scope.values.find(json.string); it != scope.values.end())
+Result Importer::lookup(StringRef name, Span span, Scope &scope) {
+  if (auto it = scope.values.find(name); it != scope.values.end())
     return it->second;
-  if (scope.unknown.contains(json.string))
+  if (scope.unknown.contains(name))
     return {};
-  if (Result weight = stateValue(scope.prefix + json.string))
+  if (Result weight = stateValue((scope.prefix + name).str()))
     return weight;
   std::vector<StringRef> known;
   for (const auto &entry : scope.values)
     known.push_back(entry.first());
   llvm::sort(known);
-  diagnostics.error(json.span, "unknown value \"" + json.string + "\"" +
-                                   didYouMean(json.string, known));
+  diagnostics.error(span,
+                    "unknown value \"" + name + "\"" + didYouMean(name, known));
   return {};
 }
 
@@ -127,87 +126,40 @@ Result Importer::emit(Call &call, Span span) {
   call.random = [this](Type element, Ints shape) {
     return random(key(), element, shape, streams++);
   };
-  return settleTypes(call) ? call.def.emit(call) : Result();
+  return runCall(call);
 }
 
-/// Positional inputs, then arguments by name.
 void Importer::refuseInput(const Json &item) {
   diagnostics.error(item.span,
                     "an input of a module is the name of a value, got " +
                         item.describe());
 }
 
-void Importer::bindInputs(Call &call, const Json &node, Scope &scope) {
+/// The arguments of a node, parsed the first time.
+void Importer::bindNode(Call &call, const Json &node, Scope &scope) {
   call.builder = &builder;
-  auto find = [&](const Json &json) { return lookup(json, scope); };
-  const OpDef &def = call.def;
-  const Json *inputs = node.find("inputs");
-  std::string where =
-      (call.path.empty() ? "(" : call.path + " (") + call.name.str() + "): ";
-  size_t i = 0;
-  if (inputs && inputs->isArray())
-    for (const Json &item : inputs->items) {
-      if (i == def.inputs.size()) {
-        call.error("", "takes at most " + plural(def.inputs.size(), "input") +
-                           ", got " + Twine(inputs->items.size()));
-        break;
-      }
-      const ArgDef &arg = def.inputs[i];
-      if (arg.variadic && item.isInteger()) {
-        // Tensor.view(x, 2, 3): the rest of the list is one argument.
-        Arg &rest = call.args[arg.name];
-        rest.json = &item;
-        rest.literal.kind = Json::Kind::array;
-        rest.literal.items.push_back(item);
-        continue;
-      }
-      if (def.isModule() && (item.isNumber() || item.isBoolean())) {
-        refuseInput(item);
-        call.failed = true;
-      } else {
-        parseArgument(call, arg, item, find);
-      }
-      ++i;
-    }
-  std::vector<StringRef> known;
-  for (const ArgDef &arg : def.inputs)
-    known.push_back(arg.name);
-  for (const JsonMember &member : node.members) {
-    static const char *const own[] = {"name", "op", "module", "inputs",
-                                      "comment"};
-    if (llvm::is_contained(own, member.key))
-      continue;
-    const ArgDef *arg = findArgument(def.inputs, member.key);
-    if (!arg) {
-      diagnostics.error(member.keySpan, where + "unknown argument \"" +
-                                            member.key + "\"" +
-                                            didYouMean(member.key, known));
-      call.failed = true;
-    } else if (call.args.count(arg->name)) {
-      diagnostics.error(member.keySpan, where + "argument \"" + member.key +
-                                            "\" is given twice");
-      call.failed = true;
-    } else {
-      parseArgument(call, *arg, member.value, find);
-    }
-  }
-  if (!call.failed)
-    completeArguments(call, def.inputs);
+  auto [it, isNew] = parsedNodes.try_emplace({&node, &call.def});
+  if (isNew)
+    it->second = nncc::parseInputs(call, call.def, node);
+  bindInputs(call, it->second, [&](const ValueName &name, Span span) {
+    return lookup(name.name, span, scope);
+  });
 }
 
-Result Importer::runOp(const OpDef &def, StringRef name, const Json &node,
+Result Importer::runOp(const Spelling &spelling, const Json &node,
                        Scope &scope) {
-  Call call(def, name, "", node.find("op")->span, diagnostics);
-  bindInputs(call, node, scope);
-  Result result = emit(call, node.find("op")->span);
-  bool inPlace = name.ends_with("_") && !name.ends_with("__");
-  return inPlace && result.value ? keepReceiver(call, result.value) : result;
+  const Json &op = *node.find("op");
+  Call call(*spelling.face, op.string, "", op.span, diagnostics);
+  bindNode(call, node, scope);
+  Result result = emit(call, op.span);
+  return spelling.isInPlace && result.value ? keepReceiver(call, result.value)
+                                            : result;
 }
 
 /// The new value of the tensor that "Tensor.add_" and its kin would change: of
 /// its type, and not larger.
 Result Importer::keepReceiver(Call &call, Expr value) {
-  Expr receiver = call.tensor("input");
+  Expr receiver = call.tensor(call.def.inputs.front().name);
   mlir::Type element = receiver.element();
   if (tensorType(value.value()).getNumElements() !=
       tensorType(receiver.value()).getNumElements())
@@ -294,11 +246,8 @@ Result Importer::runInstance(Instance &instance, ArrayRef<Result> inputs,
   }
   // A step of a Sequential.
   Call call = callOf(instance, node);
-  if (instance.def->inputs.empty())
-    return call.error("", "takes no input, got 1");
-  call.args[instance.def->inputs.front().name].result = inputs.front();
-  completeArguments(call, instance.def->inputs);
-  return runLeaf(instance, call);
+  bindInput(call, inputs.front());
+  return call.failed ? Result() : runLeaf(instance, call);
 }
 
 /// A torch.nn module's call with its attributes. What does not fit shows where
@@ -308,8 +257,8 @@ Call Importer::callOf(Instance &instance, const Json &node) {
   if (const Json *caller = node.find("module"))
     span = caller->span;
   Call call(*instance.def, instance.type, instance.path, span, diagnostics);
-  call.args = instance.attributes;
   call.builder = &builder;
+  bindAttributes(call, instance.attributes);
   return call;
 }
 
@@ -328,17 +277,17 @@ Result Importer::runLeaf(Instance &instance, Call &call) {
 /// expressions are computed once.
 void Importer::runHidden(Instance &instance, Call &call) {
   for (HiddenTensor &hidden : instance.hidden) {
-    Call formula(hidden.how->def, hidden.type, instance.path, instance.span,
-                 diagnostics);
-    formula.args = hidden.attributes;
+    Call formula(*hidden.how, hidden.how->names.front(), instance.path,
+                 instance.span, diagnostics);
     formula.builder = &builder;
+    bindAttributes(formula, hidden.attributes);
     formula.trains = trains;
     formula.update = [this](Expr old, Expr now) { updateBuffer(old, now); };
     for (auto &[key, path] : hidden.states) {
       formula.state[key] = stateValue(path).value;
       call.state.erase(StringRef(path).drop_front(instance.path.size() + 1));
     }
-    call.state[hidden.name] = hidden.how->def.emit(formula).value;
+    call.state[hidden.name] = hidden.how->of->emit(formula).value;
   }
 }
 
@@ -346,7 +295,7 @@ Result Importer::runModule(Instance &instance, const Json &node, Scope &scope) {
   if (instance.def && !instance.rejected) {
     instance.called = true;
     Call call = callOf(instance, node);
-    bindInputs(call, node, scope);
+    bindNode(call, node, scope);
     return call.failed ? Result() : runLeaf(instance, call);
   }
   std::vector<Result> inputs;
@@ -398,12 +347,13 @@ Result Importer::runNode(const Json &node, Scope &scope) {
     return {};
   }
   if (op) {
-    const OpDef *def = registry.find(op->string);
-    if (def && !def->isModule())
-      return runOp(*def, op->string, node, scope);
-    diagnostics.error(op->span,
-                      "unknown op \"" + op->string + "\"" +
-                          didYouMean(op->string, registry.names(false)));
+    const Spelling *spelling = registry.find(op->string);
+    if (spelling && spelling->face->kind == Face::Kind::function)
+      return runOp(*spelling, node, scope);
+    diagnostics.error(
+        op->span,
+        "unknown op \"" + op->string + "\"" +
+            didYouMean(op->string, registry.names(Face::Kind::function)));
     return {};
   }
   auto it = instances.find(scope.prefix + called->string);

@@ -9,9 +9,10 @@
 
 #include "dialect/Names.h"
 #include "dialect/Nncc.h"
+#include "frontend/Arguments.h"
 #include "frontend/Importer.h"
+#include "frontend/ModuleDef.h"
 #include "frontend/Optimizers.h"
-#include "frontend/Parametrizations.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/StringSet.h"
@@ -27,10 +28,9 @@ struct TensorSpec {
 
 /// A parametrized tensor of a module.
 struct HiddenTensor {
-  std::string name;     // "weight"
-  llvm::StringRef type; // "nn.utils.weight_norm"
-  const Parametrization *how;
-  llvm::StringMap<Arg> attributes;
+  std::string name; // "weight"
+  const Face *how;
+  ParsedCall attributes;
   /// What the formula calls a state, and its path.
   std::vector<std::pair<std::string, std::string>> states;
 };
@@ -38,13 +38,13 @@ struct HiddenTensor {
 /// One instance of a module in the tree, by its full path.
 struct Instance {
   const Json *json = nullptr;
-  const OpDef *def = nullptr;  // a torch.nn class
+  const Face *def = nullptr;   // a torch.nn class
   const Json *graph = nullptr; // a class of the file
   bool isContainer = false;
   std::string path;
   llvm::StringRef type;
   Span span;
-  llvm::StringMap<Arg> attributes;
+  ParsedCall attributes;
   std::vector<HiddenTensor> hidden;
   bool called = false;
   bool rejected = false; // its definition has errors; calls stay silent
@@ -101,8 +101,6 @@ private:
   void declareModules(const Json &list, const std::string &prefix);
   void declareModule(const std::string &path, const Json &json, Span span);
   void declareLeaf(Instance &instance);
-  bool parseAttributes(Call &call, const Json &json,
-                       llvm::ArrayRef<llvm::StringRef> others);
   void declareHidden(Instance &instance, std::vector<StateDef> &list,
                      const Json &parametrizations);
   void runHidden(Instance &instance, Call &call);
@@ -153,15 +151,17 @@ private:
   Result runLeaf(Instance &instance, Call &call);
   Result runClass(Instance &instance, llvm::ArrayRef<Result> inputs,
                   const Json &node);
-  Result runOp(const OpDef &def, llvm::StringRef name, const Json &node,
-               Scope &scope);
+  Result runOp(const Spelling &spelling, const Json &node, Scope &scope);
   Result keepReceiver(Call &call, Expr value);
   void refuseInput(const Json &item);
-  void bindInputs(Call &call, const Json &node, Scope &scope);
+  void bindNode(Call &call, const Json &node, Scope &scope);
   void markUnknown(const Json &name, Scope &scope);
   bool checkName(llvm::StringRef name, Span span);
   bool bindNames(const Json &name, const Result &result, Scope &scope);
-  Result lookup(const Json &json, Scope &scope);
+  Result lookup(llvm::StringRef name, Span span, Scope &scope);
+  Result lookup(const Json &name, Scope &scope) {
+    return lookup(name.string, name.span, scope);
+  }
   Result stateValue(const std::string &path);
   void updateBuffer(Expr old, Expr now);
   Result emit(Call &call, Span span);
@@ -197,6 +197,8 @@ private:
   llvm::StringMap<std::string> ties;
   /// Other names that a weights file may use -> state path; ties too.
   std::map<std::string, std::string> aliases;
+  /// The arguments of a node: a class has its nodes once, and calls of them.
+  std::map<std::pair<const Json *, const Face *>, ParsedCall> parsedNodes;
   int64_t nodesRun = 0;
   llvm::StringMap<Expr> weights; // of the body being built, as they are now
   llvm::SmallVector<std::string> classStack;

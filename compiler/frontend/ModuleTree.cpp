@@ -3,7 +3,6 @@
 // The importer's first walk: every module of the tree once, by path.
 //
 //===----------------------------------------------------------------------===//
-#include "frontend/Arguments.h"
 #include "frontend/ImporterImpl.h"
 #include "llvm/ADT/StringExtras.h"
 
@@ -172,11 +171,12 @@ void Importer::declareModule(const std::string &path, const Json &json,
     classStack.push_back(name.str());
     declareGraph(*it->second, path + ".");
     classStack.pop_back();
-  } else if (const OpDef *def = registry.find(name); def && def->isModule()) {
-    instance->def = def;
+  } else if (const Spelling *spelling = registry.find(name);
+             spelling && spelling->face->isModule()) {
+    instance->def = spelling->face;
     declareLeaf(*instance);
   } else {
-    std::vector<StringRef> known = registry.names(true);
+    std::vector<StringRef> known = registry.names(Face::Kind::module);
     for (StringRef container :
          {"nn.Sequential", "nn.ModuleList", "nn.ModuleDict"})
       known.push_back(container);
@@ -188,32 +188,6 @@ void Importer::declareModule(const std::string &path, const Json &json,
     instance->rejected = true;
   }
   instances[path] = std::move(instance);
-}
-
-/// Every key of `json` but "type", "comment" and `others` as an attribute.
-bool Importer::parseAttributes(Call &call, const Json &json,
-                               ArrayRef<StringRef> others) {
-  std::vector<StringRef> known = {"type"};
-  llvm::append_range(known, others);
-  for (const ArgDef &arg : call.def.attributes)
-    known.push_back(arg.name);
-  std::string where = (call.path + " (" + call.name + "): ").str();
-  for (const JsonMember &member : json.members) {
-    if (member.key == "type" || member.key == "comment" ||
-        llvm::is_contained(others, member.key))
-      continue;
-    const ArgDef *arg = findArgument(call.def.attributes, member.key);
-    if (!arg) {
-      diagnostics.error(member.keySpan, where + "unknown attribute \"" +
-                                            member.key + "\"" +
-                                            didYouMean(member.key, known));
-      call.failed = true;
-      continue;
-    }
-    parseArgument(call, *arg, member.value,
-                  [](const Json &) { return Result(); });
-  }
-  return !call.failed;
 }
 
 /// Takes parametrized tensors out of the module's state and declares what
@@ -240,29 +214,28 @@ void Importer::declareHidden(Instance &instance, std::vector<StateDef> &list,
       continue;
     }
     const Json *type = member.value.find("type");
-    const Parametrization *how =
-        type ? findParametrization(type->string) : nullptr;
-    if (!how) {
-      std::vector<StringRef> known;
-      for (const Parametrization &one : nncc::parametrizations())
-        known.insert(known.end(), one.def.names.begin(), one.def.names.end());
+    const Spelling *spelling = type ? registry.find(type->string) : nullptr;
+    if (!spelling || spelling->face->kind != Face::Kind::parametrization) {
       diagnostics.error(
           type ? type->span : member.value.span,
           where + (type ? "unknown parametrization \"" + type->string + "\"" +
-                              didYouMean(type->string, known)
+                              didYouMean(
+                                  type->string,
+                                  registry.names(Face::Kind::parametrization))
                         : "a parametrization is an object with a \"type\""));
       continue;
     }
-    Call call(how->def, type->string, instance.path + "." + member.key,
+    const Face &how = *spelling->face;
+    Call call(how, type->string, instance.path + "." + member.key,
               member.keySpan, diagnostics);
-    parseAttributes(call, member.value, {});
-    completeArguments(call, how->def.attributes);
+    HiddenTensor hidden{member.key, &how, {}, {}};
+    hidden.attributes = parseAttributes(call, how, member.value, {});
+    bindAttributes(call, hidden.attributes);
     std::vector<HiddenState> states;
     if (!call.failed)
-      states = how->hidden(call, member.key, entry->shape);
+      states = how.of->hidden(call, member.key, entry->shape);
     if (call.failed)
       continue;
-    HiddenTensor hidden{member.key, type->string, how, call.args, {}};
     for (const HiddenState &one : states) {
       std::string path = instance.path + "." + one.names.front();
       addState(path,
@@ -278,25 +251,20 @@ void Importer::declareHidden(Instance &instance, std::vector<StateDef> &list,
 }
 
 void Importer::declareLeaf(Instance &instance) {
-  const OpDef &def = *instance.def;
-  Call call(def, instance.type, instance.path, instance.span, diagnostics);
-  parseAttributes(call, *instance.json, {"parametrizations"});
-  completeArguments(call, def.attributes);
-  if (!call.failed && def.check)
-    def.check(call);
+  Call call(*instance.def, instance.type, instance.path, instance.span,
+            diagnostics);
+  instance.attributes = parseAttributes(call, *instance.def, *instance.json,
+                                        {"parametrizations"});
+  bindAttributes(call, instance.attributes);
   std::vector<StateDef> list;
-  if (!call.failed && def.state)
-    def.state(call, list);
-  for (StateDef &entry : list)
-    if (entry.dtype == "f32" && call.has("dtype"))
-      entry.dtype = call.word("dtype");
+  if (!call.failed)
+    list = stateOf(call);
   instance.rejected = call.failed;
   if (const Json *hidden = instance.json->find("parametrizations");
       hidden && !call.failed)
     declareHidden(instance, list, *hidden);
   if (call.failed)
     return;
-  instance.attributes = call.args;
   for (const StateDef &entry : list)
     addState(instance.path + "." + entry.name,
              {entry.shape, parseDType(entry.dtype, context), entry.isBuffer},

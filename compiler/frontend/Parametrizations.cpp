@@ -3,24 +3,27 @@
 // Formulas: torch.nn.utils.weight_norm, spectral_norm, prune.custom_from_mask.
 //
 //===----------------------------------------------------------------------===//
-#include "frontend/Parametrizations.h"
+#include "frontend/ModuleDef.h"
 #include "dialect/Nncc.h"
 
 namespace nncc {
 
-using K = ArgKind;
-
-/// The dimension that `dim` names in a tensor of this shape; -1 after an error.
-static int64_t checkedDim(Call &c, Ints shape) {
-  int64_t dim = c.dim("dim", shape.size());
-  return c.failed ? -1 : dim;
+/// Checks the dimension that `dim` names in a tensor of this shape, which the
+/// parametrization hides; -1 after an error.
+static int64_t dimOf(Call &c, Ints shape) {
+  int64_t dim = c.integer("dim"), rank = shape.size();
+  if (dim >= -rank && dim < rank)
+    return dim < 0 ? dim + rank : dim;
+  c.error("dim", "dim = " + llvm::Twine(dim) + " is out of range for " +
+                     llvm::Twine(rank) + " dimensions");
+  return -1;
 }
 
 static std::vector<HiddenState>
 hiddenWeightNorm(Call &c, const std::string &tensor, Ints shape) {
   llvm::SmallVector<int64_t> norms;
   if (c.has("dim")) {
-    int64_t dim = checkedDim(c, shape);
+    int64_t dim = dimOf(c, shape);
     if (dim < 0)
       return {};
     norms.assign(shape.size(), 1);
@@ -34,7 +37,7 @@ hiddenWeightNorm(Call &c, const std::string &tensor, Ints shape) {
 /// g v / |v|, the norm over all dimensions but `dim`.
 static Result emitWeightNorm(Call &c) {
   Expr g = c.state["g"], v = c.state["v"];
-  int64_t dim = c.has("dim") ? c.dim("dim", v.rank()) : -1;
+  int64_t dim = c.has("dim") ? dimOf(c, v.shape()) : -1;
   llvm::SmallVector<int64_t> dims;
   for (int64_t d = 0; d < v.rank(); ++d)
     if (d != dim)
@@ -44,7 +47,7 @@ static Result emitWeightNorm(Call &c) {
 
 static std::vector<HiddenState>
 hiddenSpectralNorm(Call &c, const std::string &tensor, Ints shape) {
-  int64_t dim = checkedDim(c, shape), rest = 1;
+  int64_t dim = dimOf(c, shape), rest = 1;
   if (dim < 0)
     return {};
   if (shape.size() < 2) {
@@ -68,9 +71,8 @@ static Expr normalized(Expr x, double eps) {
 /// Steps of the power method for the singular vectors u and v of a matrix; the
 /// hook of torch.nn.utils.spectral_norm starts with v, the parametrization with
 /// u.
-static void iterate(Call &c, Expr matrix, Expr &u, Expr &v) {
+static void iterate(Call &c, bool startsWithU, Expr matrix, Expr &u, Expr &v) {
   double eps = c.number("eps");
-  bool startsWithU = c.name.contains("parametrizations");
   auto nextU = [&] {
     Expr rows = matrix * alongDim(v, matrix.shape(), 1);
     u = normalized(sum(rows, {1}), eps);
@@ -90,9 +92,9 @@ static void iterate(Call &c, Expr matrix, Expr &u, Expr &v) {
 
 /// W / (u^T W v), W as a matrix with `dim` first. Entries that train first move
 /// u and v, which have no gradient.
-static Result emitSpectralNorm(Call &c) {
+static Result emitSpectralNorm(Call &c, bool startsWithU) {
   Expr w = c.state["w"], u = c.state["u"], v = c.state["v"];
-  int64_t dim = c.dim("dim", w.rank());
+  int64_t dim = dimOf(c, w.shape());
   llvm::SmallVector<int64_t> perm{dim};
   for (int64_t d = 0; d < w.rank(); ++d)
     if (d != dim)
@@ -100,7 +102,7 @@ static Result emitSpectralNorm(Call &c) {
   Expr matrix = reshape(transpose(w, perm), {u.dim(0), v.dim(0)});
   if (c.trains) {
     Expr oldU = u, oldV = v;
-    iterate(c, detach(matrix), u, v);
+    iterate(c, startsWithU, detach(matrix), u, v);
     c.update(oldU, u);
     c.update(oldV, v);
   }
@@ -117,42 +119,29 @@ static std::vector<HiddenState> hiddenMask(Call &, const std::string &tensor,
 
 static Result emitMask(Call &c) { return c.state["w"] * c.state["mask"]; }
 
-const std::vector<Parametrization> &parametrizations() {
-  static const std::vector<Parametrization> all = {
-      {{{"nn.utils.weight_norm", "nn.utils.parametrizations.weight_norm"},
-        "direction and length apart",
-        {ArgDef("dim", K::integer).optional("0").orNull()},
-        {},
-        nullptr,
-        nullptr,
-        emitWeightNorm},
-       hiddenWeightNorm},
-      {{{"nn.utils.spectral_norm", "nn.utils.parametrizations.spectral_norm"},
-        "divided by its largest singular value",
-        {ArgDef("dim", K::integer).optional("0"),
-         ArgDef("n_power_iterations", K::integer).optional("1").min(1),
-         ArgDef("eps", K::number).optional("1e-12").min(0)},
-        {},
-        nullptr,
-        nullptr,
-        emitSpectralNorm},
-       hiddenSpectralNorm},
-      {{{"nn.utils.prune.custom_from_mask"},
-        "times a mask",
-        {},
-        {},
-        nullptr,
-        nullptr,
-        emitMask},
-       hiddenMask}};
-  return all;
-}
-
-const Parametrization *findParametrization(llvm::StringRef name) {
-  for (const Parametrization &one : parametrizations())
-    if (llvm::is_contained(one.def.names, name))
-      return &one;
-  return nullptr;
+void registerParametrizations(Registry &r) {
+  define(r, "direction and length apart")
+      .parametrization(
+          {"nn.utils.weight_norm", "nn.utils.parametrizations.weight_norm"},
+          {integer("dim", 0).orNull()})
+      .hidden(hiddenWeightNorm)
+      .emit(emitWeightNorm);
+  ArgDefs spectral = {integer("dim", 0),
+                      integer("n_power_iterations", 1).min(1),
+                      number("eps", 1e-12).min(0)};
+  for (auto [name, startsWithU] :
+       {std::pair("nn.utils.spectral_norm", false),
+        std::pair("nn.utils.parametrizations.spectral_norm", true)})
+    define(r, "divided by its largest singular value")
+        .parametrization({name}, spectral)
+        .hidden(hiddenSpectralNorm)
+        .emit([startsWithU = startsWithU](Call &c) {
+          return emitSpectralNorm(c, startsWithU);
+        });
+  define(r, "times a mask")
+      .parametrization({"nn.utils.prune.custom_from_mask"})
+      .hidden(hiddenMask)
+      .emit(emitMask);
 }
 
 } // namespace nncc

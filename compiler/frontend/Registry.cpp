@@ -1,10 +1,6 @@
-//===- Registry.cpp - all modules and functions, and calls of them --------===//
-#include "dialect/Names.h"
-#include "dialect/Nncc.h"
+//===- Registry.cpp - all modules and functions ---------------------------===//
 #include "frontend/ModuleDef.h"
-#include "mlir/Dialect/Func/IR/FuncOps.h"
-
-using namespace mlir;
+#include "llvm/ADT/StringExtras.h"
 
 namespace nncc {
 
@@ -17,180 +13,214 @@ Registry::Registry() {
   registerLinear(*this);
   registerLosses(*this);
   registerNorms(*this);
+  registerParametrizations(*this);
   registerPooling(*this);
   registerRecurrent(*this);
   registerReductions(*this);
   registerShapes(*this);
 }
 
-void Registry::add(OpDef def) {
-  for (const std::string &name : def.names) {
-    bool isNew = byName.try_emplace(name, defs.size()).second;
-    assert(isNew && "defined twice");
-    (void)isNew;
-  }
-  defs.push_back(std::move(def));
+void Registry::spell(const std::string &name, Spelling spelling) {
+  if (!byName.try_emplace(name, std::move(spelling)).second)
+    clashes.push_back(name + ": defined twice");
+  order.push_back(name);
 }
 
-const OpDef *Registry::find(StringRef name) const {
+const Spelling *Registry::find(llvm::StringRef name) const {
   auto it = byName.find(name);
-  return it == byName.end() ? nullptr : &defs[it->second];
+  return it == byName.end() ? nullptr : &it->second;
 }
 
-std::vector<StringRef> Registry::names(bool modules) const {
-  std::vector<StringRef> list;
-  for (const OpDef &def : defs)
-    for (const std::string &name : def.names)
-      if (StringRef(name).starts_with("nn.") == modules)
-        list.push_back(name);
+std::vector<llvm::StringRef> Registry::names(Face::Kind kind) const {
+  std::vector<llvm::StringRef> list;
+  for (const std::string &name : order)
+    if (find(name)->face->kind == kind)
+      list.push_back(name);
   return list;
 }
 
-const ArgDef *findArgument(ArrayRef<ArgDef> list, StringRef name) {
+const ArgDef *findArgument(llvm::ArrayRef<ArgDef> list, llvm::StringRef name) {
   for (const ArgDef &arg : list)
-    if (arg.name == name)
+    if (arg.name == name || llvm::is_contained(arg.synonyms, name))
       return &arg;
   return nullptr;
 }
 
-ArgDef stateDType() {
-  return ArgDef("dtype", ArgKind::word)
-      .optional("\"f32\"")
-      .oneOf({"f32", "f64", "f16", "bf16"});
-}
-
 //===----------------------------------------------------------------------===//
-// Calls
+// Definitions
 //===----------------------------------------------------------------------===//
 
-const Arg *Call::find(StringRef arg) const {
-  auto it = args.find(arg);
-  return it == args.end() ? nullptr : &it->second;
+Define::Define(Registry &registry, std::string doc)
+    : registry(registry), def(registry.definitions.emplace_back()),
+      first{nncc::tensor("input")} {
+  def.doc = std::move(doc);
 }
 
-bool Call::has(StringRef arg) const {
-  const Arg *found = find(arg);
-  return found && !found->isNull();
+Define &Define::operands(ArgDefs list) {
+  first = std::move(list);
+  return *this;
 }
 
-bool Call::hasTensor(StringRef arg) const {
-  const Arg *found = find(arg);
-  return (found && found->result.value) || state.count(arg);
+Define &Define::module(std::string name, ArgDefs constructor) {
+  faces.push_back({&def,
+                   Face::Kind::module,
+                   {std::move(name)},
+                   std::move(constructor),
+                   {}});
+  return *this;
 }
 
-Expr Call::tensor(StringRef arg) {
-  if (const Arg *found = find(arg); found && found->result.value)
-    return found->result.value;
-  return state.lookup(arg);
+Define &Define::function(std::string name, ArgDefs arguments) {
+  return functions({std::move(name)}, std::move(arguments));
 }
 
-std::vector<Expr> Call::tensors(StringRef arg) {
-  std::vector<Expr> list;
-  if (const Arg *found = find(arg))
-    for (const Result &item : found->result.items)
-      list.push_back(item.value);
-  return list;
+Define &Define::functions(std::vector<std::string> names, ArgDefs arguments) {
+  faces.push_back(
+      {&def, Face::Kind::function, std::move(names), {}, std::move(arguments)});
+  return *this;
 }
 
-int64_t Call::integer(StringRef arg) const {
-  return find(arg)->literal.integer;
-}
-double Call::number(StringRef arg) const { return find(arg)->literal.number; }
-const Json *Call::literal(StringRef arg) const {
-  const Arg *found = find(arg);
-  const Json *json = found ? found->json : nullptr;
-  return json && (json->isNumber() || json->isBoolean()) ? json : nullptr;
-}
-bool Call::flag(StringRef arg) const {
-  const Json &json = find(arg)->literal;
-  return json.isString() ? trains : json.boolean; // a string is "mode"
-}
-StringRef Call::word(StringRef arg) const { return find(arg)->literal.string; }
-
-SmallVector<int64_t> Call::integers(StringRef arg) {
-  const Json &json = find(arg)->literal;
-  SmallVector<int64_t> list;
-  if (json.isInteger())
-    list.push_back(json.integer);
-  for (const Json &item : json.items)
-    list.push_back(item.integer);
-  return list;
+Define &Define::parametrization(std::vector<std::string> names,
+                                ArgDefs attributes) {
+  first.clear();
+  faces.push_back({&def,
+                   Face::Kind::parametrization,
+                   std::move(names),
+                   std::move(attributes),
+                   {}});
+  return *this;
 }
 
-SmallVector<int64_t> Call::integers(StringRef arg, int64_t rank) {
-  SmallVector<int64_t> list = integers(arg);
-  if (list.size() == 1)
-    list.assign(rank, list[0]);
-  if (int64_t(list.size()) != rank) {
-    error(arg, arg + Twine(" needs one integer or a list of ") + Twine(rank) +
-                   ", got " + shapeText(list));
-    list.assign(rank, 1);
-  }
-  return list;
+Define &Define::alias(std::string name) {
+  others.push_back(
+      {std::move(name), {nullptr, false, faces.back().names.front()}});
+  return *this;
 }
 
-int64_t Call::dim(StringRef arg, int64_t rank) {
-  int64_t value = integer(arg);
-  if (value >= -rank && value < rank)
-    return value < 0 ? value + rank : value;
-  error(arg, arg + Twine(" = ") + Twine(value) + " is out of range for " +
-                 Twine(rank) + " dimensions");
-  return 0;
+Define &Define::twin(std::string name) {
+  others.push_back(
+      {std::move(name), {nullptr, true, faces.back().names.front()}});
+  return *this;
 }
 
-const Arg *Call::indexTensor(const Json &entry) const {
-  const Json *value = entry.find("value");
-  auto it = value ? indexTensors.find(value->string) : indexTensors.end();
-  return it == indexTensors.end() ? nullptr : &it->second;
+Define &Define::twins() {
+  for (const Face &face : faces)
+    for (const std::string &name : face.names)
+      if (llvm::StringRef(name).starts_with("Tensor."))
+        others.push_back({name + "_", {nullptr, true, name}});
+  return *this;
 }
 
-StateDef Call::stateOf(StringRef arg) const {
-  const Json &json = find(arg)->literal;
-  StateDef state{arg.str(), {}, true, json.find("dtype")->string};
-  for (const Json &size : json.find("shape")->items)
-    state.shape.push_back(size.integer);
-  return state;
+Define &Define::tensor(const char *name, ShapeFormula shape, TensorUse use) {
+  use.def.name = name;
+  use.def.shape = std::move(shape);
+  def.tensors.push_back(std::move(use.def));
+  return *this;
 }
 
-void Call::limitInput(Expr indices, int64_t first, int64_t limit,
-                      int64_t except) {
-  auto argument = dyn_cast<BlockArgument>(indices.value());
-  if (!argument)
+Define &Define::buffer(const char *name, ShapeFormula shape, TensorUse use) {
+  use.def.isBuffer = true;
+  return tensor(name, std::move(shape), std::move(use));
+}
+
+Define &Define::types(TypeRule rule) {
+  def.types = rule;
+  return *this;
+}
+
+Define &Define::domain(Domain where) {
+  first.front().domain = std::move(where);
+  return *this;
+}
+
+Define &Define::broadcast(std::vector<std::string> names) {
+  def.broadcasting = std::move(names);
+  return *this;
+}
+
+Define &Define::divides(std::string divisor,
+                        std::vector<std::string> multiples) {
+  def.divisions.push_back({std::move(divisor), std::move(multiples)});
+  return *this;
+}
+
+Define &
+Define::declare(std::function<void(Call &, std::vector<StateDef> &)> function) {
+  def.declare = std::move(function);
+  return *this;
+}
+
+Define &Define::hidden(std::vector<HiddenState> (*function)(Call &,
+                                                            const std::string &,
+                                                            Ints)) {
+  def.hidden = function;
+  return *this;
+}
+
+/// A tensor of modules as an input of a function.
+static ArgDef inputOf(const TensorDef &tensor) {
+  ArgDef arg(tensor.name, ArgKind::tensor);
+  arg.shaped(tensor.shape);
+  arg.onlyBroadcasts = tensor.onlyBroadcasts;
+  return tensor.isOptional() ? arg.optional() : arg;
+}
+
+/// Operands, tensors and a module's element type come to what is written.
+void Define::complete(Face &face) {
+  if (face.kind != Face::Kind::function) {
+    face.inputs = first;
+    bool hasState = bool(def.declare);
+    for (const TensorDef &tensor : def.tensors) {
+      hasState |= !tensor.isGiven;
+      if (tensor.isGiven)
+        face.attributes.push_back(
+            ArgDef(tensor.name, ArgKind::state).optional());
+    }
+    if (hasState)
+      face.attributes.push_back(
+          word("dtype", {"f32", "f64", "f16", "bf16"}, "f32"));
     return;
-  auto function = cast<func::FuncOp>(argument.getOwner()->getParentOp());
-  // One input may index several tables.
-  SmallVector<int64_t> limits;
-  if (auto others = function.getArgAttrOfType<DenseI64ArrayAttr>(
-          argument.getArgNumber(), limitAttr))
-    llvm::append_range(limits, others.asArrayRef());
-  llvm::append_values(limits, first, limit, except);
-  function.setArgAttr(argument.getArgNumber(), limitAttr,
-                      builder->b.getDenseI64ArrayAttr(limits));
+  }
+  ArgDefs own = std::move(face.inputs);
+  face.inputs = first;
+  for (const TensorDef &tensor : def.tensors) {
+    if (tensor.isOfModule)
+      continue;
+    auto named = llvm::find_if(
+        own, [&](const ArgDef &arg) { return arg.name == tensor.name; });
+    if (named == own.end())
+      face.inputs.push_back(inputOf(tensor));
+    else
+      *named = inputOf(tensor);
+  }
+  llvm::append_range(face.inputs, own);
 }
 
-Expr Call::dropout(Expr x, double p) {
-  if (p == 0)
-    return x;
-  Expr kept = compare(Predicate::ge, random(builder->b.getF32Type(), x.shape()),
-                      scalar(*builder, builder->b.getF32Type(), p));
-  // x times 0, as torch does: a dropped infinity is NaN.
-  return x * convert(kept, x.element()) * (p < 1 ? 1 / (1 - p) : 0);
+void Define::emit(Emitter function) {
+  def.emit = std::move(function);
+  for (Face &face : faces) {
+    complete(face);
+    const Face &added = registry.allFaces.emplace_back(std::move(face));
+    for (const std::string &name : added.names)
+      registry.spell(name, {&added, false, ""});
+  }
+  for (auto &[name, spelling] : others) {
+    if (const Spelling *original = registry.find(spelling.of))
+      spelling.face = original->face;
+    registry.spell(name, spelling);
+  }
 }
 
-int64_t Call::spatialRank() const {
-  size_t digit = name.find_last_of("123");
-  return digit == StringRef::npos ? 0 : name[digit] - '0';
+void Define::emit(Expr (*function)(Expr)) {
+  std::string operand = first.front().name;
+  emit([=](Call &c) -> Result { return function(c.tensor(operand)); });
 }
 
-Result Call::error(StringRef arg, const Twine &text) {
-  Span at = span;
-  if (const Arg *found = arg.empty() ? nullptr : find(arg))
-    if (found->json)
-      at = found->json->span;
-  std::string where = path.empty() ? "" : path + " ";
-  diagnostics.error(at, where + "(" + name + "): " + text);
-  failed = true;
-  return Result();
+void Define::emit(Expr (*function)(Expr, int64_t)) {
+  std::string operand = first.front().name;
+  emit([=](Call &c) -> Result {
+    return function(c.tensor(operand), c.dim("dim"));
+  });
 }
 
 } // namespace nncc

@@ -1,7 +1,7 @@
 //===- Schema.cpp - the JSON Schema of the model format -------------------===//
 #include "frontend/Schema.h"
+#include "frontend/ModuleDef.h"
 #include "frontend/Optimizers.h"
-#include "frontend/Parametrizations.h"
 #include "llvm/Support/JSON.h"
 #include <cmath>
 
@@ -13,20 +13,38 @@ static json::Object typeIs(const char *type) {
   return json::Object{{"type", type}};
 }
 
+static json::Value numberJson(Number number) {
+  if (number.isInteger())
+    return number.toInteger();
+  return number.toDouble();
+}
+
+/// A default: a number, a boolean, a word, integers or null.
+static json::Value valueJson(const ArgValue &value) {
+  if (const bool *flag = value.as<bool>())
+    return *flag;
+  if (const auto *word = value.as<std::string>())
+    return *word;
+  if (const auto *list = value.as<ArgValue::Integers>())
+    return json::Array(*list);
+  std::optional<Number> number = value.number();
+  return number ? numberJson(*number) : json::Value(nullptr);
+}
+
 /// What an argument may be in a file.
 static json::Object argumentSchema(const ArgDef &arg) {
   json::Object schema;
   auto number = [&](const char *type) {
     json::Object object = typeIs(type);
     if (arg.least)
-      object["minimum"] = *arg.least;
+      object["minimum"] = numberJson(*arg.least);
     if (arg.most)
-      object["maximum"] = *arg.most;
+      object["maximum"] = numberJson(*arg.most);
     return object;
   };
   auto words = [&] {
     json::Array list;
-    for (llvm::StringRef word : arg.words)
+    for (const std::string &word : arg.words)
       list.push_back(word);
     return list;
   };
@@ -47,7 +65,7 @@ static json::Object argumentSchema(const ArgDef &arg) {
     break;
   case ArgKind::integers: {
     json::Object item = number("integer");
-    if (arg.nullItems)
+    if (arg.hasNullItems)
       item =
           json::Object{{"anyOf", json::Array{std::move(item), typeIs("null")}}};
     schema["anyOf"] = json::Array{
@@ -71,12 +89,11 @@ static json::Object argumentSchema(const ArgDef &arg) {
   case ArgKind::index:
     break; // names, literals and lists of them
   }
-  if (arg.nullable && !schema.empty())
-    return json::Object{
-        {"anyOf", json::Array{std::move(schema), typeIs("null")}}};
-  if (!arg.standard.empty())
-    if (auto value = json::parse(arg.standard))
-      schema["default"] = std::move(*value);
+  if (arg.isNullable && !schema.empty())
+    schema =
+        json::Object{{"anyOf", json::Array{std::move(schema), typeIs("null")}}};
+  if (!arg.isRequired)
+    schema["default"] = valueJson(arg.standard);
   return schema;
 }
 
@@ -93,29 +110,95 @@ static json::Object mapOf(json::Value value) {
                       {"additionalProperties", std::move(value)}};
 }
 
-static json::Object moduleSchema(const OpDef &def) {
+static json::Object moduleSchema(const Face &face) {
   json::Array names, required{"type"};
-  for (const std::string &name : def.names)
+  for (const std::string &name : face.names)
     names.push_back(name);
   json::Object properties{{"type", json::Object{{"enum", std::move(names)}}}};
-  for (const ArgDef &arg : def.attributes) {
+  for (const ArgDef &arg : face.attributes) {
     properties[arg.name] = argumentSchema(arg);
-    if (arg.required)
+    if (arg.isRequired)
       required.push_back(arg.name);
   }
-  if (!findParametrization(def.names.front()))
+  if (face.isModule())
     properties["parametrizations"] =
         mapOf(json::Object{{"$ref", "#/$defs/parametrization"}});
   json::Object schema = objectOf(std::move(properties), std::move(required));
-  schema["description"] = def.doc;
+  schema["description"] = face.of->doc;
   return schema;
 }
 
-static json::Object parametrizationSchema() {
-  json::Array list;
-  for (const Parametrization &one : parametrizations())
-    list.push_back(moduleSchema(one.def));
-  return json::Object{{"anyOf", std::move(list)}};
+static const char *typeRuleName(TypeRule rule) {
+  switch (rule) {
+  case TypeRule::any:
+    return "any";
+  case TypeRule::numeric:
+    return "numeric";
+  case TypeRule::same:
+    return "same";
+  case TypeRule::floating:
+    return "floating";
+  case TypeRule::floats:
+    return "floats";
+  }
+  return "";
+}
+
+/// Where an operand's elements may lie; bounds that are none are left out.
+static json::Object domainJson(const Domain &domain) {
+  json::Object object;
+  if (!std::isinf(domain.low))
+    object["low"] = domain.low;
+  if (!std::isinf(domain.high))
+    object["high"] = domain.high;
+  if (domain.isOpen)
+    object["open"] = true;
+  if (!domain.poles.empty())
+    object["poles"] = json::Array(domain.poles);
+  if (!domain.corners.empty())
+    object["corners"] = json::Array(domain.corners);
+  if (domain.period != 0)
+    object["period"] = domain.period;
+  return object;
+}
+
+/// A function as a node calls it. What a JSON Schema has no words for stands
+/// under "x-...": the order of inputs, the type rule, the domains, the other
+/// names of these.
+static json::Object functionSchema(const Face &face, const Registry &registry) {
+  json::Array names, positional;
+  json::Object twins, aliases, domains;
+  for (llvm::StringRef name : registry.names(Face::Kind::function)) {
+    const Spelling &spelling = *registry.find(name);
+    if (spelling.face != &face)
+      continue;
+    names.push_back(name);
+    if (!spelling.of.empty())
+      (spelling.isInPlace ? twins : aliases)[name] = spelling.of;
+  }
+  json::Object properties{{"op", json::Object{{"enum", std::move(names)}}},
+                          {"name", json::Object{}},
+                          {"inputs", typeIs("array")}};
+  for (const ArgDef &arg : face.inputs) {
+    positional.push_back(arg.name);
+    properties[arg.name] = argumentSchema(arg);
+    for (const std::string &synonym : arg.synonyms)
+      properties[synonym] = argumentSchema(arg);
+    if (json::Object domain = domainJson(arg.domain); !domain.empty())
+      domains[arg.name] = std::move(domain);
+  }
+  json::Object schema =
+      objectOf(std::move(properties), json::Array{"op", "name"});
+  schema["description"] = face.of->doc;
+  schema["x-positional"] = std::move(positional);
+  schema["x-types"] = typeRuleName(face.of->types);
+  if (!twins.empty())
+    schema["x-twins"] = std::move(twins);
+  if (!aliases.empty())
+    schema["x-aliases"] = std::move(aliases);
+  if (!domains.empty())
+    schema["x-domains"] = std::move(domains);
+  return schema;
 }
 
 static json::Object tensorSchema() {
@@ -205,17 +288,17 @@ static json::Object graphProperties() {
 
 std::string modelSchema() {
   Registry registry;
-  json::Array modules, ops, optimizerList;
+  json::Array modules, parametrizations, functions, ops, optimizerList;
   for (const Optimizer &optimizer : optimizers())
     optimizerList.push_back(optimizerSchema(optimizer));
-  for (const OpDef &def : registry.all()) {
-    if (def.isModule()) {
-      modules.push_back(moduleSchema(def));
-      continue;
-    }
-    for (const std::string &name : def.names)
-      ops.push_back(name);
-  }
+  for (const Face &face : registry.faces())
+    if (face.kind == Face::Kind::function)
+      functions.push_back(functionSchema(face, registry));
+    else
+      (face.isModule() ? modules : parametrizations)
+          .push_back(moduleSchema(face));
+  for (llvm::StringRef name : registry.names(Face::Kind::function))
+    ops.push_back(name);
   json::Object container{
       {"type",
        json::Object{{"enum", json::Array{"nn.Sequential", "nn.ModuleList",
@@ -249,7 +332,9 @@ std::string modelSchema() {
       {"properties",
        json::Object{{"op", json::Object{{"enum", std::move(ops)}}},
                     {"module", typeIs("string")},
-                    {"inputs", typeIs("array")}}}};
+                    {"inputs", typeIs("array")}}},
+      {"anyOf", json::Array{json::Object{{"required", json::Array{"module"}}},
+                            json::Object{{"$ref", "#/$defs/function"}}}}};
   json::Object schema =
       objectOf(std::move(properties), json::Array{"format", "outputs"});
   schema["$schema"] = "https://json-schema.org/draft/2020-12/schema";
@@ -260,7 +345,8 @@ std::string modelSchema() {
                                          "i32", "i16", "i8", "u8", "bool"}}}},
       {"tensor", tensorSchema()},
       {"module", json::Object{{"anyOf", std::move(modules)}}},
-      {"parametrization", parametrizationSchema()},
+      {"parametrization", json::Object{{"anyOf", std::move(parametrizations)}}},
+      {"function", json::Object{{"anyOf", std::move(functions)}}},
       {"optimizer", json::Object{{"anyOf", std::move(optimizerList)}}},
       {"node", std::move(node)}};
   std::string text;

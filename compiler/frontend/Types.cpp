@@ -44,40 +44,42 @@ std::string dtypeName(Type type) {
 
 namespace {
 
-/// A tensor of a call, with the name to show.
+/// A tensor of a call, and the number that stands for it.
 struct Operand {
+  const ArgDef *def; // null: state
   std::string name;
-  Result *result;
-  const Json *literal; // the number it stands for, or null
+  Expr *value;
+  std::optional<Number> literal;
+  bool isBoolean = false;
 };
 
 std::vector<Operand> operandsOf(Call &call) {
   std::vector<Operand> list;
-  auto addArg = [&](const std::string &name, const Json *json, Result &result) {
-    double number; // "inf" is a literal too
-    bool isLiteral =
-        json && (json->isBoolean() || isNumberLiteral(*json, number));
-    if (result.value)
-      list.push_back({name, &result, isLiteral ? json : nullptr});
+  auto add = [&](const ArgDef &def, const ArgValue *written, Expr &value) {
+    std::optional<Number> literal = written ? written->number() : std::nullopt;
+    if (value || literal)
+      list.push_back({&def, def.name, &value, value ? std::nullopt : literal,
+                      written && written->as<bool>()});
   };
   for (const ArgDef &def : call.def.inputs) {
     auto it = call.args.find(def.name);
-    if (it == call.args.end())
+    if (!def.isTensor() || it == call.args.end())
       continue;
     Arg &arg = it->second;
-    addArg(def.name, arg.json, arg.result);
-    bool isList = arg.json && arg.json->isArray();
+    const auto *items = arg.value ? arg.value->as<ArgValue::List>() : nullptr;
+    if (!arg.result.isTuple)
+      add(def, arg.value, arg.result.value);
     for (auto [i, item] : llvm::enumerate(arg.result.items))
-      addArg(def.name, isList ? &arg.json->items[i] : nullptr, item);
+      add(def, items ? &(*items)[i] : nullptr, item.value);
   }
   return list;
 }
 
 /// A number beside tensors of type `beside` (null: there are none).
-Type literalType(const Json &json, Type beside, Builder b) {
-  if (json.isBoolean())
+Type literalType(const Operand &operand, Type beside, Builder b) {
+  if (operand.isBoolean)
     return beside ? beside : b.getI1Type();
-  if (json.isInteger())
+  if (operand.literal->isInteger())
     return beside && !beside.isInteger(1) ? beside : b.getI64Type();
   return beside && isa<FloatType>(beside) ? beside : b.getF32Type();
 }
@@ -85,62 +87,104 @@ Type literalType(const Json &json, Type beside, Builder b) {
 void settleLiterals(Call &call, std::vector<Operand> &operands) {
   Type beside;
   for (Operand &operand : operands)
-    if (!operand.literal) {
-      Type type = operand.result->value.element();
+    if (!operand.literal && operand.def->elements == Elements::any) {
+      Type type = operand.value->element();
       beside = beside ? promotedType(beside, type) : type;
     }
-  for (Operand &operand : operands) {
-    double value;
-    if (!operand.literal)
-      continue;
-    if (operand.literal->isBoolean())
-      value = operand.literal->boolean;
-    else if (!isNumberLiteral(*operand.literal, value))
-      continue;
-    Type type = literalType(*operand.literal, beside, call.builder->b);
-    operand.result->value = scalar(*call.builder, type, value);
-  }
+  for (Operand &operand : operands)
+    if (operand.literal)
+      *operand.value =
+          scalar(*call.builder, literalType(operand, beside, call.builder->b),
+                 *operand.literal);
 }
+
+/// What single arguments say: kinds of elements, a type for an operand.
+bool settleArguments(Call &call, const std::vector<Operand> &operands) {
+  for (const Operand &operand : operands) {
+    Type type = operand.value->element();
+    bool isBool = type.isInteger(1), isFloat = operand.value->isFloat();
+    Elements elements = operand.def->elements;
+    const char *wanted = elements == Elements::integers && (isBool || isFloat)
+                             ? "integers"
+                         : elements == Elements::bools && !isBool ? "bool"
+                                                                  : nullptr;
+    if (wanted) {
+      call.error(operand.name, operand.name + " must be " + wanted + ", got " +
+                                   dtypeName(type));
+      return false;
+    }
+  }
+  for (const ArgDef &def : call.def.inputs)
+    if (!def.casts.empty() && call.has(def.name)) {
+      Expr &value = call.args[def.casts].result.value;
+      value = convert(value, call.dtype(def.name, ""));
+    }
+  return true;
+}
+
+/// Checks and converts tensors one after the other.
+class RuleCheck {
+public:
+  explicit RuleCheck(Call &call) : call(call), rule(call.def.of->types) {}
+
+  /// The first tensor sets the type; others must agree.
+  bool agrees(const std::string &name, Expr &value) {
+    if (!value.isFloat() && rule == TypeRule::floats)
+      value = convert(value, call.builder->b.getF32Type());
+    else if (!value.isFloat() && rule == TypeRule::floating)
+      return fail(name, name + " must be floating, got " +
+                            dtypeName(value.element()));
+    if (common && common != value.element())
+      return fail(name, name + " is " + dtypeName(value.element()) + ", but " +
+                            first + " is " + dtypeName(common));
+    common = value.element();
+    if (first.empty())
+      first = name;
+    return true;
+  }
+
+  bool numeric(llvm::ArrayRef<Operand> operands) {
+    bool areBools = llvm::all_of(operands, [](const Operand &operand) {
+      return operand.value->element().isInteger(1);
+    });
+    return !areBools ||
+           fail("", "has no meaning for bool; convert it with Tensor.to");
+  }
+
+private:
+  bool fail(StringRef name, const Twine &text) {
+    call.error(name, text);
+    return false;
+  }
+
+  Call &call;
+  TypeRule rule;
+  Type common;
+  std::string first;
+};
 
 } // namespace
 
 bool settleTypes(Call &call) {
   std::vector<Operand> operands = operandsOf(call);
   settleLiterals(call, operands);
-  TypeRule rule = call.def.types;
+  if (!settleArguments(call, operands))
+    return false;
+  TypeRule rule = call.def.of->types;
+  llvm::erase_if(operands, [](const Operand &operand) {
+    return operand.def->elements != Elements::any;
+  });
   if (rule == TypeRule::any)
     return true;
+  RuleCheck check(call);
+  if (rule == TypeRule::numeric)
+    return check.numeric(operands);
   for (auto &[name, value] : call.state)
     if (value.isFloat())
-      operands.push_back({name.str(), nullptr, nullptr});
-  // The first tensor sets the type; others must agree.
-  Type common;
-  std::string first;
-  auto agree = [&](const std::string &name, Expr &value) {
-    bool isFloat = value.isFloat();
-    if (!isFloat && rule == TypeRule::promoting)
-      value = convert(value, call.builder->b.getF32Type());
-    else if (!isFloat && rule == TypeRule::floating)
-      return bool(call.error(name, name + " must be floating, got " +
-                                       dtypeName(value.element())));
-    if (common && common != value.element())
-      return bool(call.error(name, name + " is " + dtypeName(value.element()) +
-                                       ", but " + first + " is " +
-                                       dtypeName(common)));
-    common = value.element();
-    if (first.empty())
-      first = name;
-    return true;
-  };
-  for (Operand &operand : operands) {
-    const ArgDef *def = findArgument(call.def.inputs, operand.name);
-    if (def && def->otherType)
-      continue;
-    Expr &value =
-        operand.result ? operand.result->value : call.state[operand.name];
-    if (!agree(operand.name, value))
+      operands.push_back({nullptr, name.str(), &value, std::nullopt});
+  for (Operand &operand : operands)
+    if (!check.agrees(operand.name, *operand.value))
       return false;
-  }
   return true;
 }
 

@@ -29,3 +29,8 @@ for rank in (1, 2, 3):
            S(T(2, 6, *SIZES[rank]), T(4, 6, *k), None, 2, [1] * rank),
            S(T(6, *SIZES[rank]), T(4, 6, *k), bias=T(4), stride=[2] * rank,
              padding="valid"))
+    record(f"F.conv_transpose{rank}d",
+           S(T(2, 6, *SIZES[rank]), T(6, 5, *k), T(5)),
+           S(T(2, 6, *SIZES[rank]), T(6, 2, *k), None, 2, 1, 1, 2),
+           S(T(6, *SIZES[rank]), T(6, 4, *k), padding=1,
+             dilation=[2] * rank))

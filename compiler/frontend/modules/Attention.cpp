@@ -1,34 +1,18 @@
 //===- Attention.cpp - scaled dot-product attention -----------------------===//
-#include "frontend/ModuleDef.h"
-#include "dialect/Nncc.h"
+#include "frontend/modules/Fragments.h"
 #include <cmath>
 #include <limits>
 
 namespace nncc {
 
-using K = ArgKind;
-
 static Result emitAttention(Call &c) {
   Expr q = c.tensor("query"), k = c.tensor("key"), v = c.tensor("value");
   int64_t rank = q.rank();
-  bool fits = rank >= 2 && k.rank() == rank && v.rank() == rank &&
-              q.shape().drop_back(2) == k.shape().drop_back(2) &&
-              q.shape().drop_back(2) == v.shape().drop_back(2) &&
-              q.dim(-1) == k.dim(-1) && k.dim(-2) == v.dim(-2);
-  if (!fits)
-    return c.error("", "shapes of query " + shapeText(q.shape()) + ", key " +
-                           shapeText(k.shape()) + " and value " +
-                           shapeText(v.shape()) + " do not fit");
   Expr mask;
   if (c.hasTensor("attn_mask")) {
     mask = c.tensor("attn_mask");
     llvm::SmallVector<int64_t> scores(q.shape());
     scores.back() = k.dim(-2);
-    auto shape = broadcastShape(mask.shape(), scores);
-    if (!shape || *shape != scores)
-      return c.error("attn_mask", "attn_mask " + shapeText(mask.shape()) +
-                                      " does not broadcast to " +
-                                      shapeText(scores));
     if (mask.element().isInteger(1)) {
       auto &b = q.context();
       Expr zero = scalar(b, q.element(), 0);
@@ -65,19 +49,19 @@ static Result emitAttention(Call &c) {
 }
 
 void registerAttention(Registry &r) {
-  r.add({{"F.scaled_dot_product_attention"},
-         "softmax(query key^T * scale + mask) value",
-         {},
-         {ArgDef("query", K::tensor), ArgDef("key", K::tensor),
-          ArgDef("value", K::tensor),
-          ArgDef("attn_mask", K::tensor).optional().ofOtherType(),
-          ArgDef("dropout_p", K::number).optional("0.0").min(0).max(1),
-          ArgDef("is_causal", K::boolean).optional("false"),
-          ArgDef("scale", K::number).optional()},
-         nullptr,
-         nullptr,
-         emitAttention,
-         TypeRule::floating});
+  define(r, "softmax(query key^T * scale + mask) value")
+      .operands({tensor("query").shaped({"*batch", "L", "E"}),
+                 tensor("key").shaped({"*batch", "S", "E"}),
+                 tensor("value").shaped({"*batch", "S", "V"})})
+      .function("F.scaled_dot_product_attention",
+                {tensor("attn_mask")
+                     .optional()
+                     .of(Elements::other)
+                     .broadcastsTo({"*batch", "L", "S"}),
+                 number("dropout_p", 0.0).min(0).max(1),
+                 flag("is_causal", false), number("scale").optional()})
+      .types(floating)
+      .emit(emitAttention);
 }
 
 } // namespace nncc

@@ -1,54 +1,15 @@
 //===- Convolutions.cpp - Conv and ConvTranspose of any rank --------------===//
-#include "frontend/ModuleDef.h"
+#include "frontend/modules/Fragments.h"
 
 namespace nncc {
 
-using K = ArgKind;
-
-static std::vector<ArgDef> shapeArgs(ArgDef padding) {
-  return {ArgDef("stride", K::integers).optional("1").min(1), padding,
-          ArgDef("dilation", K::integers).optional("1").min(1),
-          ArgDef("groups", K::integer).optional("1").min(1)};
-}
-
-static void convolutionCheck(Call &c) {
-  int64_t groups = c.integer("groups");
-  for (const char *channels : {"in_channels", "out_channels"})
-    if (c.integer(channels) % groups)
-      c.error("groups", llvm::Twine("groups must divide ") + channels +
-                            ", got groups = " + llvm::Twine(groups) + ", " +
-                            channels + " = " +
-                            llvm::Twine(c.integer(channels)));
-}
-
-static void convolutionState(Call &c, std::vector<StateDef> &state) {
-  int64_t in = c.integer("in_channels"), out = c.integer("out_channels");
-  int64_t groups = c.integer("groups");
-  bool transposed = c.name.contains("Transpose");
-  StateDef weight{"weight", {out, in / groups}};
-  if (transposed)
-    weight.shape = {in, out / groups};
-  llvm::append_range(weight.shape, c.integers("kernel_size", c.spatialRank()));
-  state.push_back(weight);
-  if (c.flag("bias"))
-    state.push_back({"bias", {out}});
-}
-
-/// Input with a batch dimension; unbatched input gets one of size 1.
-static bool batched(Call &c, Expr &x, int64_t channels, bool &added) {
-  int64_t rank = c.spatialRank();
-  added = x.rank() == rank + 1;
-  if (added) {
-    llvm::SmallVector<int64_t> shape(x.shape());
-    shape.insert(shape.begin(), 1);
-    x = reshape(x, shape);
-  }
-  if (x.rank() != rank + 2 || x.dim(1) != channels) {
-    c.error("", "expected an input of " + llvm::Twine(rank + 2) +
-                    " dimensions with " + llvm::Twine(channels) +
-                    " channels, got " + shapeText(x.shape()));
+/// Unbatched input gets a batch dimension of size 1.
+static bool addBatch(Expr &x, int64_t rank) {
+  if (x.rank() != rank + 1)
     return false;
-  }
+  llvm::SmallVector<int64_t> shape(x.shape());
+  shape.insert(shape.begin(), 1);
+  x = reshape(x, shape);
   return true;
 }
 
@@ -63,11 +24,11 @@ static Result finish(Call &c, Expr y, bool unbatch) {
 /// Elements in front of and behind the input. "same" gives as many results as
 /// there are elements; of an odd number one more lies behind.
 static bool padConvolution(Call &c, Expr w, ConvolutionShape &s) {
-  int64_t rank = c.spatialRank();
   if (c.word("padding").empty()) {
-    s.low = s.high = c.integers("padding", rank);
-    return !c.failed;
+    s.low = s.high = c.integers("padding");
+    return true;
   }
+  int64_t rank = w.rank() - 2;
   bool isSame = c.word("padding") == "same";
   for (int64_t i = 0; i < rank; ++i) {
     int64_t total = isSame ? s.dilations[i] * (w.dim(2 + i) - 1) : 0;
@@ -84,17 +45,12 @@ static bool padConvolution(Call &c, Expr w, ConvolutionShape &s) {
 
 static Result emitConvolution(Call &c) {
   Expr x = c.tensor("input"), w = c.tensor("weight");
-  int64_t rank = c.spatialRank();
-  bool unbatch;
+  int64_t rank = w.rank() - 2;
+  bool unbatch = addBatch(x, rank);
   ConvolutionShape s;
   s.groups = c.integer("groups");
-  if (w.rank() != rank + 2)
-    return c.error("weight", "weight needs " + llvm::Twine(rank + 2) +
-                                 " dimensions, got " + shapeText(w.shape()));
-  if (!batched(c, x, w.dim(1) * s.groups, unbatch))
-    return {};
-  s.strides = c.integers("stride", rank);
-  s.dilations = c.integers("dilation", rank);
+  s.strides = c.integers("stride");
+  s.dilations = c.integers("dilation");
   s.inputDilations.assign(rank, 1);
   if (!padConvolution(c, w, s))
     return {};
@@ -107,24 +63,22 @@ static Result emitConvolution(Call &c) {
                              shapeText(x.shape()) + " has only " +
                              llvm::Twine(length));
   }
-  return c.failed ? Result() : finish(c, convolution(x, w, s), unbatch);
+  return finish(c, convolution(x, w, s), unbatch);
 }
 
 /// The gradient of a convolution with respect to its input: input dilation by
 /// the stride, kernel flipped and its channels swapped.
 static Result emitConvTranspose(Call &c) {
   Expr x = c.tensor("input"), w = c.tensor("weight"); // w (C, O/g, *K)
-  int64_t rank = c.spatialRank(), groups = c.integer("groups");
-  bool unbatch;
-  if (!batched(c, x, w.dim(0), unbatch))
-    return {};
+  int64_t rank = w.rank() - 2, groups = c.integer("groups");
+  bool unbatch = addBatch(x, rank);
   ConvolutionShape s;
   s.groups = groups;
-  s.inputDilations = c.integers("stride", rank);
-  s.dilations = c.integers("dilation", rank);
+  s.inputDilations = c.integers("stride");
+  s.dilations = c.integers("dilation");
   s.strides.assign(rank, 1);
-  auto padding = c.integers("padding", rank);
-  auto extra = c.integers("output_padding", rank);
+  auto padding = c.integers("padding");
+  auto extra = c.integers("output_padding");
   llvm::SmallVector<int64_t> flipped, cut, sizes;
   for (int64_t i = 0; i < rank; ++i) {
     int64_t reach = s.dilations[i] * (w.dim(2 + i) - 1);
@@ -145,8 +99,6 @@ static Result emitConvTranspose(Call &c) {
     sizes.push_back(whole - 2 * padding[i]);
     flipped.push_back(2 + i);
   }
-  if (c.failed)
-    return {};
   // (g, C/g, O/g, *K) -> (g, O/g, C/g, *K)
   llvm::SmallVector<int64_t> split(w.shape()), perm, merged(w.shape());
   split[0] /= groups;
@@ -164,51 +116,57 @@ static Result emitConvTranspose(Call &c) {
   return finish(c, y, unbatch);
 }
 
+/// {"out_channels", ..., "kernel_size.0", "kernel_size.1"}.
+static ShapeFormula kernel(std::vector<std::string> terms, int64_t rank) {
+  for (int64_t i = 0; i < rank; ++i)
+    terms.push_back("kernel_size." + std::to_string(i));
+  return terms;
+}
+
+static void registerRank(Registry &r, int64_t rank) {
+  std::string end = std::to_string(rank) + "d";
+  ArgDef stride = integers("stride", 1).each(rank).min(1);
+  ArgDef dilation = integers("dilation", 1).each(rank).min(1);
+  ArgDef padding = integers("padding", 0).each(rank).min(0);
+  ArgDef extra = integers("output_padding", 0).each(rank).min(0);
+  ArgDef named = ArgDef(padding).orOneOf({"same", "valid"});
+  ArgDef groups = integer("groups", 1).min(1);
+  ArgDefs channels = {integer("in_channels").min(1),
+                      integer("out_channels").min(1),
+                      integers("kernel_size").each(rank).min(1),
+                      stride,
+                      dilation,
+                      groups,
+                      flag("bias", true),
+                      word("padding_mode", {"zeros"}, "zeros")};
+  ArgDefs plain = channels, transposed = channels;
+  plain.push_back(named);
+  transposed.insert(transposed.end(), {padding, extra});
+  ArgDef input = tensor("input").shaped(spatial({"N?", "in_channels"}, rank));
+  define(r, "cross-correlation with kernels")
+      .operands({input})
+      .module("nn.Conv" + end, plain)
+      .function("F.conv" + end, {stride, named, dilation, groups})
+      .tensor("weight", kernel({"out_channels", "in_channels / groups"}, rank))
+      .tensor("bias", {"out_channels"}, when("bias"))
+      .divides("groups", {"in_channels", "out_channels"})
+      .types(floating)
+      .emit(emitConvolution);
+  define(r, "transposed convolution")
+      .operands({input})
+      .module("nn.ConvTranspose" + end, transposed)
+      .function("F.conv_transpose" + end,
+                {stride, padding, extra, groups, dilation})
+      .tensor("weight", kernel({"in_channels", "out_channels / groups"}, rank))
+      .tensor("bias", {"out_channels"}, when("bias"))
+      .divides("groups", {"in_channels", "out_channels"})
+      .types(floating)
+      .emit(emitConvTranspose);
+}
+
 void registerConvolutions(Registry &r) {
-  std::vector<ArgDef> conv = {ArgDef("in_channels", K::integer).min(1),
-                              ArgDef("out_channels", K::integer).min(1),
-                              ArgDef("kernel_size", K::integers).min(1)};
-  std::vector<ArgDef> transposed = conv;
-  auto numbers = ArgDef("padding", K::integers).optional("0").min(0);
-  auto padding = ArgDef(numbers).oneOf({"same", "valid"});
-  llvm::append_range(conv, shapeArgs(padding));
-  llvm::append_range(transposed, shapeArgs(numbers));
-  auto bias = ArgDef("bias", K::boolean).optional("true");
-  auto zeros =
-      ArgDef("padding_mode", K::word).optional("\"zeros\"").oneOf({"zeros"});
-  conv.insert(conv.end(), {bias, zeros, stateDType()});
-  transposed.insert(
-      transposed.end(),
-      {bias, zeros, stateDType(),
-       ArgDef("output_padding", K::integers).optional("0").min(0)});
-  ArgDef input("input", K::tensor);
-  r.add({{"nn.Conv1d", "nn.Conv2d", "nn.Conv3d"},
-         "cross-correlation with learned kernels",
-         conv,
-         {input},
-         convolutionState,
-         convolutionCheck,
-         emitConvolution,
-         TypeRule::floating});
-  r.add({{"nn.ConvTranspose1d", "nn.ConvTranspose2d", "nn.ConvTranspose3d"},
-         "transposed convolution",
-         transposed,
-         {input},
-         convolutionState,
-         convolutionCheck,
-         emitConvTranspose,
-         TypeRule::floating});
-  std::vector<ArgDef> function = {input, ArgDef("weight", K::tensor),
-                                  ArgDef("bias", K::tensor).optional()};
-  llvm::append_range(function, shapeArgs(padding));
-  r.add({{"F.conv1d", "F.conv2d", "F.conv3d"},
-         "cross-correlation with given kernels",
-         {},
-         function,
-         nullptr,
-         nullptr,
-         emitConvolution,
-         TypeRule::floating});
+  for (int64_t rank : {1, 2, 3})
+    registerRank(r, rank);
 }
 
 } // namespace nncc

@@ -1,50 +1,21 @@
 //===- Elementwise.cpp - torch's pointwise functions ----------------------===//
-#include "dialect/Nncc.h"
-#include "frontend/ModuleDef.h"
+#include "frontend/modules/Fragments.h"
 
 namespace nncc {
 
-using K = ArgKind;
-
-/// Both operands, checked to broadcast.
-static bool operands(Call &c, Expr &x, Expr &y) {
-  x = c.tensor("input");
-  y = c.tensor("other");
-  if (broadcastShape(x.shape(), y.shape()))
-    return true;
-  c.error("", "shapes " + shapeText(x.shape()) + " and " +
-                  shapeText(y.shape()) + " do not broadcast");
-  return false;
-}
-
-/// -x, x - y and the like have no meaning for bools.
-static bool areBools(Call &c, Expr x, Expr y) {
-  if (!x.element().isInteger(1) || !y.element().isInteger(1))
-    return false;
-  c.error("", "has no meaning for bool; convert it with Tensor.to");
-  return true;
-}
-
 static Expr alpha(Call &c, Expr y) {
-  return c.number("alpha") == 1 ? y : y * c.number("alpha");
+  Number alpha = c.exact("alpha");
+  return alpha.toDouble() == 1 ? y : y * alpha;
 }
 static Result emitAdd(Call &c) {
-  Expr x, y;
-  return operands(c, x, y) ? x + alpha(c, y) : Result();
+  return c.tensor("input") + alpha(c, c.tensor("other"));
 }
 static Result emitSub(Call &c) {
-  Expr x, y;
-  return operands(c, x, y) && !areBools(c, x, y) ? x - alpha(c, y) : Result();
+  return c.tensor("input") - alpha(c, c.tensor("other"));
 }
-static Result emitMul(Call &c) {
-  Expr x, y;
-  return operands(c, x, y) ? x * y : Result();
-}
+
 /// True division gives floats, also of integers.
-static Result emitDiv(Call &c) {
-  Expr x, y;
-  if (!operands(c, x, y))
-    return {};
+static Expr divide(Expr x, Expr y) {
   if (!x.isFloat() && !y.isFloat()) {
     mlir::Type f32 = x.context().b.getF32Type();
     x = convert(x, f32);
@@ -52,156 +23,140 @@ static Result emitDiv(Call &c) {
   }
   return x / y;
 }
+
 static Result emitPow(Call &c) {
-  Expr x, y;
-  if (!operands(c, x, y) || areBools(c, x, y))
-    return {};
-  const Json *exponent = c.literal("other");
+  Expr x = c.tensor("input"), y = c.tensor("other");
+  std::optional<Number> exponent = c.literal("other");
   bool isInteger = !x.isFloat() && !y.isFloat();
-  if (exponent && isInteger && exponent->number < 0)
+  if (exponent && isInteger && exponent->toInteger() < 0)
     return c.error("other", "integers have no negative powers, got " +
-                                exponent->describe());
+                                llvm::Twine(exponent->toInteger()));
   if (!exponent || isInteger)
     return pow(x, y);
-  return pow(convert(x, promotedType(x, y)), exponent->number);
-}
-static Result emitMaximum(Call &c) {
-  Expr x, y;
-  return operands(c, x, y) ? max(x, y) : Result();
-}
-static Result emitMinimum(Call &c) {
-  Expr x, y;
-  return operands(c, x, y) ? min(x, y) : Result();
-}
-
-template <Predicate predicate> static Result emitCompare(Call &c) {
-  Expr x, y;
-  return operands(c, x, y) ? compare(predicate, x, y) : Result();
-}
-
-template <Expr (*function)(Expr)> static Result emitUnary(Call &c) {
-  Expr x = c.tensor("input");
-  if (!x.isFloat())
-    x = convert(x, x.context().b.getF32Type());
-  return function(x);
-}
-/// For functions that integers have too.
-template <Expr (*function)(Expr)> static Result emitSame(Call &c) {
-  Expr x = c.tensor("input");
-  return areBools(c, x, x) ? Result() : function(x);
+  return pow(convert(x, promotedType(x, y)), exponent->toDouble());
 }
 
 static Result emitClamp(Call &c) {
   Expr x = c.tensor("input");
   mlir::Builder b(x.context().b);
   bool isWhole = true;
-  for (const char *bound : {"min", "max"}) {
-    const Json *literal = c.literal(bound); // none for "inf"
-    isWhole &= !c.has(bound) || (literal && literal->isInteger());
-  }
+  for (const char *bound : {"min", "max"})
+    isWhole &= !c.has(bound) || c.exact(bound).isInteger();
   if (!x.isFloat() && !isWhole)
     x = convert(x, b.getF32Type());
   else if (x.element().isInteger(1))
     x = convert(x, b.getI64Type());
   if (c.has("min"))
-    x = max(x, c.number("min"), Ties::lhs);
+    x = max(x, c.exact("min"), Ties::lhs);
   if (c.has("max"))
-    x = min(x, c.number("max"), Ties::lhs);
+    x = min(x, c.exact("max"), Ties::lhs);
   return x;
 }
 
 static Result emitWhere(Call &c) {
-  Expr condition = c.tensor("condition"), x, y;
-  if (!operands(c, x, y))
-    return {};
+  Expr condition = c.tensor("condition"), x = c.tensor("input"),
+       y = c.tensor("other");
   auto shape =
       broadcastShape(*broadcastShape(x.shape(), y.shape()), condition.shape());
-  if (!condition.element().isInteger(1) || !shape)
-    return c.error("condition", "condition must be bool and broadcast, got " +
-                                    dtypeName(condition.element()) + " " +
-                                    shapeText(condition.shape()));
   return select(broadcastTo(condition, *shape), broadcastTo(x, *shape), y);
 }
 
 static Result emitTo(Call &c) {
   Expr x = c.tensor("input");
-  return convert(x, parseDType(c.word("dtype"), x.context().b.getContext()));
-}
-static Result emitFloat(Call &c) {
-  Expr x = c.tensor("input");
-  return convert(x, x.context().b.getF32Type());
-}
-static Result emitZerosLike(Call &c) {
-  Expr x = c.tensor("input");
-  return full(x.context(), x.element(), x.shape(), 0);
-}
-static Result emitOnesLike(Call &c) {
-  Expr x = c.tensor("input");
-  return full(x.context(), x.element(), x.shape(), 1);
+  return convert(x, c.dtype("dtype", ""));
 }
 
-/// "torch.NAME", "Tensor.NAME" and its twin "Tensor.NAME_".
-static std::vector<std::string> spellings(const std::string &name) {
-  return {"torch." + name, "Tensor." + name, "Tensor." + name + "_"};
+/// "eq" and so on.
+static void comparisons(Registry &r) {
+  struct Row {
+    const char *name, *doc;
+    Predicate predicate;
+  };
+  const Row rows[] = {{"eq", "input == other", Predicate::eq},
+                      {"ne", "input != other", Predicate::ne},
+                      {"lt", "input < other", Predicate::lt},
+                      {"le", "input <= other", Predicate::le},
+                      {"gt", "input > other", Predicate::gt},
+                      {"ge", "input >= other", Predicate::ge}};
+  for (const Row &row : rows)
+    define(r, row.doc)
+        .operands(twoOperands())
+        .broadcast({"input", "other"})
+        .functions(spellings(row.name))
+        .twins()
+        .emit([predicate = row.predicate](Call &c) -> Result {
+          return compare(predicate, c.tensor("input"), c.tensor("other"));
+        });
+}
+
+/// A tensor like the input with this number everywhere.
+static Emitter filled(int64_t value) {
+  return [value](Call &c) -> Result {
+    Expr x = c.tensor("input");
+    return full(x.context(), x.element(), x.shape(), value);
+  };
 }
 
 void registerElementwise(Registry &r) {
-  ArgDef input("input", K::tensor), other("other", K::tensor);
-  auto alpha = ArgDef("alpha", K::number).optional("1");
-  auto function = [&](std::vector<std::string> names, const char *doc,
-                      std::vector<ArgDef> args, Result (*emit)(Call &)) {
-    r.add({std::move(names), doc, {}, std::move(args), nullptr, nullptr, emit});
-  };
-  function(spellings("add"), "input + alpha other", {input, other, alpha},
-           emitAdd);
-  function(spellings("sub"), "input - alpha other", {input, other, alpha},
-           emitSub);
-  function(spellings("mul"), "input * other", {input, other}, emitMul);
-  function(spellings("div"), "input / other", {input, other}, emitDiv);
-  function(spellings("pow"), "input to the power of other", {input, other},
-           emitPow);
-  function({"torch.maximum", "Tensor.maximum"}, "the larger", {input, other},
-           emitMaximum);
-  function({"torch.minimum", "Tensor.minimum"}, "the smaller", {input, other},
-           emitMinimum);
-  function(spellings("eq"), "input == other", {input, other},
-           emitCompare<Predicate::eq>);
-  function(spellings("ne"), "input != other", {input, other},
-           emitCompare<Predicate::ne>);
-  function(spellings("lt"), "input < other", {input, other},
-           emitCompare<Predicate::lt>);
-  function(spellings("le"), "input <= other", {input, other},
-           emitCompare<Predicate::le>);
-  function(spellings("gt"), "input > other", {input, other},
-           emitCompare<Predicate::gt>);
-  function(spellings("ge"), "input >= other", {input, other},
-           emitCompare<Predicate::ge>);
-  function(spellings("exp"), "e to the power of x", {input}, emitUnary<exp>);
-  function(spellings("log"), "natural logarithm", {input}, emitUnary<log>);
-  function(spellings("sqrt"), "square root", {input}, emitUnary<sqrt>);
-  function(spellings("rsqrt"), "1 / sqrt(x)", {input}, emitUnary<rsqrt>);
-  function(spellings("erf"), "error function", {input}, emitUnary<erf>);
-  function(spellings("sin"), "sine", {input}, emitUnary<sin>);
-  function(spellings("cos"), "cosine", {input}, emitUnary<cos>);
-  function(spellings("floor"), "largest integer below", {input},
-           emitSame<floor>);
-  function(spellings("ceil"), "smallest integer above", {input},
-           emitSame<ceil>);
-  function(spellings("neg"), "-x", {input}, emitSame<neg>);
-  function(spellings("abs"), "magnitude", {input}, emitSame<abs>);
-  function(spellings("clamp"), "into [min, max]",
-           {input, ArgDef("min", K::number).optional(),
-            ArgDef("max", K::number).optional()},
-           emitClamp);
-  function({"torch.where"}, "condition ? input : other",
-           {ArgDef("condition", K::tensor), input, other}, emitWhere);
-  function({"Tensor.to"}, "another element type",
-           {input, ArgDef("dtype", K::dtype)}, emitTo);
-  function({"Tensor.float"}, "as f32", {input}, emitFloat);
-  function({"torch.zeros_like"}, "zeros of the same shape", {input},
-           emitZerosLike);
-  function({"torch.ones_like"}, "ones of the same shape", {input},
-           emitOnesLike);
+  define(r, "input + alpha other")
+      .operands(twoOperands())
+      .broadcast({"input", "other"})
+      .functions(spellings("add"), {number("alpha", 1)})
+      .twins()
+      .emit(emitAdd);
+  define(r, "input - alpha other")
+      .operands(twoOperands())
+      .broadcast({"input", "other"})
+      .functions(spellings("sub"), {number("alpha", 1)})
+      .twins()
+      .types(numeric)
+      .emit(emitSub);
+  define(r, "input to the power of other")
+      .operands(twoOperands())
+      .broadcast({"input", "other"})
+      .functions(spellings("pow"))
+      .twins()
+      .types(numeric)
+      .emit(emitPow);
+  binary(r, {{"mul", "input * other", operator*},
+             {"div", "input / other", divide},
+             {"maximum", "the larger", max, false},
+             {"minimum", "the smaller", min, false}});
+  comparisons(r);
+  pointwise(r, {{"exp", "e to the power of x", exp, floats},
+                {"log", "natural logarithm", log, floats, positive()},
+                {"sqrt", "square root", sqrt, floats, positive()},
+                {"rsqrt", "1 / sqrt(x)", rsqrt, floats, positive()},
+                {"erf", "error function", erf, floats},
+                {"sin", "sine", sin, floats},
+                {"cos", "cosine", cos, floats},
+                {"floor", "largest integer below", floor, numeric, steps()},
+                {"ceil", "smallest integer above", ceil, numeric, steps()},
+                {"neg", "-x", neg},
+                {"abs", "magnitude", abs, numeric, cornersAt({0})}});
+  define(r, "into [min, max]")
+      .functions(spellings("clamp"),
+                 {number("min").optional(), number("max").optional()})
+      .twins()
+      .emit(emitClamp);
+  define(r, "condition ? input : other")
+      .operands({tensor("condition").of(Elements::bools), tensor("input"),
+                 tensor("other")})
+      .broadcast({"condition", "input", "other"})
+      .function("torch.where")
+      .emit(emitWhere);
+  define(r, "another element type")
+      .function("Tensor.to", {dtype("dtype")})
+      .emit(emitTo);
+  define(r, "as f32").function("Tensor.float").emit([](Expr x) {
+    return convert(x, x.context().b.getF32Type());
+  });
+  define(r, "zeros of the same shape")
+      .function("torch.zeros_like", {resultType()})
+      .emit(filled(0));
+  define(r, "ones of the same shape")
+      .function("torch.ones_like", {resultType()})
+      .emit(filled(1));
 }
 
 } // namespace nncc

@@ -1,31 +1,10 @@
 //===- Embeddings.cpp - Embedding and EmbeddingBag ------------------------===//
-#include "frontend/ModuleDef.h"
-#include "dialect/Nncc.h"
+#include "frontend/modules/Fragments.h"
 
 namespace nncc {
 
-using K = ArgKind;
-
-static void embeddingState(Call &c, std::vector<StateDef> &state) {
-  state.push_back(
-      {"weight", {c.integer("num_embeddings"), c.integer("embedding_dim")}});
-}
-
-static bool isIndex(Call &c, Expr x) {
-  if (x.isFloat() || x.element().isInteger(1)) {
-    c.error("input", "indices must be integers, got " + dtypeName(x.element()));
-    return false;
-  }
-  return true;
-}
-
 static Result emitEmbedding(Call &c) {
   Expr ids = c.tensor("input"), table = c.tensor("weight");
-  if (!isIndex(c, ids))
-    return {};
-  if (table.rank() != 2)
-    return c.error("weight", "weight needs 2 dimensions, got " +
-                                 shapeText(table.shape()));
   int64_t padding = -1;
   if (c.has("padding_idx")) {
     padding = c.integer("padding_idx");
@@ -42,9 +21,8 @@ static Result emitEmbedding(Call &c) {
   // The padding row gets no gradient.
   llvm::SmallVector<int64_t> column(ids.shape());
   column.push_back(1);
-  Expr isPadding =
-      compare(Predicate::eq, ids,
-              scalar(ids.context(), ids.element(), double(padding)));
+  Expr isPadding = compare(Predicate::eq, ids,
+                           scalar(ids.context(), ids.element(), padding));
   return select(broadcastTo(reshape(isPadding, column), rows.shape()),
                 detach(rows), rows);
 }
@@ -52,12 +30,8 @@ static Result emitEmbedding(Call &c) {
 /// The rows of each bag, combined: bags are the rows of a 2-D input.
 static Result emitEmbeddingBag(Call &c) {
   Expr ids = c.tensor("input"), table = c.tensor("weight");
-  if (!isIndex(c, ids))
-    return {};
-  if (ids.rank() != 2 || c.hasTensor("offsets"))
-    return c.error("input", "only a 2-D input without offsets is supported, "
-                            "got " +
-                                shapeText(ids.shape()));
+  if (c.hasTensor("offsets"))
+    return c.error("offsets", "offsets are not supported yet");
   Expr rows = gather(table, ids, 0); // (B, L, D)
   llvm::StringRef mode = c.word("mode");
   if (mode == "sum")
@@ -68,37 +42,22 @@ static Result emitEmbeddingBag(Call &c) {
 }
 
 void registerEmbeddings(Registry &r) {
-  std::vector<ArgDef> table = {ArgDef("num_embeddings", K::integer).min(1),
-                               ArgDef("embedding_dim", K::integer).min(1),
-                               stateDType()};
-  std::vector<ArgDef> plain = table, bag = table;
-  plain.push_back(ArgDef("padding_idx", K::integer).optional());
-  bag.push_back(ArgDef("mode", K::word)
-                    .optional("\"mean\"")
-                    .oneOf({"sum", "mean", "max"}));
-  ArgDef input("input", K::tensor);
-  r.add({{"nn.Embedding"},
-         "rows of a table",
-         plain,
-         {input},
-         embeddingState,
-         nullptr,
-         emitEmbedding});
-  r.add({{"F.embedding"},
-         "rows of a table",
-         {},
-         {input, ArgDef("weight", K::tensor),
-          ArgDef("padding_idx", K::integer).optional()},
-         nullptr,
-         nullptr,
-         emitEmbedding});
-  r.add({{"nn.EmbeddingBag"},
-         "sums, means or maxima of rows of a table",
-         bag,
-         {input, ArgDef("offsets", K::tensor).optional()},
-         embeddingState,
-         nullptr,
-         emitEmbeddingBag});
+  ArgDef ids = tensor("input").of(Elements::integers);
+  ArgDef rows = integer("num_embeddings").min(1);
+  ArgDef columns = integer("embedding_dim").min(1);
+  ArgDef padding = integer("padding_idx").optional();
+  define(r, "rows of a table")
+      .operands({ids})
+      .module("nn.Embedding", {rows, columns, padding})
+      .function("F.embedding", {padding})
+      .tensor("weight", {"num_embeddings", "embedding_dim"})
+      .emit(emitEmbedding);
+  define(r, "sums, means or maxima of rows of a table")
+      .operands({ids.shaped({"B", "L"}), tensor("offsets").optional()})
+      .module("nn.EmbeddingBag",
+              {rows, columns, word("mode", {"sum", "mean", "max"}, "mean")})
+      .tensor("weight", {"num_embeddings", "embedding_dim"})
+      .emit(emitEmbeddingBag);
 }
 
 } // namespace nncc

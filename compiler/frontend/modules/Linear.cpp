@@ -1,41 +1,15 @@
 //===- Linear.cpp - linear layers and matrix products ---------------------===//
-#include "frontend/ModuleDef.h"
+#include "frontend/modules/Fragments.h"
 
 namespace nncc {
-
-using K = ArgKind;
-
-static void linearState(Call &c, std::vector<StateDef> &state) {
-  int64_t in = c.integer("in_features"), out = c.integer("out_features");
-  state.push_back({"weight", {out, in}});
-  if (c.flag("bias"))
-    state.push_back({"bias", {out}});
-}
 
 /// y = x W^T + b (torch.nn.Linear).
 static Result emitLinear(Call &c) {
   Expr x = c.tensor("input"), w = c.tensor("weight");
-  if (w.rank() != 2)
-    return c.error("weight",
-                   "weight needs 2 dimensions, got " + shapeText(w.shape()));
-  if (x.rank() < 1 || x.dim(-1) != w.dim(1))
-    return c.error("", "expected an input whose last dimension is " +
-                           llvm::Twine(w.dim(1)) + ", got " +
-                           shapeText(x.shape()));
   Expr y = linear(x, w);
   if (c.hasTensor("bias"))
     y = y + c.tensor("bias");
   return y;
-}
-
-static Result emitBmm(Call &c) {
-  Expr x = c.tensor("input"), y = c.tensor("mat2");
-  if (x.rank() != 3 || y.rank() != 3 || x.dim(0) != y.dim(0) ||
-      x.dim(2) != y.dim(1))
-    return c.error("", "expected shapes (b, n, m) and (b, m, p), got " +
-                           shapeText(x.shape()) + " and " +
-                           shapeText(y.shape()));
-  return contract(x, y, {0}, {0}, {2}, {1});
 }
 
 /// torch.matmul: vectors, matrices, and broadcast batches of matrices.
@@ -79,42 +53,37 @@ static Result emitMatmul(Call &c) {
 }
 
 void registerLinear(Registry &r) {
-  r.add({{"nn.Linear"},
-         "y = x W^T + b",
-         {ArgDef("in_features", K::integer).min(0),
-          ArgDef("out_features", K::integer).min(0),
-          ArgDef("bias", K::boolean).optional("true"), stateDType()},
-         {ArgDef("input", K::tensor)},
-         linearState,
-         nullptr,
-         emitLinear,
-         TypeRule::floating});
-  r.add({{"F.linear"},
-         "y = x W^T + b",
-         {},
-         {ArgDef("input", K::tensor), ArgDef("weight", K::tensor),
-          ArgDef("bias", K::tensor).optional()},
-         nullptr,
-         nullptr,
-         emitLinear,
-         TypeRule::floating});
-  r.add({{"torch.bmm", "Tensor.bmm"},
-         "batched matrix product",
-         {},
-         {ArgDef("input", K::tensor), ArgDef("mat2", K::tensor)},
-         nullptr,
-         nullptr,
-         emitBmm,
-         TypeRule::same});
-  r.add({{"torch.matmul", "Tensor.matmul", "Tensor.__matmul__", "torch.mm",
-          "Tensor.mm"},
-         "matrix product with broadcast batches",
-         {},
-         {ArgDef("input", K::tensor), ArgDef("other", K::tensor)},
-         nullptr,
-         nullptr,
-         emitMatmul,
-         TypeRule::same});
+  define(r, "y = x W^T + b")
+      .operands({tensor("input").shaped({"...", "in_features"})})
+      .module("nn.Linear", {integer("in_features").min(0),
+                            integer("out_features").min(0), flag("bias", true)})
+      .function("F.linear")
+      .tensor("weight", {"out_features", "in_features"})
+      .tensor("bias", {"out_features"}, when("bias"))
+      .types(floating)
+      .emit(emitLinear);
+  define(r, "batched matrix product")
+      .operands({tensor("input").shaped({"b", "n", "m"}),
+                 tensor("mat2").shaped({"b", "m", "p"})})
+      .functions({"torch.bmm", "Tensor.bmm"})
+      .types(same)
+      .emit([](Call &c) -> Result {
+        return contract(c.tensor("input"), c.tensor("mat2"), {0}, {0}, {2},
+                        {1});
+      });
+  define(r, "matrix product with broadcast batches")
+      .operands(twoOperands())
+      .functions({"torch.matmul", "Tensor.matmul", "Tensor.__matmul__"})
+      .types(same)
+      .emit(emitMatmul);
+  define(r, "matrix product")
+      .operands({tensor("input").shaped({"n", "m"}),
+                 tensor("mat2").shaped({"m", "p"}).orNamed("other")})
+      .functions({"torch.mm", "Tensor.mm"})
+      .types(same)
+      .emit([](Call &c) -> Result {
+        return contract(c.tensor("input"), c.tensor("mat2"), {}, {}, {1}, {0});
+      });
 }
 
 } // namespace nncc

@@ -4,12 +4,9 @@
 // that PyTorch 2.13 was seen to have.
 //
 //===----------------------------------------------------------------------===//
-#include "dialect/Nncc.h"
-#include "frontend/ModuleDef.h"
+#include "frontend/modules/Fragments.h"
 
 namespace nncc {
-
-using K = ArgKind;
 
 /// "none", "sum", or "mean" over all elements.
 static Result reduced(Call &c, Expr loss) {
@@ -28,17 +25,9 @@ static Expr zeros(Expr like) {
 //===----------------------------------------------------------------------===//
 
 /// The class weights along `dim` of the log-probabilities, or null.
-static bool classWeights(Call &c, Expr logp, int64_t dim, Expr &w) {
-  if (!c.hasTensor("weight"))
-    return true;
-  Expr weight = c.tensor("weight");
-  if (weight.shape() != Ints({logp.dim(dim)})) {
-    c.error("weight", "weight must have shape " + shapeText({logp.dim(dim)}) +
-                          ", got " + shapeText(weight.shape()));
-    return false;
-  }
-  w = alongDim(weight, logp.shape(), dim);
-  return true;
+static Expr classWeights(Call &c, Expr logp, int64_t dim) {
+  return c.hasTensor("weight") ? alongDim(c.tensor("weight"), logp.shape(), dim)
+                               : Expr();
 }
 
 /// Targets are class numbers: -w[y] logp[y], smoothed; the mean is by the sum
@@ -57,9 +46,8 @@ static Result indexLoss(Call &c, Expr logp, Expr target, int64_t dim, Expr w,
   column.insert(column.begin() + dim, 1);
   Expr number = iota(b, target.element(), logp.shape(), dim);
   Expr hit = compare(Predicate::eq, number, reshape(target, column));
-  Expr valid =
-      compare(Predicate::ne, target,
-              full(b, target.element(), target.shape(), double(ignored)));
+  Expr valid = compare(Predicate::ne, target,
+                       full(b, target.element(), target.shape(), ignored));
   Expr weighted = w ? logp * w : logp;
   // Chosen, not multiplied: other classes may have logp = -inf.
   Expr loss = neg(sum(select(hit, weighted, zeros(logp)), {dim}));
@@ -85,27 +73,14 @@ static Result probabilityLoss(Call &c, Expr logp, Expr target, int64_t dim,
   return reduced(c, neg(sum(w ? terms * w : terms, {dim})));
 }
 
-/// The dimension of classes, or -1 after an error.
-static int64_t classDim(Call &c, Expr x) {
-  if (x.rank() == 0) {
-    c.error("", "expected an input with a dimension of classes, got a scalar");
-    return -1;
-  }
-  return x.rank() == 1 ? 0 : 1;
-}
+/// The dimension of classes.
+static int64_t classDim(Expr x) { return x.rank() == 1 ? 0 : 1; }
 
 static Result emitCrossEntropy(Call &c) {
-  Expr x = c.tensor("input"), target = c.tensor("target"), w;
-  int64_t dim = classDim(c, x);
+  Expr x = c.tensor("input"), target = c.tensor("target");
+  int64_t dim = classDim(x);
   double smoothing = c.number("label_smoothing");
-  if (dim < 0)
-    return {};
-  if (smoothing > 1)
-    return c.error("label_smoothing",
-                   "label_smoothing must be between 0 and 1");
-  Expr logp = logSoftmax(x, dim);
-  if (!classWeights(c, logp, dim, w))
-    return {};
+  Expr logp = logSoftmax(x, dim), w = classWeights(c, logp, dim);
   if (!target.isFloat())
     return indexLoss(c, logp, target, dim, w, smoothing);
   if (target.shape() != x.shape() || target.element() != x.element())
@@ -117,50 +92,29 @@ static Result emitCrossEntropy(Call &c) {
 }
 
 static Result emitNll(Call &c) {
-  Expr logp = c.tensor("input"), target = c.tensor("target"), w;
-  int64_t dim = classDim(c, logp);
-  if (dim < 0 || !classWeights(c, logp, dim, w))
-    return {};
-  if (target.isFloat())
-    return c.error("target", "target must be integers, got " +
-                                 dtypeName(target.element()));
-  return indexLoss(c, logp, target, dim, w, 0);
+  Expr logp = c.tensor("input"), target = c.tensor("target");
+  int64_t dim = classDim(logp);
+  return indexLoss(c, logp, target, dim, classWeights(c, logp, dim), 0);
 }
 
 //===----------------------------------------------------------------------===//
 // Values
 //===----------------------------------------------------------------------===//
 
-/// Input and target, checked to broadcast.
-static bool operands(Call &c, Expr &x, Expr &y) {
-  x = c.tensor("input");
-  y = c.tensor("target");
-  if (broadcastShape(x.shape(), y.shape()))
-    return true;
-  c.error("target", "shapes of input " + shapeText(x.shape()) + " and target " +
-                        shapeText(y.shape()) + " do not broadcast");
-  return false;
+static Expr difference(Call &c) {
+  return c.tensor("input") - c.tensor("target");
 }
 
 static Result emitMse(Call &c) {
-  Expr x, y;
-  if (!operands(c, x, y))
-    return {};
-  Expr d = x - y;
+  Expr d = difference(c);
   return reduced(c, d * d);
 }
 
-static Result emitL1(Call &c) {
-  Expr x, y;
-  return operands(c, x, y) ? reduced(c, abs(x - y)) : Result();
-}
+static Result emitL1(Call &c) { return reduced(c, abs(difference(c))); }
 
 /// d^2 / 2 beta below beta, |d| - beta / 2 above.
 static Result emitSmoothL1(Call &c) {
-  Expr x, y;
-  if (!operands(c, x, y))
-    return {};
-  Expr d = abs(x - y);
+  Expr d = abs(difference(c));
   double beta = c.number("beta");
   if (beta == 0)
     return reduced(c, d);
@@ -171,10 +125,7 @@ static Result emitSmoothL1(Call &c) {
 
 /// d^2 / 2 up to delta, delta (|d| - delta / 2) above.
 static Result emitHuber(Call &c) {
-  Expr x, y;
-  if (!operands(c, x, y))
-    return {};
-  Expr d = abs(x - y);
+  Expr d = abs(difference(c));
   double delta = c.number("delta");
   Expr bound = full(d.context(), d.element(), d.shape(), delta);
   return reduced(c, select(compare(Predicate::le, d, bound), d * d * 0.5,
@@ -183,10 +134,7 @@ static Result emitHuber(Call &c) {
 
 /// t log t - t x, or exp(t) (t - x) of log-targets; 0 log 0 is 0.
 static Result emitKlDiv(Call &c) {
-  Expr x, t;
-  if (!operands(c, x, t))
-    return {};
-  Expr loss;
+  Expr x = c.tensor("input"), t = c.tensor("target"), loss;
   if (c.flag("log_target")) {
     loss = exp(t) * (t - x);
   } else {
@@ -201,34 +149,13 @@ static Result emitKlDiv(Call &c) {
   return sumAll(loss) / double(loss.dim(0));
 }
 
-/// `weight` of a binary loss, broadcast to the terms.
 static Result weighted(Call &c, Expr loss) {
-  if (!c.hasTensor("weight"))
-    return reduced(c, loss);
-  Expr w = c.tensor("weight");
-  auto shape = broadcastShape(w.shape(), loss.shape());
-  if (!shape || Ints(*shape) != loss.shape())
-    return c.error("weight", "weight " + shapeText(w.shape()) +
-                                 " does not broadcast to " +
-                                 shapeText(loss.shape()));
-  return reduced(c, loss * w);
-}
-
-static bool sameShape(Call &c, Expr &x, Expr &y) {
-  x = c.tensor("input");
-  y = c.tensor("target");
-  if (x.shape() == y.shape())
-    return true;
-  c.error("target", "target must have the input's shape " +
-                        shapeText(x.shape()) + ", got " + shapeText(y.shape()));
-  return false;
+  return reduced(c, c.hasTensor("weight") ? loss * c.tensor("weight") : loss);
 }
 
 /// -(y max(log x, -100) + (1 - y) max(log(1 - x), -100))
 static Result emitBce(Call &c) {
-  Expr x, y;
-  if (!sameShape(c, x, y))
-    return {};
+  Expr x = c.tensor("input"), y = c.tensor("target");
   Expr one = full(x.context(), x.element(), x.shape(), 1);
   Expr loss = neg(y * max(log(x), -100.0, Ties::lhs) +
                   (one - y) * max(log(one - x), -100.0, Ties::lhs));
@@ -237,18 +164,11 @@ static Result emitBce(Call &c) {
 
 /// (1 - y) x + (1 + (p - 1) y) (log(1 + exp(-|x|)) + max(-x, 0))
 static Result emitBceWithLogits(Call &c) {
-  Expr x, y;
-  if (!sameShape(c, x, y))
-    return {};
+  Expr x = c.tensor("input"), y = c.tensor("target");
   Expr one = full(x.context(), x.element(), x.shape(), 1);
   Expr softplus = log(exp(neg(abs(x))) + 1.0) + max(neg(x), 0.0, Ties::rhs);
   if (c.hasTensor("pos_weight")) {
     Expr p = c.tensor("pos_weight");
-    auto shape = broadcastShape(p.shape(), x.shape());
-    if (!shape || Ints(*shape) != x.shape())
-      return c.error("pos_weight", "pos_weight " + shapeText(p.shape()) +
-                                       " does not broadcast to " +
-                                       shapeText(x.shape()));
     softplus = softplus * ((p - 1.0) * y + 1.0);
   }
   return weighted(c, (one - y) * x + softplus);
@@ -258,105 +178,73 @@ static Result emitBceWithLogits(Call &c) {
 // Registration
 //===----------------------------------------------------------------------===//
 
-/// Class or element weights that a module was made with.
-template <const char *...names>
-static void weightState(Call &c, std::vector<StateDef> &state) {
-  for (const char *name : {names...})
-    if (c.has(name))
-      state.push_back(c.stateOf(name));
+/// Classes along the second dimension, or a vector of them; the target's shape
+/// depends on what it holds.
+static Define ofClasses(Registry &r, const char *doc, ArgDef target) {
+  return define(r, doc)
+      .operands({tensor("input").shaped({"N?", "C", "..."}), target})
+      .tensor("weight", {"C"}, given())
+      .types(floating);
 }
 
-static const char weightName[] = "weight", posWeightName[] = "pos_weight";
+static Define ofValues(Registry &r, const char *doc) {
+  return define(r, doc)
+      .operands({tensor("input"), tensor("target")})
+      .broadcast({"input", "target"})
+      .types(floating);
+}
+
+static Define ofBinary(Registry &r, const char *doc, Domain input) {
+  return define(r, doc)
+      .operands({tensor("input").shaped({"*shape"}).in(input),
+                 tensor("target").shaped({"*shape"}).in(between(0, 1))})
+      .tensor("weight", {"*shape"}, givenToBroadcast())
+      .types(floating);
+}
+
+/// nn.X and F.x take the same options.
+static Define &faces(Define &&d, const char *module, const char *function,
+                     const ArgDefs &options) {
+  return d.module(module, options).function(function, options);
+}
 
 void registerLosses(Registry &r) {
-  ArgDef input("input", K::tensor), target("target", K::tensor);
-  ArgDef classes = ArgDef("target", K::tensor).ofOtherType();
-  auto reduction = ArgDef("reduction", K::word)
-                       .optional("\"mean\"")
-                       .oneOf({"none", "mean", "sum"});
-  auto ignored = ArgDef("ignore_index", K::integer).optional("-100");
-  auto smoothing = ArgDef("label_smoothing", K::number).optional("0.0").min(0);
-  auto state = [](const char *name) {
-    return ArgDef(name, K::state).optional();
-  };
-  auto tensor = [](const char *name) {
-    return ArgDef(name, K::tensor).optional();
-  };
-  using Args = std::vector<ArgDef>;
-  /// nn.X with its tensors as state, F.x with them as inputs.
-  auto loss = [&](const char *module, const char *function, const char *doc,
-                  ArgDef target, const Args &tensors, const Args &options,
-                  void (*addState)(Call &, std::vector<StateDef> &),
-                  Result (*emit)(Call &)) {
-    Args attributes, inputs = {input, target};
-    for (const ArgDef &one : tensors) {
-      attributes.push_back(state(one.name.c_str()));
-      inputs.push_back(one);
-    }
-    attributes.insert(attributes.end(), options.begin(), options.end());
-    inputs.insert(inputs.end(), options.begin(), options.end());
-    r.add({{module},
-           doc,
-           attributes,
-           {input, target},
-           addState,
-           nullptr,
-           emit,
-           TypeRule::floating});
-    r.add({{function},
-           doc,
-           {},
-           inputs,
-           nullptr,
-           nullptr,
-           emit,
-           TypeRule::floating});
-  };
-  loss("nn.CrossEntropyLoss", "F.cross_entropy",
-       "negative log-likelihood of softmax(input)", classes, {tensor("weight")},
-       {ignored, reduction, smoothing}, weightState<weightName>,
-       emitCrossEntropy);
-  loss("nn.NLLLoss", "F.nll_loss", "-weight[target] input[target]", classes,
-       {tensor("weight")}, {ignored, reduction}, weightState<weightName>,
-       emitNll);
-  loss("nn.MSELoss", "F.mse_loss", "squared difference", target, {},
-       {reduction}, nullptr, emitMse);
-  loss("nn.L1Loss", "F.l1_loss", "absolute difference", target, {}, {reduction},
-       nullptr, emitL1);
-  loss("nn.SmoothL1Loss", "F.smooth_l1_loss",
-       "squared near zero, absolute beyond beta", target, {},
-       {reduction, ArgDef("beta", K::number).optional("1.0").min(0)}, nullptr,
-       emitSmoothL1);
-  loss("nn.HuberLoss", "F.huber_loss", "squared near zero, linear beyond delta",
-       target, {},
-       {reduction, ArgDef("delta", K::number).optional("1.0").min(0)}, nullptr,
-       emitHuber);
-  auto withBatch = ArgDef("reduction", K::word)
-                       .optional("\"mean\"")
-                       .oneOf({"none", "mean", "sum", "batchmean"});
-  loss("nn.KLDivLoss", "F.kl_div", "target (log target - input)", target, {},
-       {withBatch, ArgDef("log_target", K::boolean).optional("false")}, nullptr,
-       emitKlDiv);
-  loss("nn.BCELoss", "F.binary_cross_entropy", "cross entropy of probabilities",
-       target, {tensor("weight")}, {reduction}, weightState<weightName>,
-       emitBce);
-  const char *logits = "cross entropy of sigmoid(input)";
-  r.add({{"nn.BCEWithLogitsLoss"},
-         logits,
-         {state("weight"), reduction, state("pos_weight")},
-         {input, target},
-         weightState<weightName, posWeightName>,
-         nullptr,
-         emitBceWithLogits,
-         TypeRule::floating});
-  r.add({{"F.binary_cross_entropy_with_logits"},
-         logits,
-         {},
-         {input, target, tensor("weight"), reduction, tensor("pos_weight")},
-         nullptr,
-         nullptr,
-         emitBceWithLogits,
-         TypeRule::floating});
+  ArgDef ignored = integer("ignore_index", -100);
+  ArgDef smoothing = number("label_smoothing", 0.0).min(0).max(1);
+  faces(ofClasses(r, "negative log-likelihood of softmax(input)",
+                  tensor("target").of(Elements::other)),
+        "nn.CrossEntropyLoss", "F.cross_entropy",
+        {ignored, reduction(), smoothing})
+      .emit(emitCrossEntropy);
+  faces(ofClasses(r, "-weight[target] input[target]",
+                  tensor("target").of(Elements::integers)),
+        "nn.NLLLoss", "F.nll_loss", {ignored, reduction()})
+      .emit(emitNll);
+  faces(ofValues(r, "squared difference"), "nn.MSELoss", "F.mse_loss",
+        {reduction()})
+      .emit(emitMse);
+  faces(ofValues(r, "absolute difference"), "nn.L1Loss", "F.l1_loss",
+        {reduction()})
+      .emit(emitL1);
+  faces(ofValues(r, "squared near zero, absolute beyond beta"),
+        "nn.SmoothL1Loss", "F.smooth_l1_loss",
+        {reduction(), number("beta", 1.0).min(0)})
+      .emit(emitSmoothL1);
+  faces(ofValues(r, "squared near zero, linear beyond delta"), "nn.HuberLoss",
+        "F.huber_loss", {reduction(), number("delta", 1.0).min(0)})
+      .emit(emitHuber);
+  faces(ofValues(r, "target (log target - input)"), "nn.KLDivLoss", "F.kl_div",
+        {reduction({"batchmean"}), flag("log_target", false)})
+      .emit(emitKlDiv);
+  faces(ofBinary(r, "cross entropy of probabilities", between(0, 1)),
+        "nn.BCELoss", "F.binary_cross_entropy", {reduction()})
+      .emit(emitBce);
+  ofBinary(r, "cross entropy of sigmoid(input)", {})
+      .tensor("pos_weight", {"*shape"}, givenToBroadcast())
+      .module("nn.BCEWithLogitsLoss", {reduction()})
+      .function("F.binary_cross_entropy_with_logits",
+                {reduction(), tensor("pos_weight")})
+      .emit(emitBceWithLogits);
 }
 
 } // namespace nncc

@@ -1,23 +1,7 @@
 //===- Norms.cpp - batch and layer normalisation --------------------------===//
-#include "frontend/ModuleDef.h"
+#include "frontend/modules/Fragments.h"
 
 namespace nncc {
-
-using K = ArgKind;
-
-static void batchNormState(Call &c, std::vector<StateDef> &state) {
-  int64_t features = c.integer("num_features");
-  if (c.flag("affine")) {
-    state.push_back({"weight", {features}});
-    if (c.flag("bias"))
-      state.push_back({"bias", {features}});
-  }
-  if (c.flag("track_running_stats")) {
-    state.push_back({"running_mean", {features}, true});
-    state.push_back({"running_var", {features}, true});
-    state.push_back({"num_batches_tracked", {}, true, "i64"});
-  }
-}
 
 /// (x - mean)^2. The variance does not change with the mean (the sum of x -
 /// mean is 0), so reverse mode may take it as given.
@@ -96,12 +80,6 @@ static void updateStatistics(Call &c, Expr x) {
 
 static Result emitBatchNorm(Call &c) {
   Expr x = c.tensor("input");
-  int64_t rank = c.spatialRank(), features = c.integer("num_features");
-  bool fits = x.rank() == rank + 2 || (rank == 1 && x.rank() == 2);
-  if (!fits || x.dim(1) != features)
-    return c.error("", "expected an input of " + llvm::Twine(rank + 2) +
-                           " dimensions with " + llvm::Twine(features) +
-                           " channels, got " + shapeText(x.shape()));
   bool ofBatch = c.trains || !c.hasTensor("running_mean");
   if (c.trains && c.hasTensor("running_mean"))
     updateStatistics(c, x);
@@ -110,46 +88,22 @@ static Result emitBatchNorm(Call &c) {
 
 /// F.batch_norm: every tensor is given by the call.
 static Result emitBatchNormFunction(Call &c) {
-  Expr x = c.tensor("input");
-  if (x.rank() < 2)
-    return c.error("", "expected an input of at least 2 dimensions, got " +
-                           shapeText(x.shape()));
   bool training = c.flag("training");
-  for (const char *name : {"running_mean", "running_var", "weight", "bias"}) {
-    bool isStatistic = name[0] == 'r';
-    if (c.hasTensor(name)) {
-      if (c.tensor(name).shape() != Ints({x.dim(1)}))
-        return c.error(name, name + llvm::Twine(" must have shape ") +
-                                 shapeText({x.dim(1)}) + ", got " +
-                                 shapeText(c.tensor(name).shape()));
-    } else if (isStatistic && !training) {
+  for (const char *name : {"running_mean", "running_var"})
+    if (!training && !c.hasTensor(name))
       return c.error("", name + llvm::Twine(" is needed unless training"));
-    }
-  }
   if (c.hasTensor("running_mean") != c.hasTensor("running_var"))
     return c.error("", "running_mean and running_var are given together or "
                        "not at all");
   if (training && c.hasTensor("running_mean"))
-    updateStatistics(c, x);
+    updateStatistics(c, c.tensor("input"));
   return normalizeChannels(c, training);
-}
-
-static void layerNormState(Call &c, std::vector<StateDef> &state) {
-  if (!c.flag("elementwise_affine"))
-    return;
-  state.push_back({"weight", c.integers("normalized_shape")});
-  if (c.flag("bias"))
-    state.push_back({"bias", c.integers("normalized_shape")});
 }
 
 /// (x - mean) / sqrt(var + eps) over the last dimensions, biased variance.
 static Result emitLayerNorm(Call &c) {
   Expr x = c.tensor("input");
-  auto shape = c.integers("normalized_shape");
-  int64_t count = shape.size();
-  if (x.rank() < count || x.shape().take_back(count) != Ints(shape))
-    return c.error("", "expected an input whose last dimensions are " +
-                           shapeText(shape) + ", got " + shapeText(x.shape()));
+  int64_t count = c.integers("normalized_shape").size();
   llvm::SmallVector<int64_t> dims;
   for (int64_t d = x.rank() - count; d < x.rank(); ++d)
     dims.push_back(d);
@@ -163,59 +117,53 @@ static Result emitLayerNorm(Call &c) {
   return y;
 }
 
+/// What the classes and the function have per channel.
+static void ofChannels(Define &d) {
+  TensorUse affine = when("affine"), tracked = when("track_running_stats");
+  d.buffer("running_mean", {"num_features"}, tracked)
+      .buffer("running_var", {"num_features"}, tracked)
+      .buffer("num_batches_tracked", ShapeFormula({}), tracked.ofModule("i64"))
+      .tensor("weight", {"num_features"}, affine)
+      .tensor("bias", {"num_features"}, affine.andWhen("bias"))
+      .types(floating);
+}
+
+static void batchNorm(Registry &r, std::string name, ShapeFormula input) {
+  ArgDef eps = number("eps", 1e-5).min(0);
+  Define d = define(r, "normalises each channel");
+  ofChannels(d);
+  d.operands({tensor("input").shaped(std::move(input))})
+      .module(std::move(name),
+              {integer("num_features").min(1), eps,
+               number("momentum", 0.1).orNull(), // null: a cumulative mean
+               flag("affine", true), flag("track_running_stats", true),
+               flag("bias", true)})
+      .emit(emitBatchNorm);
+}
+
 void registerNorms(Registry &r) {
-  ArgDef input("input", K::tensor);
-  auto momentum = ArgDef("momentum", K::number).optional("0.1");
-  momentum.nullable = true; // null: a cumulative mean
-  r.add({{"nn.BatchNorm1d", "nn.BatchNorm2d", "nn.BatchNorm3d"},
-         "normalises each channel",
-         {ArgDef("num_features", K::integer).min(1),
-          ArgDef("eps", K::number).optional("1e-05").min(0), momentum,
-          ArgDef("affine", K::boolean).optional("true"),
-          ArgDef("track_running_stats", K::boolean).optional("true"),
-          ArgDef("bias", K::boolean).optional("true"), stateDType()},
-         {input},
-         batchNormState,
-         nullptr,
-         emitBatchNorm,
-         TypeRule::floating});
-  auto optional = [](const char *name) {
-    return ArgDef(name, K::tensor).optional();
-  };
-  r.add({{"F.batch_norm"},
-         "normalises each channel",
-         {},
-         {input, optional("running_mean"), optional("running_var"),
-          optional("weight"), optional("bias"),
-          ArgDef("training", K::mode).optional("false"),
-          ArgDef("momentum", K::number).optional("0.1"),
-          ArgDef("eps", K::number).optional("1e-05").min(0)},
-         nullptr,
-         nullptr,
-         emitBatchNormFunction,
-         TypeRule::floating});
-  r.add({{"nn.LayerNorm"},
-         "normalises over the last dimensions",
-         {ArgDef("normalized_shape", K::integers).min(1),
-          ArgDef("eps", K::number).optional("1e-05").min(0),
-          ArgDef("elementwise_affine", K::boolean).optional("true"),
-          ArgDef("bias", K::boolean).optional("true"), stateDType()},
-         {input},
-         layerNormState,
-         nullptr,
-         emitLayerNorm,
-         TypeRule::floating});
-  r.add({{"F.layer_norm"},
-         "normalises over the last dimensions",
-         {},
-         {input, ArgDef("normalized_shape", K::integers).min(1),
-          ArgDef("weight", K::tensor).optional(),
-          ArgDef("bias", K::tensor).optional(),
-          ArgDef("eps", K::number).optional("1e-05").min(0)},
-         nullptr,
-         nullptr,
-         emitLayerNorm,
-         TypeRule::floating});
+  batchNorm(r, "nn.BatchNorm1d", {"N", "num_features", "L?"});
+  for (int64_t rank : {2, 3})
+    batchNorm(r, "nn.BatchNorm" + std::to_string(rank) + "d",
+              spatial({"N", "num_features"}, rank));
+  ArgDef eps = number("eps", 1e-5).min(0);
+  Define function = define(r, "normalises each channel");
+  ofChannels(function);
+  function.operands({tensor("input").shaped({"N", "num_features", "..."})})
+      .function("F.batch_norm",
+                {mode("training", false), number("momentum", 0.1), eps})
+      .emit(emitBatchNormFunction);
+  ArgDef shape = integers("normalized_shape").min(1);
+  define(r, "normalises over the last dimensions")
+      .operands({tensor("input").shaped({"...", "*normalized_shape"})})
+      .module("nn.LayerNorm", {shape, eps, flag("elementwise_affine", true),
+                               flag("bias", true)})
+      .function("F.layer_norm", {shape, tensor("weight"), tensor("bias"), eps})
+      .tensor("weight", {"*normalized_shape"}, when("elementwise_affine"))
+      .tensor("bias", {"*normalized_shape"},
+              when("elementwise_affine").andWhen("bias"))
+      .types(floating)
+      .emit(emitLayerNorm);
 }
 
 } // namespace nncc

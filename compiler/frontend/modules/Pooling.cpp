@@ -1,11 +1,8 @@
 //===- Pooling.cpp - max, average and adaptive pooling --------------------===//
-#include "dialect/Nncc.h"
-#include "frontend/ModuleDef.h"
+#include "frontend/modules/Fragments.h"
 #include <limits>
 
 namespace nncc {
-
-using K = ArgKind;
 
 struct Windows {
   llvm::SmallVector<int64_t> dims, sizes, strides, dilations, reduced;
@@ -15,19 +12,13 @@ struct Windows {
 /// counts the elements that ceil_mode adds at the end.
 static bool makeWindows(Call &c, Expr &x, double value, Windows &w,
                         llvm::SmallVector<int64_t> *overhang = nullptr) {
-  int64_t rank = c.spatialRank();
-  if (x.rank() != rank + 1 && x.rank() != rank + 2) {
-    c.error("", "expected an input of " + llvm::Twine(rank + 1) + " or " +
-                    llvm::Twine(rank + 2) + " dimensions, got " +
-                    shapeText(x.shape()));
-    return false;
-  }
-  w.sizes = c.integers("kernel_size", rank);
-  w.strides = c.has("stride") ? c.integers("stride", rank) : w.sizes;
+  w.sizes = c.integers("kernel_size");
+  w.strides = c.has("stride") ? c.integers("stride") : w.sizes;
+  int64_t rank = w.sizes.size();
   w.dilations.assign(rank, 1);
   if (c.has("dilation"))
-    w.dilations = c.integers("dilation", rank);
-  auto padding = c.integers("padding", rank);
+    w.dilations = c.integers("dilation");
+  auto padding = c.integers("padding");
   llvm::SmallVector<int64_t> low(x.rank(), 0), high(x.rank(), 0);
   for (int64_t i = 0; i < rank; ++i) {
     int64_t d = x.rank() - rank + i;
@@ -60,7 +51,7 @@ static bool makeWindows(Call &c, Expr &x, double value, Windows &w,
     w.reduced.push_back(x.rank() + i);
   }
   x = pad(x, low, high, value);
-  return !c.failed;
+  return true;
 }
 
 static Expr pool(Combiner combiner, Expr x, const Windows &w) {
@@ -91,7 +82,7 @@ static Result emitAvgPool(Call &c) {
   if (c.has("divisor_override"))
     return total / double(c.integer("divisor_override"));
   bool whole = llvm::all_of(overhang, [](int64_t o) { return o == 0; });
-  auto padding = c.integers("padding", c.spatialRank());
+  auto padding = c.integers("padding");
   bool padded = llvm::any_of(padding, [](int64_t p) { return p != 0; });
   if (whole && (c.flag("count_include_pad") || !padded)) {
     double count = 1;
@@ -119,14 +110,8 @@ static Result emitAvgPool(Call &c) {
 /// Output i averages [floor(i L / O), ceil((i + 1) L / O)).
 static Result emitAdaptiveAvgPool(Call &c) {
   Expr x = c.tensor("input");
-  int64_t rank = c.spatialRank();
-  if (x.rank() != rank + 1 && x.rank() != rank + 2)
-    return c.error("", "expected an input of " + llvm::Twine(rank + 1) +
-                           " or " + llvm::Twine(rank + 2) +
-                           " dimensions, got " + shapeText(x.shape()));
-  auto sizes = c.integers("output_size", rank);
-  if (c.failed)
-    return {};
+  auto sizes = c.integers("output_size");
+  int64_t rank = sizes.size();
   for (int64_t i = 0; i < rank; ++i)
     if (sizes[i] == 0) // null: as it is
       sizes[i] = x.dim(x.rank() - rank + i);
@@ -149,65 +134,44 @@ static Result emitAdaptiveAvgPool(Call &c) {
   return x;
 }
 
+static void registerRank(Registry &r, int64_t rank) {
+  std::string end = std::to_string(rank) + "d";
+  ArgDefs input = {tensor("input").shaped(spatial({"N?", "C"}, rank))};
+  ArgDef kernel = integers("kernel_size").each(rank).min(1);
+  ArgDef stride = integers("stride").each(rank).min(1).optional();
+  ArgDef padding = integers("padding", 0).each(rank).min(0);
+  ArgDef dilation = integers("dilation", 1).each(rank).min(1);
+  ArgDef indices = flag("return_indices", false);
+  ArgDef ceil = flag("ceil_mode", false);
+  define(r, "largest element of each window")
+      .operands(input)
+      .module("nn.MaxPool" + end,
+              {kernel, stride, padding, dilation, indices, ceil})
+      .function("F.max_pool" + end,
+                {kernel, stride, padding, dilation, ceil, indices})
+      .emit(emitMaxPool);
+  ArgDefs average = {kernel, stride, padding, ceil,
+                     flag("count_include_pad", true)};
+  if (rank > 1)
+    average.push_back(integer("divisor_override").min(1).optional());
+  define(r, "mean of each window")
+      .operands(input)
+      .module("nn.AvgPool" + end, average)
+      .function("F.avg_pool" + end, average)
+      .types(floating)
+      .emit(emitAvgPool);
+  ArgDef output = integers("output_size").each(rank).min(1).orNullItems();
+  define(r, "mean over windows that give the asked size")
+      .operands(input)
+      .module("nn.AdaptiveAvgPool" + end, {output})
+      .function("F.adaptive_avg_pool" + end, {output})
+      .types(floating)
+      .emit(emitAdaptiveAvgPool);
+}
+
 void registerPooling(Registry &r) {
-  ArgDef input("input", K::tensor);
-  auto kernel = ArgDef("kernel_size", K::integers).min(1);
-  auto stride = ArgDef("stride", K::integers).optional().min(1);
-  auto padding = ArgDef("padding", K::integers).optional("0").min(0);
-  auto dilation = ArgDef("dilation", K::integers).optional("1").min(1);
-  auto indices = ArgDef("return_indices", K::boolean).optional("false");
-  auto ceil = ArgDef("ceil_mode", K::boolean).optional("false");
-  auto include = ArgDef("count_include_pad", K::boolean).optional("true");
-  auto divisor = ArgDef("divisor_override", K::integer).optional().min(1);
-  r.add({{"nn.MaxPool1d", "nn.MaxPool2d", "nn.MaxPool3d"},
-         "largest element of each window",
-         {kernel, stride, padding, dilation, indices, ceil},
-         {input},
-         nullptr,
-         nullptr,
-         emitMaxPool});
-  r.add({{"F.max_pool1d", "F.max_pool2d", "F.max_pool3d"},
-         "largest element of each window",
-         {},
-         {input, kernel, stride, padding, dilation, ceil, indices},
-         nullptr,
-         nullptr,
-         emitMaxPool});
-  r.add({{"nn.AvgPool1d", "nn.AvgPool2d", "nn.AvgPool3d"},
-         "mean of each window",
-         {kernel, stride, padding, ceil, include, divisor},
-         {input},
-         nullptr,
-         nullptr,
-         emitAvgPool,
-         TypeRule::floating});
-  r.add({{"F.avg_pool1d", "F.avg_pool2d", "F.avg_pool3d"},
-         "mean of each window",
-         {},
-         {input, kernel, stride, padding, ceil, include, divisor},
-         nullptr,
-         nullptr,
-         emitAvgPool,
-         TypeRule::floating});
-  auto output = ArgDef("output_size", K::integers).min(1).orNullItems();
-  r.add(
-      {{"nn.AdaptiveAvgPool1d", "nn.AdaptiveAvgPool2d", "nn.AdaptiveAvgPool3d"},
-       "mean over windows that give the asked size",
-       {output},
-       {input},
-       nullptr,
-       nullptr,
-       emitAdaptiveAvgPool,
-       TypeRule::floating});
-  r.add({{"F.adaptive_avg_pool1d", "F.adaptive_avg_pool2d",
-          "F.adaptive_avg_pool3d"},
-         "mean over windows that give the asked size",
-         {},
-         {input, output},
-         nullptr,
-         nullptr,
-         emitAdaptiveAvgPool,
-         TypeRule::floating});
+  for (int64_t rank : {1, 2, 3})
+    registerRank(r, rank);
 }
 
 } // namespace nncc

@@ -1,0 +1,80 @@
+//===- Fragments.cpp - parts that definitions share -----------------------===//
+#include "frontend/modules/Fragments.h"
+
+namespace nncc {
+
+Domain positive() {
+  Domain domain{0};
+  domain.isOpen = true;
+  return domain;
+}
+
+Domain except(std::vector<double> poles) {
+  Domain domain;
+  domain.poles = std::move(poles);
+  return domain;
+}
+
+Domain cornersAt(std::vector<double> points) {
+  Domain domain;
+  domain.corners = std::move(points);
+  return domain;
+}
+
+Domain steps() {
+  Domain domain = cornersAt({0});
+  domain.period = 1;
+  return domain;
+}
+
+ArgDefs reducedDims() {
+  return {integers("dim").optional().ofDims("input").orNamed("axis"),
+          flag("keepdim", false).orNamed("keepdims")};
+}
+
+ArgDef reduction(std::vector<std::string> more) {
+  std::vector<std::string> words = {"none", "mean", "sum"};
+  llvm::append_range(words, more);
+  return word("reduction", words, "mean");
+}
+
+ShapeFormula spatial(std::vector<std::string> front, int64_t rank) {
+  static const char *const names[] = {"D", "H", "W"};
+  if (rank == 1)
+    front.push_back("L");
+  else
+    front.insert(front.end(), std::end(names) - rank, std::end(names));
+  return front;
+}
+
+std::vector<std::string> spellings(const std::string &name) {
+  return {"torch." + name, "Tensor." + name};
+}
+
+void pointwise(Registry &r, std::vector<Pointwise> rows) {
+  for (const Pointwise &row : rows)
+    define(r, row.doc)
+        .functions(spellings(row.name))
+        .twins()
+        .types(row.types)
+        .domain(row.domain)
+        .emit(row.function);
+}
+
+ArgDefs twoOperands() { return {tensor("input"), tensor("other")}; }
+
+void binary(Registry &r, std::vector<Binary> rows) {
+  for (const Binary &row : rows) {
+    Define one = define(r, row.doc)
+                     .operands(twoOperands())
+                     .broadcast({"input", "other"})
+                     .functions(spellings(row.name));
+    if (row.hasTwin)
+      one.twins();
+    one.emit([function = row.function](Call &c) -> Result {
+      return function(c.tensor("input"), c.tensor("other"));
+    });
+  }
+}
+
+} // namespace nncc
