@@ -373,10 +373,8 @@ llvm::Constant *Descriptor::limits(func::FuncOp entry, uint64_t &count) {
   for (CallOp call : entry.getBody().front().getOps<CallOp>()) {
     auto kernel = model.lookupSymbol<func::FuncOp>(call.getCallee());
     kernel.walk([&](GatherOp gather) {
-      Value indices = gather.getIndices();
-      while (auto view = indices.getDefiningOp<View>())
-        indices = view->getOperand(0);
-      auto argument = dyn_cast<BlockArgument>(indices);
+      auto argument =
+          dyn_cast<BlockArgument>(sourceOfElements(gather.getIndices()));
       if (!argument)
         return;
       auto input =

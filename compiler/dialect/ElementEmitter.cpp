@@ -50,12 +50,9 @@ Type ElementEmitter::typeOf(Type elementType) const {
   return VectorType::get({width}, elementType);
 }
 
-Value ElementEmitter::splat(Type elementType, double value) {
+Value ElementEmitter::splat(Type elementType, Number value) {
   Type type = typeOf(elementType);
-  Type scalar = getElementTypeOrSelf(type);
-  TypedAttr attr = isa<FloatType>(scalar)
-                       ? TypedAttr(b.getFloatAttr(scalar, value))
-                       : TypedAttr(b.getIntegerAttr(scalar, int64_t(value)));
+  TypedAttr attr = value.toAttr(getElementTypeOrSelf(type));
   if (auto vector = dyn_cast<VectorType>(type))
     attr = DenseElementsAttr::get(vector, attr);
   return arith::ConstantOp::create(b, loc, attr);
@@ -88,8 +85,9 @@ Value ElementEmitter::floor(Value x) {
   return math::FloorOp::create(b, loc, x);
 }
 Value ElementEmitter::ceil(Value x) { return math::CeilOp::create(b, loc, x); }
-Value ElementEmitter::logicalNot(Value x) {
-  return arith::XOrIOp::create(b, loc, x, splat(b.getI1Type(), 1));
+Value ElementEmitter::bitNot(Value x) {
+  Type element = getElementTypeOrSelf(x.getType());
+  return bitXor(x, splat(element, element.isInteger(1) ? 1 : -1));
 }
 
 template <typename FloatOp, typename IntOp>
@@ -114,17 +112,101 @@ Value ElementEmitter::bitAnd(Value x, Value y) {
 Value ElementEmitter::bitOr(Value x, Value y) {
   return arith::OrIOp::create(b, loc, x, y);
 }
+Value ElementEmitter::bitXor(Value x, Value y) {
+  return arith::XOrIOp::create(b, loc, x, y);
+}
 
-Value ElementEmitter::div(Value x, Value y) {
+/// LLVM has no meaning for amounts outside [0, bits).
+Value ElementEmitter::shiftLeft(Value x, Value y) {
+  Type element = getElementTypeOrSelf(x.getType());
+  Value bits = splat(element, element.getIntOrFloatBitWidth());
+  Value inside = compare(Predicate::lt, y, bits, true);
+  Value zero = splat(element, 0);
+  Value shifted = arith::ShLIOp::create(b, loc, x, select(inside, y, zero));
+  return select(inside, shifted, zero);
+}
+
+Value ElementEmitter::shiftRight(Value x, Value y, bool isUnsigned) {
+  Type element = getElementTypeOrSelf(x.getType());
+  unsigned bits = element.getIntOrFloatBitWidth();
+  Value inside = compare(Predicate::lt, y, splat(element, bits), true);
+  y = select(inside, y, splat(element, bits - 1));
+  if (!isUnsigned)
+    return arith::ShRSIOp::create(b, loc, x, y);
+  Value shifted = arith::ShRUIOp::create(b, loc, x, y);
+  return select(inside, shifted, splat(element, 0));
+}
+
+/// x op y for integers. y = 0 is undefined in LLVM, as is the least number by
+/// -1: there y is 1.
+template <typename SignedOp, typename UnsignedOp>
+static Value divided(ElementEmitter &e, Value x, Value y, bool isUnsigned) {
+  Type element = getElementTypeOrSelf(x.getType());
+  Value one = e.splat(element, 1);
+  Value wrong = e.compare(Predicate::eq, y, e.splat(element, 0), false);
+  if (isUnsigned)
+    return UnsignedOp::create(e.b, e.loc, x, e.select(wrong, one, y));
+  Value isMinusOne = e.compare(Predicate::eq, y, e.splat(element, -1), false);
+  Value divisor = e.select(e.bitOr(wrong, isMinusOne), one, y);
+  return SignedOp::create(e.b, e.loc, x, divisor);
+}
+
+Value ElementEmitter::div(Value x, Value y, bool isUnsigned) {
   if (isFloatElement(x))
     return arith::DivFOp::create(b, loc, x, y);
-  // Division by zero is undefined in LLVM; the reference says 0.
   Type element = getElementTypeOrSelf(x.getType());
-  Value zero = splat(element, 0), one = splat(element, 1);
-  Value isZero =
-      arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, y, zero);
-  Value divisor = select(isZero, one, y);
-  return select(isZero, zero, arith::DivSIOp::create(b, loc, x, divisor));
+  Value zero = splat(element, 0);
+  Value z = divided<arith::DivSIOp, arith::DivUIOp>(*this, x, y, isUnsigned);
+  if (!isUnsigned)
+    z = select(compare(Predicate::eq, y, splat(element, -1), false), neg(x), z);
+  return select(compare(Predicate::eq, y, zero, false), zero, z);
+}
+
+/// True if the rest of a division by y towards zero is not 0 and has another
+/// sign than y: the multiple below is one further.
+static Value isBelow(ElementEmitter &e, Value rest, Value y) {
+  Value zero = e.splat(getElementTypeOrSelf(y.getType()), 0);
+  Value isNegative = e.compare(Predicate::lt, rest, zero, false);
+  Value differs =
+      e.bitXor(isNegative, e.compare(Predicate::lt, y, zero, false));
+  return e.bitAnd(e.compare(Predicate::ne, rest, zero, false), differs);
+}
+
+Value ElementEmitter::remainder(Value x, Value y, bool isUnsigned) {
+  Value rest;
+  if (isFloatElement(x))
+    rest = arith::RemFOp::create(b, loc, x, y);
+  else
+    rest = divided<arith::RemSIOp, arith::RemUIOp>(*this, x, y, isUnsigned);
+  if (isUnsigned)
+    return rest;
+  return select(isBelow(*this, rest, y), add(rest, y), rest);
+}
+
+Value ElementEmitter::floorDiv(Value x, Value y, bool isUnsigned) {
+  Type element = getElementTypeOrSelf(x.getType());
+  Value zero = splat(element, 0);
+  if (!isFloatElement(x)) {
+    Value z = div(x, y, isUnsigned);
+    if (isUnsigned)
+      return z;
+    Value below = isBelow(*this, sub(x, mul(z, y)), y);
+    below = bitAnd(below, compare(Predicate::ne, y, zero, false));
+    return select(below, sub(z, splat(element, 1)), z);
+  }
+  // As PyTorch's div_floor_floating: rounded from a multiple that is nearly
+  // one, x / y where y is 0.
+  Value ratio = div(x, y), rest = arith::RemFOp::create(b, loc, x, y);
+  Value whole = div(sub(x, rest), y);
+  whole = select(isBelow(*this, rest, y), sub(whole, splat(element, 1)), whole);
+  Value below = floor(whole);
+  Value isAbove = compare(Predicate::gt, sub(whole, below),
+                          splat(element, 0.5), false);
+  below = select(isAbove, add(below, splat(element, 1)), below);
+  Value nothing = math::CopySignOp::create(b, loc, zero, ratio);
+  Value some = compare(Predicate::ne, whole, zero, false);
+  Value isZero = compare(Predicate::eq, y, zero, false);
+  return select(isZero, ratio, select(some, below, nothing));
 }
 
 /// max and min keep NaN from either side. `cmp x, y ? x : y` gives y if one is

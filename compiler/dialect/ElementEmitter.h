@@ -16,6 +16,7 @@
 #ifndef NNCC_DIALECT_ELEMENTEMITTER_H
 #define NNCC_DIALECT_ELEMENTEMITTER_H
 
+#include "dialect/Number.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/Value.h"
@@ -77,7 +78,7 @@ public:
   /// `otherwise` elsewhere; memory outside the tensor is not touched.
   virtual mlir::Value guarded(llvm::ArrayRef<mlir::Value> conditions,
                               mlir::Value tensor, llvm::ArrayRef<Coord> at,
-                              double otherwise) = 0;
+                              Number otherwise) = 0;
   /// Elements at `at` of the tensors in `parts`, each with its start along
   /// `dim`, that lie one after the other; `along` decides for all lanes.
   virtual mlir::Value
@@ -96,14 +97,9 @@ public:
          llvm::ArrayRef<int64_t> extents, bool lanes,
          llvm::function_ref<mlir::Value(llvm::ArrayRef<Coord>)> body) = 0;
 
-  // Elementwise functions. All take and give elements.
-  virtual mlir::Value exp(mlir::Value x) = 0;
-  virtual mlir::Value log(mlir::Value x) = 0;
-  virtual mlir::Value tanh(mlir::Value x) = 0;
-  virtual mlir::Value sigmoid(mlir::Value x) = 0;
-  virtual mlir::Value erf(mlir::Value x) = 0;
-  virtual mlir::Value sin(mlir::Value x) = 0;
-  virtual mlir::Value cos(mlir::Value x) = 0;
+  // Elementwise functions. All take and give elements; VectorMath.h has more.
+  /// x * y + z, fused where the target can.
+  virtual mlir::Value fma(mlir::Value x, mlir::Value y, mlir::Value z) = 0;
   virtual mlir::Value pow(mlir::Value x, mlir::Value y) = 0;
   /// The f32 of 16 bits that are a `half`: f16 or bf16.
   virtual mlir::Value widen(mlir::Value bits, mlir::FloatType half) = 0;
@@ -115,15 +111,26 @@ public:
   mlir::Value rsqrt(mlir::Value x);
   mlir::Value floor(mlir::Value x);
   mlir::Value ceil(mlir::Value x);
-  mlir::Value logicalNot(mlir::Value x);
   mlir::Value add(mlir::Value x, mlir::Value y);
   mlir::Value sub(mlir::Value x, mlir::Value y);
   mlir::Value mul(mlir::Value x, mlir::Value y);
-  mlir::Value div(mlir::Value x, mlir::Value y);
+  /// Of integers 0 where y is 0; it wraps.
+  mlir::Value div(mlir::Value x, mlir::Value y, bool isUnsigned = false);
+  /// floor(x / y) and x - floor(x / y) y, as PyTorch's floor_divide and
+  /// remainder round; of integers 0 where y is 0.
+  mlir::Value floorDiv(mlir::Value x, mlir::Value y, bool isUnsigned);
+  mlir::Value remainder(mlir::Value x, mlir::Value y, bool isUnsigned);
   mlir::Value max(mlir::Value x, mlir::Value y, bool isUnsigned = false);
   mlir::Value min(mlir::Value x, mlir::Value y, bool isUnsigned = false);
   mlir::Value bitAnd(mlir::Value x, mlir::Value y);
   mlir::Value bitOr(mlir::Value x, mlir::Value y);
+  mlir::Value bitXor(mlir::Value x, mlir::Value y);
+  /// All bits the other way round.
+  mlir::Value bitNot(mlir::Value x);
+  /// By as many bits as the type has, or more, or a negative number: everything
+  /// is shifted out.
+  mlir::Value shiftLeft(mlir::Value x, mlir::Value y);
+  mlir::Value shiftRight(mlir::Value x, mlir::Value y, bool isUnsigned);
   mlir::Value compare(Predicate predicate, mlir::Value x, mlir::Value y,
                       bool isUnsigned);
   mlir::Value select(mlir::Value condition, mlir::Value x, mlir::Value y);
@@ -131,7 +138,7 @@ public:
   mlir::Value combine(Combiner combiner, mlir::Value x, mlir::Value y,
                       bool isUnsigned = false);
   /// `value` in all lanes of an element of this type.
-  mlir::Value splat(mlir::Type elementType, double value);
+  mlir::Value splat(mlir::Type elementType, Number value);
   /// The type of an element: a scalar or a vector of `width` of the
   /// computeType.
   mlir::Type typeOf(mlir::Type elementType) const;

@@ -1,6 +1,7 @@
 //===- Expr.cpp - the vocabulary of compositions --------------------------===//
 #include "dialect/Expr.h"
 #include "dialect/Nncc.h"
+#include <limits>
 
 using namespace mlir;
 
@@ -33,15 +34,13 @@ std::optional<SmallVector<int64_t>> broadcastShape(Ints x, Ints y) {
 // Creation
 //===----------------------------------------------------------------------===//
 
-Expr full(ExprBuilder &c, Type element, Ints shape, double value) {
+Expr full(ExprBuilder &c, Type element, Ints shape, Number value) {
   auto type = RankedTensorType::get(shape, element);
-  RefTensor tensor(RankedTensorType::get({}, element));
-  tensor.set(0, value);
-  Attribute attr = *tensor.toAttr().getValues<Attribute>().begin();
+  Attribute attr = value.toAttr(element);
   return make<ConstantOp>(c, DenseElementsAttr::get(type, attr));
 }
 
-Expr scalar(ExprBuilder &c, Type element, double value) {
+Expr scalar(ExprBuilder &c, Type element, Number value) {
   return full(c, element, {}, value);
 }
 
@@ -68,15 +67,34 @@ Expr abs(Expr x) {
   return isUnsignedElement(x.element()) ? x : unary<AbsOp>(x);
 }
 Expr detach(Expr x) { return unary<DetachOp>(x); }
-Expr exp(Expr x) { return unary<ExpOp>(x); }
-Expr log(Expr x) { return unary<LogOp>(x); }
+Expr withSlope(Expr value, Expr x, Expr slope) {
+  return make<WithSlopeOp>(x.context(), value.type(), value.value(), x.value(),
+                           slope.value());
+}
 Expr sqrt(Expr x) { return unary<SqrtOp>(x); }
 Expr rsqrt(Expr x) { return unary<RsqrtOp>(x); }
-Expr tanh(Expr x) { return unary<TanhOp>(x); }
-Expr sigmoid(Expr x) { return unary<SigmoidOp>(x); }
-Expr erf(Expr x) { return unary<ErfOp>(x); }
+Expr exp(Expr x) { return unary<ExpOp>(x); }
+Expr exp2(Expr x) { return unary<Exp2Op>(x); }
+Expr expm1(Expr x) { return unary<Expm1Op>(x); }
+Expr log(Expr x) { return unary<LogOp>(x); }
+Expr log2(Expr x) { return unary<Log2Op>(x); }
+Expr log10(Expr x) { return unary<Log10Op>(x); }
+Expr log1p(Expr x) { return unary<Log1pOp>(x); }
 Expr sin(Expr x) { return unary<SinOp>(x); }
 Expr cos(Expr x) { return unary<CosOp>(x); }
+Expr tan(Expr x) { return unary<TanOp>(x); }
+Expr asin(Expr x) { return unary<AsinOp>(x); }
+Expr acos(Expr x) { return unary<AcosOp>(x); }
+Expr atan(Expr x) { return unary<AtanOp>(x); }
+Expr sinh(Expr x) { return unary<SinhOp>(x); }
+Expr cosh(Expr x) { return unary<CoshOp>(x); }
+Expr tanh(Expr x) { return unary<TanhOp>(x); }
+Expr asinh(Expr x) { return unary<AsinhOp>(x); }
+Expr acosh(Expr x) { return unary<AcoshOp>(x); }
+Expr atanh(Expr x) { return unary<AtanhOp>(x); }
+Expr sigmoid(Expr x) { return unary<SigmoidOp>(x); }
+Expr erf(Expr x) { return unary<ErfOp>(x); }
+Expr erfc(Expr x) { return unary<ErfcOp>(x); }
 Expr floor(Expr x) { return x.isFloat() ? unary<FloorOp>(x) : x; }
 Expr ceil(Expr x) { return x.isFloat() ? unary<CeilOp>(x) : x; }
 Expr logicalNot(Expr x) { return unary<NotOp>(x); }
@@ -132,7 +150,7 @@ template <typename OpTy> static Expr binary(Expr x, Expr y) {
   return make<OpTy>(x.context(), x.value(), y.value());
 }
 /// A number as an operand beside x.
-static Expr like(Expr x, double value) {
+static Expr like(Expr x, Number value) {
   return full(x.context(), x.element(), x.shape(), value);
 }
 Expr operator+(Expr x, Expr y) {
@@ -142,10 +160,10 @@ Expr operator+(Expr x, Expr y) {
 Expr operator-(Expr x, Expr y) { return binary<SubOp>(x, y); }
 Expr operator*(Expr x, Expr y) { return binary<MulOp>(x, y); }
 Expr operator/(Expr x, Expr y) { return binary<DivOp>(x, y); }
-Expr operator+(Expr x, double y) { return x + like(x, y); }
-Expr operator-(Expr x, double y) { return x - like(x, y); }
-Expr operator*(Expr x, double y) { return x * like(x, y); }
-Expr operator/(Expr x, double y) { return x / like(x, y); }
+Expr operator+(Expr x, Number y) { return x + like(x, y); }
+Expr operator-(Expr x, Number y) { return x - like(x, y); }
+Expr operator*(Expr x, Number y) { return x * like(x, y); }
+Expr operator/(Expr x, Number y) { return x / like(x, y); }
 Expr pow(Expr x, Expr y) {
   Type type = promotedType(x, y), wide = x.context().b.getIntegerType(16);
   if (!type.isUnsignedInteger())
@@ -153,7 +171,10 @@ Expr pow(Expr x, Expr y) {
   // The lowering's exponents are signed; the low bits are the same.
   return convert(binary<PowOp>(convert(x, wide), convert(y, wide)), type);
 }
-Expr pow(Expr x, double exponent) {
+/// x^exponent by products and roots, where there are few; else null.
+static Expr shortPower(Expr x, double exponent) {
+  if (exponent == 1)
+    return x;
   if (exponent == 2)
     return x * x;
   if (exponent == 3)
@@ -162,19 +183,41 @@ Expr pow(Expr x, double exponent) {
     return sqrt(x);
   if (exponent == -0.5)
     return rsqrt(x);
-  if (exponent == -1)
-    return like(x, 1) / x;
-  if (exponent == -2)
-    return like(x, 1) / (x * x);
-  return pow(x, scalar(x.context(), x.element(), exponent));
+  if (exponent == -1.5)
+    return rsqrt(x) / x;
+  if (exponent == -1 || exponent == -2 || exponent == -3)
+    return like(x, 1) / shortPower(x, -exponent);
+  return Expr();
 }
+
+static Expr power(Expr x, double exponent) {
+  Expr y = shortPower(x, exponent);
+  return y ? y : pow(x, scalar(x.context(), x.element(), exponent));
+}
+
+Expr pow(Expr x, double exponent) {
+  if (!x.isFloat() || exponent == 1)
+    return power(x, exponent);
+  Expr slope = like(x, 0);
+  if (exponent != 0)
+    slope = power(x, exponent - 1) * exponent;
+  return withSlope(power(detach(x), exponent), x, slope);
+}
+
+Expr floorDiv(Expr x, Expr y) { return binary<FloorDivOp>(x, y); }
+Expr remainder(Expr x, Expr y) { return binary<RemainderOp>(x, y); }
+Expr bitAnd(Expr x, Expr y) { return binary<AndOp>(x, y); }
+Expr bitOr(Expr x, Expr y) { return binary<OrOp>(x, y); }
+Expr bitXor(Expr x, Expr y) { return binary<XorOp>(x, y); }
+Expr shiftLeft(Expr x, Expr y) { return binary<ShiftLeftOp>(x, y); }
+Expr shiftRight(Expr x, Expr y) { return binary<ShiftRightOp>(x, y); }
 Expr max(Expr x, Expr y) { return binary<MaxOp>(x, y); }
 Expr min(Expr x, Expr y) { return binary<MinOp>(x, y); }
-Expr max(Expr x, double y, Ties ties) {
+Expr max(Expr x, Number y, Ties ties) {
   return make<MaxOp>(x.context(), x.type(), x.value(), like(x, y).value(),
                      ties);
 }
-Expr min(Expr x, double y, Ties ties) {
+Expr min(Expr x, Number y, Ties ties) {
   return make<MinOp>(x.context(), x.type(), x.value(), like(x, y).value(),
                      ties);
 }
@@ -262,7 +305,7 @@ Expr slice(Expr x, int64_t dim, int64_t start, int64_t size, int64_t step) {
                        ints(c, steps));
 }
 
-Expr pad(Expr x, Ints low, Ints high, double value, Ints interior) {
+Expr pad(Expr x, Ints low, Ints high, Number value, Ints interior) {
   SmallVector<int64_t> none(x.rank(), 0);
   if (interior.empty())
     interior = none;
@@ -271,7 +314,9 @@ Expr pad(Expr x, Ints low, Ints high, double value, Ints interior) {
       llvm::all_of(interior, isZero))
     return x;
   ExprBuilder &c = x.context();
-  return make<PadOp>(c, x.value(), c.b.getF64FloatAttr(value), ints(c, low),
+  Attribute attr = value.toAttr(value.isInteger() ? Type(c.b.getI64Type())
+                                                  : c.b.getF64Type());
+  return make<PadOp>(c, x.value(), attr, ints(c, low),
                      ints(c, high), ints(c, interior));
 }
 
@@ -351,6 +396,19 @@ Expr logSoftmax(Expr x, int64_t dim) {
   // The maximum only scales; its gradient would cancel.
   Expr shifted = x - detach(reduceMax(x, {dim}, true));
   return shifted - log(sum(exp(shifted), {dim}, true));
+}
+
+Expr maskedSoftmax(Expr x, int64_t dim) {
+  Type wide = computeType(x.element());
+  if (wide != x.element())
+    return convert(maskedSoftmax(convert(x, wide), dim), x.element());
+  Expr top = detach(reduceMax(x, {dim}, true));
+  Expr none = like(top, -std::numeric_limits<double>::infinity());
+  Expr zero = like(top, 0), one = like(top, 1);
+  top = select(compare(Predicate::eq, top, none), zero, top);
+  Expr e = exp(x - top), total = sum(e, {dim}, true);
+  // At least exp(0) if there is anything.
+  return e / select(compare(Predicate::eq, total, zero), one, total);
 }
 
 //===----------------------------------------------------------------------===//

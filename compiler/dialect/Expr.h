@@ -10,6 +10,7 @@
 #ifndef NNCC_DIALECT_EXPR_H
 #define NNCC_DIALECT_EXPR_H
 
+#include "dialect/Number.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinTypes.h"
 #include <array>
@@ -60,8 +61,8 @@ mlir::Type promotedType(mlir::Type x, mlir::Type y);
 mlir::Type promotedType(Expr x, Expr y);
 
 // Creation. `scalar` has rank 0; `full` is a splat.
-Expr scalar(ExprBuilder &c, mlir::Type element, double value);
-Expr full(ExprBuilder &c, mlir::Type element, Ints shape, double value);
+Expr scalar(ExprBuilder &c, mlir::Type element, Number value);
+Expr full(ExprBuilder &c, mlir::Type element, Ints shape, Number value);
 Expr iota(ExprBuilder &c, mlir::Type element, Ints shape, int64_t dim,
           int64_t start = 0, int64_t step = 1);
 
@@ -76,38 +77,68 @@ Expr abs(Expr x);
 Expr sign(Expr x);
 /// x as a constant for reverse mode.
 Expr detach(Expr x);
-Expr exp(Expr x);
-Expr log(Expr x);
+/// `value`; its derivative by x is `slope` more than its ops give. With x
+/// detached in `value`: a formula for the derivative.
+Expr withSlope(Expr value, Expr x, Expr slope);
 Expr sqrt(Expr x);
 Expr rsqrt(Expr x);
-Expr tanh(Expr x);
-Expr sigmoid(Expr x);
-Expr erf(Expr x);
-Expr sin(Expr x);
-Expr cos(Expr x);
 Expr floor(Expr x);
 Expr ceil(Expr x);
+/// Of a bool, or of the bits of an integer.
 Expr logicalNot(Expr x);
 Expr convert(Expr x, mlir::Type element);
+// Special functions.
+Expr exp(Expr x);
+Expr exp2(Expr x);
+Expr expm1(Expr x);
+Expr log(Expr x);
+Expr log2(Expr x);
+Expr log10(Expr x);
+Expr log1p(Expr x);
+Expr sin(Expr x);
+Expr cos(Expr x);
+Expr tan(Expr x);
+Expr asin(Expr x);
+Expr acos(Expr x);
+Expr atan(Expr x);
+Expr sinh(Expr x);
+Expr cosh(Expr x);
+Expr tanh(Expr x);
+Expr asinh(Expr x);
+Expr acosh(Expr x);
+Expr atanh(Expr x);
+Expr sigmoid(Expr x);
+Expr erf(Expr x);
+Expr erfc(Expr x);
 Expr pow(Expr x, Expr y);
-/// Powers that PyTorch computes by products and roots are those here.
+/// By products and roots where PyTorch has them; the derivative is
+/// exponent * pow(x, exponent - 1), 0 for an exponent of 0.
 Expr pow(Expr x, double exponent);
+/// Towards minus infinity, and x - floorDiv(x, y) * y.
+Expr floorDiv(Expr x, Expr y);
+Expr remainder(Expr x, Expr y);
+// Of bools or the bits of integers.
+Expr bitAnd(Expr x, Expr y);
+Expr bitOr(Expr x, Expr y);
+Expr bitXor(Expr x, Expr y);
+Expr shiftLeft(Expr x, Expr y);
+Expr shiftRight(Expr x, Expr y);
 Expr max(Expr x, Expr y);
 Expr min(Expr x, Expr y);
 /// Where x equals the number, `ties` says whether x still has its gradient
 /// (lhs) or not (rhs).
-Expr max(Expr x, double y, Ties ties);
-Expr min(Expr x, double y, Ties ties);
+Expr max(Expr x, Number y, Ties ties);
+Expr min(Expr x, Number y, Ties ties);
 Expr compare(Predicate predicate, Expr x, Expr y);
 Expr select(Expr condition, Expr x, Expr y);
 Expr operator+(Expr x, Expr y);
 Expr operator-(Expr x, Expr y);
 Expr operator*(Expr x, Expr y);
 Expr operator/(Expr x, Expr y);
-Expr operator+(Expr x, double y);
-Expr operator-(Expr x, double y);
-Expr operator*(Expr x, double y);
-Expr operator/(Expr x, double y);
+Expr operator+(Expr x, Number y);
+Expr operator-(Expr x, Number y);
+Expr operator*(Expr x, Number y);
+Expr operator/(Expr x, Number y);
 
 // Shape. Dimensions may not be negative here.
 Expr reshape(Expr x, Ints shape);
@@ -119,7 +150,7 @@ Expr broadcastTo(Expr x, Ints shape);
 Expr alongDim(Expr vector, Ints shape, int64_t dim);
 /// Elements [start, start + size) of one dimension.
 Expr slice(Expr x, int64_t dim, int64_t start, int64_t size, int64_t step = 1);
-Expr pad(Expr x, Ints low, Ints high, double value, Ints interior = {});
+Expr pad(Expr x, Ints low, Ints high, Number value, Ints interior = {});
 Expr reverse(Expr x, Ints dims);
 Expr concat(llvm::ArrayRef<Expr> xs, int64_t dim);
 Expr patches(Expr x, Ints dims, Ints sizes, Ints strides, Ints dilations);
@@ -139,6 +170,8 @@ Expr reduceMax(Expr x, Ints dims, bool keepDims = false);
 
 /// x - max - log(sum(exp(x - max))) along `dim`.
 Expr logSoftmax(Expr x, int64_t dim);
+/// exp(x) over its sum along `dim`; 0 where all of x is -inf.
+Expr maskedSoftmax(Expr x, int64_t dim);
 
 // Contractions and the rest.
 Expr contract(Expr x, Expr y, Ints xBatch, Ints yBatch, Ints xSum, Ints ySum);

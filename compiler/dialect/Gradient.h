@@ -90,7 +90,7 @@ enum class Ties : uint32_t;
 
 // Formulas that the tables of ops name.
 /// Of max and min: to the operand that the result is, by `ties` if both are.
-void giveExtremum(Gradient &g, Ties ties);
+void giveExtremum(Gradient &g, Ties ties, bool isMax);
 /// y x^(y - 1), 0 where y is 0.
 Expr powerByBase(Expr x, Expr y);
 /// z log(x) for z = x^y, 0 where x is 0 and y not negative.

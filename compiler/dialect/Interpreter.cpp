@@ -43,6 +43,8 @@ std::vector<RefTensor> interpret(Block &block, ArrayRef<RefTensor> inputs,
       for (Value result : op.getResults())
         results.emplace_back(tensorType(result));
       cast<Evaluable>(op).evaluate(operands, results);
+      for (RefTensor &result : results)
+        result.wrap();
     }
     if (observer)
       observer(&op, results);

@@ -55,6 +55,10 @@ int64_t byteSize(mlir::RankedTensorType type);
 /// not counted.
 int64_t flopsOf(mlir::Operation *kernel);
 
+/// Where the elements of `value` come from as they are, all of them: through
+/// reshapes, transposes, broadcasts, and conversions to wider integers.
+mlir::Value sourceOfElements(mlir::Value value);
+
 /// True if `entries` are strictly increasing and in [0, rank).
 bool areDims(llvm::ArrayRef<int64_t> entries, int64_t rank);
 
@@ -63,7 +67,7 @@ llvm::SmallVector<int64_t> otherDims(llvm::ArrayRef<int64_t> dims,
                                      int64_t rank);
 
 /// The value by which `x combiner identity` is x, in the element type.
-double identityOf(Combiner combiner, mlir::Type elementType);
+Number identityOf(Combiner combiner, mlir::Type elementType);
 
 } // namespace nncc
 #endif // NNCC_DIALECT_NNCC_H

@@ -23,6 +23,8 @@ def Nncc_Float : AnyTypeOf<[F64, F32, F16, BF16], "floating type">;
 def Nncc_Tensor : StaticShapeTensorOf<[Nncc_Element]>;
 def Nncc_FloatTensor : StaticShapeTensorOf<[Nncc_Float]>;
 def Nncc_BoolTensor : StaticShapeTensorOf<[I1]>;
+def Nncc_WholeTensor
+    : StaticShapeTensorOf<[I64, I32, I16, I8, UI<8>, I1]>;
 def Nncc_IntTensor : StaticShapeTensorOf<[I64, I32, I16, I8, UI<8>]>;
 
 /// [seed, step] of the random ops of one run.

@@ -5,9 +5,11 @@
 //===----------------------------------------------------------------------===//
 #include "dialect/Gradient.h"
 #include "dialect/Nncc.h"
+#include "dialect/VectorMath.h"
 #include "mlir/IR/DialectImplementation.h"
 #include "mlir/IR/OpImplementation.h"
 #include "llvm/ADT/TypeSwitch.h"
+#include "llvm/Support/MathExtras.h"
 #include <limits>
 
 using namespace mlir;
@@ -36,6 +38,22 @@ Operation *NnccDialect::materializeConstant(OpBuilder &builder, Attribute value,
   return ConstantOp::create(builder, loc, elements);
 }
 
+Value sourceOfElements(Value value) {
+  while (Operation *op = value.getDefiningOp()) {
+    Type type = tensorType(value).getElementType();
+    bool isMoved = isa<ReshapeOp, TransposeOp, BroadcastOp, ReverseOp>(op);
+    if (isa<ConvertOp>(op)) {
+      Type from = tensorType(op->getOperand(0)).getElementType();
+      isMoved = isa<IntegerType>(from) && isa<IntegerType>(type) &&
+                from.getIntOrFloatBitWidth() < type.getIntOrFloatBitWidth();
+    }
+    if (!isMoved)
+      break;
+    value = op->getOperand(0);
+  }
+  return value;
+}
+
 bool areDims(ArrayRef<int64_t> entries, int64_t rank) {
   int64_t previous = -1;
   for (int64_t entry : entries) {
@@ -54,25 +72,20 @@ SmallVector<int64_t> otherDims(ArrayRef<int64_t> dims, int64_t rank) {
   return others;
 }
 
-double identityOf(Combiner combiner, Type elementType) {
-  bool isFloat = isa<FloatType>(elementType);
-  double infinity = std::numeric_limits<double>::infinity();
-  unsigned bits = isFloat ? 0 : elementType.getIntOrFloatBitWidth();
-  bool isUnsigned = isUnsignedElement(elementType);
-  switch (combiner) {
-  case Combiner::sum:
+Number identityOf(Combiner combiner, Type elementType) {
+  if (combiner == Combiner::sum)
     return 0;
-  case Combiner::prod:
+  if (combiner == Combiner::prod)
     return 1;
-  case Combiner::max:
-    return isFloat ? -infinity : isUnsigned ? 0 : -std::ldexp(1.0, bits - 1);
-  case Combiner::min:
-    // The largest i64 is no double; the next smaller one stands for it.
-    return isFloat      ? infinity
-           : bits == 64 ? std::nextafter(std::ldexp(1.0, 63), 0)
-                        : std::ldexp(1.0, isUnsigned ? bits : bits - 1) - 1;
+  bool isMax = combiner == Combiner::max;
+  if (isa<FloatType>(elementType)) {
+    double infinity = std::numeric_limits<double>::infinity();
+    return isMax ? -infinity : infinity;
   }
-  llvm_unreachable("unknown combiner");
+  unsigned bits = elementType.getIntOrFloatBitWidth();
+  if (isUnsignedElement(elementType))
+    return isMax ? 0 : int64_t(llvm::maxUIntN(bits));
+  return isMax ? llvm::minIntN(bits) : llvm::maxIntN(bits);
 }
 
 int64_t byteSize(RankedTensorType type) {

@@ -26,17 +26,14 @@ public:
   static Number of(mlir::Attribute attr);
 
   bool isInteger() const { return whole; }
+  bool isZero() const { return whole ? integer == 0 : real == 0; }
   double toDouble() const { return real; }
-  /// A double rounds towards zero; what no i64 holds, NaN too, is the least
-  /// one, as x86 converts.
-  int64_t toInteger() const { return whole ? integer : truncated(real); }
+  /// A double rounds towards zero; what no integer of `bits` bits (32 or more)
+  /// holds, NaN too, is the least one, as x86 converts.
+  int64_t toInteger(unsigned bits = 64) const;
   /// As an element of this type: rounded for floats, modulo 2^bits for
   /// integers, whether it is not 0 for bool.
   mlir::TypedAttr toAttr(mlir::Type elementType) const;
-
-  static int64_t truncated(double value) {
-    return value >= -0x1p63 && value < 0x1p63 ? int64_t(value) : INT64_MIN;
-  }
 
 private:
   bool whole;

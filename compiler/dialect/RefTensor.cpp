@@ -17,12 +17,6 @@ RefTensor::RefTensor(RankedTensorType type) : type(type) {
     ints.assign(size(), 0);
 }
 
-static int64_t toInt64(const APInt &value, Type type) {
-  if (isUnsignedElement(type))
-    return value.getZExtValue();
-  return value.getSExtValue();
-}
-
 static double toDouble(APFloat value) {
   bool losesInfo;
   value.convert(APFloat::IEEEdouble(), APFloat::rmNearestTiesToEven,
@@ -40,16 +34,22 @@ RefTensor::RefTensor(DenseElementsAttr attr)
   }
   int64_t i = 0;
   for (APInt value : attr.getValues<APInt>())
-    ints[i++] = toInt64(value, type.getElementType());
+    ints[i++] = wrapTo(type.getElementType(), value.getSExtValue());
 }
 
-void RefTensor::set(int64_t i, double value) {
+void RefTensor::set(int64_t i, Number value) {
+  Type element = type.getElementType();
   if (isFloat())
-    floats[i] = value;
-  else if (type.getElementType().isInteger(1))
-    ints[i] = value != 0;
+    floats[i] = value.toDouble();
+  else if (element.isInteger(1))
+    ints[i] = value.isZero() ? 0 : 1;
   else
-    ints[i] = static_cast<int64_t>(value);
+    ints[i] = wrapTo(element, value.toInteger(element.getIntOrFloatBitWidth()));
+}
+
+void RefTensor::wrap() {
+  for (int64_t &value : ints)
+    value = wrapTo(type.getElementType(), value);
 }
 
 SmallVector<int64_t> RefTensor::strides() const { return stridesOf(shape()); }
@@ -106,6 +106,57 @@ int64_t positionOf(ArrayRef<int64_t> index, ArrayRef<int64_t> strides) {
   for (auto [i, stride] : llvm::zip_equal(index, strides))
     position += i * stride;
   return position;
+}
+
+int64_t quotient(int64_t x, int64_t y) {
+  return y == 0 ? 0 : y == -1 ? minus(0, x) : x / y;
+}
+
+int64_t remainder(int64_t x, int64_t y) {
+  if (y == 0 || y == -1)
+    return 0;
+  int64_t rest = x % y;
+  return rest != 0 && (rest < 0) != (y < 0) ? rest + y : rest;
+}
+
+int64_t floorQuotient(int64_t x, int64_t y) {
+  if (y == 0 || y == -1)
+    return quotient(x, y);
+  return x / y - (x % y != 0 && (x < 0) != (y < 0));
+}
+
+double remainder(double x, double y) {
+  double rest = std::fmod(x, y);
+  return rest != 0 && (rest < 0) != (y < 0) ? rest + y : rest;
+}
+
+double floorQuotient(double x, double y) {
+  if (y == 0)
+    return x / y;
+  double rest = std::fmod(x, y), whole = (x - rest) / y;
+  if (rest != 0 && (rest < 0) != (y < 0))
+    whole -= 1;
+  if (whole == 0)
+    return std::copysign(0.0, x / y);
+  double below = std::floor(whole);
+  return whole - below > 0.5 ? below + 1 : below;
+}
+
+static unsigned shiftOf(int64_t y, Type type) {
+  unsigned bits = type.getIntOrFloatBitWidth();
+  return y < 0 || y >= int64_t(bits) ? bits : unsigned(y);
+}
+
+int64_t shiftLeft(int64_t x, int64_t y, Type type) {
+  unsigned amount = shiftOf(y, type);
+  return amount == type.getIntOrFloatBitWidth()
+             ? 0
+             : int64_t(uint64_t(x) << amount);
+}
+
+int64_t shiftRight(int64_t x, int64_t y, Type type) {
+  // Values are extended by their sign, or by zeros.
+  return x >> std::min(shiftOf(y, type), 63u);
 }
 
 int64_t integerPower(int64_t base, int64_t exponent) {

@@ -8,6 +8,7 @@
 #ifndef NNCC_DIALECT_REFTENSOR_H
 #define NNCC_DIALECT_REFTENSOR_H
 
+#include "dialect/Number.h"
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/BuiltinTypes.h"
 #include "llvm/ADT/ArrayRef.h"
@@ -41,8 +42,16 @@ struct RefTensor {
   double get(int64_t i) const {
     return isFloat() ? floats[i] : double(ints[i]);
   }
-  /// Rounds towards zero in integer tensors; any non-zero is true in bool ones.
-  void set(int64_t i, double value);
+  /// Element `i` as it is.
+  Number number(int64_t i) const {
+    return isFloat() ? Number(floats[i]) : Number(ints[i]);
+  }
+  /// Doubles round towards zero in integer tensors, and integers wrap to the
+  /// element type; any non-zero is true in bool ones.
+  void set(int64_t i, Number value);
+  /// Reduces integers to the element type: what `evaluate` gives is modulo
+  /// 2^64.
+  void wrap();
   /// Copies element `from` of `source`, which has the same kind.
   void copyFrom(const RefTensor &source, int64_t from, int64_t to) {
     if (isFloat())
@@ -67,10 +76,38 @@ int64_t positionOf(llvm::ArrayRef<int64_t> index,
 /// base^exponent, 0 for negative exponents of |base| > 1.
 int64_t integerPower(int64_t base, int64_t exponent);
 
-template <typename Fn>
-void mapElements(const RefTensor &x, RefTensor &result, Fn fn) {
-  for (int64_t i = 0, e = x.size(); i < e; ++i)
-    result.set(i, fn(x.get(i)));
+/// Sums and products modulo 2^64.
+inline int64_t plus(int64_t x, int64_t y) {
+  return int64_t(uint64_t(x) + uint64_t(y));
+}
+inline int64_t minus(int64_t x, int64_t y) {
+  return int64_t(uint64_t(x) - uint64_t(y));
+}
+inline int64_t times(int64_t x, int64_t y) {
+  return int64_t(uint64_t(x) * uint64_t(y));
+}
+/// x / y towards zero; 0 where y is 0.
+int64_t quotient(int64_t x, int64_t y);
+/// floor(x / y) and x - floor(x / y) y, as PyTorch rounds; of integers 0 where
+/// y is 0.
+int64_t floorQuotient(int64_t x, int64_t y);
+int64_t remainder(int64_t x, int64_t y);
+double floorQuotient(double x, double y);
+double remainder(double x, double y);
+/// By as many bits as the type has, or more, or a negative number: everything
+/// is shifted out.
+int64_t shiftLeft(int64_t x, int64_t y, mlir::Type type);
+int64_t shiftRight(int64_t x, int64_t y, mlir::Type type);
+
+template <typename FloatFn, typename IntFn>
+void mapElements(const RefTensor &x, RefTensor &result, FloatFn floatFn,
+                 IntFn intFn) {
+  for (int64_t i = 0, e = x.size(); i < e; ++i) {
+    if (result.isFloat())
+      result.floats[i] = floatFn(x.floats[i]);
+    else
+      result.ints[i] = intFn(x.ints[i]);
+  }
 }
 
 template <typename FloatFn, typename IntFn>

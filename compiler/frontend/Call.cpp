@@ -78,7 +78,7 @@ Type Call::dtype(StringRef arg, StringRef standard) const {
 
 void Call::limitInput(Expr indices, int64_t first, int64_t limit,
                       int64_t except) {
-  auto argument = dyn_cast<BlockArgument>(indices.value());
+  auto argument = dyn_cast<BlockArgument>(sourceOfElements(indices.value()));
   if (!argument)
     return;
   auto function = cast<func::FuncOp>(argument.getOwner()->getParentOp());

@@ -19,15 +19,18 @@ namespace {
 struct Autodiff : impl::NnccAutodiffBase<Autodiff> {
   void runOnOperation() override {
     SmallVector<GradientOp> list;
-    SmallVector<DetachOp> detached;
+    SmallVector<Operation *> marks;
     // First to last: an inner gradient is plain ops when an outer one comes.
     getOperation().walk([&](GradientOp op) { list.push_back(op); });
     for (GradientOp op : list)
       replace(op);
-    getOperation().walk([&](DetachOp op) { detached.push_back(op); });
-    for (DetachOp op : detached) {
-      op.replaceAllUsesWith(op.getOperand());
-      op.erase();
+    getOperation().walk([&](Operation *op) {
+      if (isa<DetachOp, WithSlopeOp>(op))
+        marks.push_back(op);
+    });
+    for (Operation *op : marks) {
+      op->getResult(0).replaceAllUsesWith(op->getOperand(0));
+      op->erase();
     }
   }
 

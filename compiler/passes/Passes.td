@@ -8,7 +8,8 @@ def NnccAutodiff : Pass<"nncc-autodiff", "::mlir::ModuleOp"> {
   let description = [{
     Walks the ops between the values asked for and the differentiated one
     backwards and lets each give its operands' gradients (`Differentiable`).
-    Ops that no asked-for value depends on are left out. Removes `nncc.detach`.
+    Ops that no asked-for value depends on are left out. Removes `nncc.detach`
+    and `nncc.with_slope`.
   }];
   let statistics = [
     Statistic<"gradients", "gradients", "gradient ops replaced">,

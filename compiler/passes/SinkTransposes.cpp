@@ -159,7 +159,7 @@ Expr sinkReduce(ExprBuilder &c, ReduceOp op, TransposeOp moved) {
 Expr sinkPad(ExprBuilder &c, PadOp op, TransposeOp moved) {
   ArrayRef<int64_t> perm = moved.getPerm();
   Expr y = pad(Expr(c, moved.getOperand()), permuted(op.getLow(), perm),
-               permuted(op.getHigh(), perm), op.getValue().convertToDouble(),
+               permuted(op.getHigh(), perm), Number::of(op.getValueAttr()),
                permuted(op.getInterior(), perm));
   return transpose(y, perm);
 }

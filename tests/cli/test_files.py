@@ -156,3 +156,19 @@ def test_lengths_out_of_range(nncc, lenet):
                     "--input", f"n={lengths}", code=1 if bad else 0)
         assert done.stderr == ("nncc: input n: element %d is %d, outside "
                                "[1, %d)\n" % bad if bad else "")
+
+
+def test_part_of_an_input_as_index(nncc, lenet):
+    """A column that is no index may hold anything."""
+    (lenet / "p.json").write_text(json.dumps({
+        "format": "nncc-model/1", "name": "p",
+        "inputs": {"ids": {"shape": [3, 2], "dtype": "i64"}},
+        "modules": {"e": {"type": "nn.Embedding", "num_embeddings": 4,
+                          "embedding_dim": 2}},
+        "nodes": [{"name": "c", "op": "Tensor.__getitem__", "inputs": ["ids"],
+                   "index": [":", 0]},
+                  {"name": "y", "module": "e", "inputs": ["c"]}],
+        "outputs": ["y"]}))
+    save_file({"e.weight": np.zeros((4, 2), np.float32)}, lenet / "w")
+    save_file({"ids": np.array([[0, 9], [3, -7], [1, 99]])}, lenet / "i")
+    nncc("run", "p.json", "--weights", "w", "--inputs", "i")

@@ -1,7 +1,7 @@
 """Arithmetic, comparisons, functions of each element, conversions."""
 import torch
 
-from .record import B, Sample as S, T, record
+from .record import B, I, Sample as S, T, record
 
 ONE = [S(T(5, 70)), S(T(3, 1, 7)), S(T())]
 # The receiver of a twin keeps its shape: these fit both.
@@ -32,8 +32,33 @@ for name in ("floor", "ceil"):
     spelled(name, *ONE)
 for name in ("log", "sqrt", "rsqrt"):
     spelled(name, *ONE, within=(0.1, 4))
+for name in ("exp2", "expm1", "atan", "sinh", "cosh", "asinh", "erfc"):
+    spelled(name, *ONE)
+for name in ("log2", "log10", "log1p"):
+    spelled(name, *ONE, within=(0.1, 4))
+for name in ("tan", "asin", "acos", "atanh"):
+    spelled(name, *ONE, within=(-0.9, 0.9))
+spelled("acosh", *ONE, within=(1.1, 4))
 spelled("clamp", S(T(5, 70), -0.5, 0.5), S(T(5, 7), min=0), S(T(4), max=1.5),
         S(T(6), None, 1), S(T(6), 2.0, -1.0))
+
+WHOLE = [S(I(5, 70, low=-50, high=50), I(5, 70, low=1, high=50)),
+         S(I(4, 6, low=-99, high=99), 7),
+         S(I(9, low=-50, high=50, dtype=torch.int16),
+           I(9, low=1, high=9, dtype=torch.int16)),
+         S(I(9, high=99, dtype=torch.uint8), I(9, low=1, high=9,
+                                               dtype=torch.uint8))]
+spelled("floor_divide", *WHOLE, S(T(5, 70), T(5, 70, low=0.5, high=2)),
+        differentiable=False)
+spelled("remainder", *WHOLE, S(T(5, 70), T(5, 70, low=0.5, high=2)),
+        S(T(6), 1.5))
+for name in ("bitwise_and", "bitwise_or", "bitwise_xor"):
+    spelled(name, *WHOLE, S(B(5, 7), B(5, 7)), differentiable=False)
+for name in ("bitwise_left_shift", "bitwise_right_shift"):
+    spelled(name, S(I(5, 70, low=-50, high=50), I(5, 70, high=9)),
+            differentiable=False)
+spelled("bitwise_not", S(I(5, 70, low=-50, high=50)), S(B(7)),
+        S(I(9, high=99, dtype=torch.uint8)), differentiable=False)
 
 record("torch.where", S(B(5, 7), T(5, 7), T(5, 7)), S(B(4, 1), T(3, 1, 7), 0),
        S(B(3), 1.5, T(3)))

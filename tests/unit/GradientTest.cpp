@@ -79,6 +79,27 @@ void addElementwise() {
   unary("erf", erf, -3, 3);
   unary("sin", sin, -4, 4);
   unary("cos", cos, -4, 4);
+  unary("exp2", exp2, -3, 3);
+  unary("expm1", expm1, -3, 3);
+  unary("log2", log2, 0.1, 5);
+  unary("log10", log10, 0.1, 5);
+  unary("log1p", log1p, -0.9, 5);
+  unary("tan", tan, -1, 1);
+  unary("asin", asin, -0.9, 0.9);
+  unary("acos", acos, -0.9, 0.9);
+  unary("atan", atan, -4, 4);
+  unary("sinh", sinh, -3, 3);
+  unary("cosh", cosh, -3, 3);
+  unary("asinh", asinh, -4, 4);
+  unary("acosh", acosh, 1.1, 4);
+  unary("atanh", atanh, -0.9, 0.9);
+  unary("erfc", erfc, -3, 3);
+  for (double exponent : {-3.0, -2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 2.0, 3.0})
+    cases().push_back({"with_slope",
+                       {{7}},
+                       [=](ArrayRef<Expr> x) { return pow(x[0], exponent); },
+                       0.3,
+                       2});
   unary("floor", floor, 0.1, 0.9); // a step has no difference
   unary("ceil", ceil, 0.1, 0.9);
   unary("convert", toF32AndBack, -1, 1);
@@ -87,6 +108,9 @@ void addElementwise() {
   binary("mul", [](Expr x, Expr y) { return x * y; });
   binary("div", [](Expr x, Expr y) { return x / y; }, 0.5, 2);
   binary("pow", pow, 0.3, 2);
+  binary("remainder", [](Expr x, Expr y) { // always two whole ones
+    return remainder(x * 0.1 + 2.5, y * 0.1 + 1);
+  });
   binary("max", [](Expr x, Expr y) { return max(x, y); });
   binary("min", [](Expr x, Expr y) { return min(x, y); });
   binary("select", whereSmaller);
@@ -531,6 +555,10 @@ TEST(Primitives, HaveEightConfigurations) {
   // (detach), or behind every gradient.
   const std::set<std::string> without = {"and",
                                          "or",
+                                         "xor",
+                                         "floor_div",
+                                         "shift_left",
+                                         "shift_right",
                                          "not",
                                          "compare",
                                          "constant",

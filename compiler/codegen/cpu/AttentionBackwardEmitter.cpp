@@ -9,6 +9,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "codegen/cpu/AttentionTiles.h"
+#include "dialect/VectorMath.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 
 using namespace mlir;
@@ -180,7 +181,7 @@ void AttentionBackward::collect(const Coord &row, int64_t count,
     SmallVector<Value> zeros(2, e.splat(element, 0));
     SmallVector<Value> both =
         e.loop(zero, end, lanes, zeros, [&](const Coord &s, ValueRange acc) {
-          Value y = e.exp(e.sub(load(scores, s), spreadTop));
+          Value y = vectorMath::exp(e, e.sub(load(scores, s), spreadTop));
           return SmallVector<Value>{e.add(acc[0], y),
                                     e.fma(y, load(gradients, s), acc[1])};
         });
@@ -200,23 +201,24 @@ void AttentionBackward::apply(const Coord &row, int64_t count, Value visible) {
   Value groupSees = roundUp(visibleKeys({groupEnd}, 0), lanes);
   e.forEach(0, count, 1, [&](const Coord &r) {
     Coord at = e.add(row, r), start = inScores(at);
-    Value maximum, inverse, delta;
+    Value maximum, factor, delta;
     {
       CpuEmitter::WithWidth one(e, 1);
-      maximum = e.load(maxima, element, at);
-      inverse = e.div(e.splat(element, 1), e.load(sums, element, at));
-      delta = e.mul(e.load(deltas, element, at), inverse);
+      maximum = finite(e.load(maxima, element, at));
+      factor = inverse(e.load(sums, element, at));
+      delta = e.mul(e.load(deltas, element, at), factor);
     }
     CpuEmitter::WithWidth scope(e, lanes);
     maximum = e.spread(maximum);
-    inverse = e.spread(inverse);
+    factor = e.spread(factor);
     delta = e.spread(delta);
     e.forEach(
         zero, end, lanes,
         [&](const Coord &s) {
           Coord position = wide(e.add(start, s));
           Value score = e.load(scores, element, position);
-          Value p = e.mul(e.exp(e.sub(score, maximum)), inverse);
+          Value p =
+              e.mul(vectorMath::exp(e, e.sub(score, maximum)), factor);
           Value dP = e.load(gradients, element, position);
           Value dS = e.mul(p, e.sub(dP, delta));
           e.store(scores, position, p);

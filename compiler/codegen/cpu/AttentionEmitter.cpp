@@ -8,6 +8,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "codegen/cpu/AttentionTiles.h"
+#include "dialect/VectorMath.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 
 using namespace mlir;
@@ -121,13 +122,16 @@ void Attention::emitSoftmax(const Coord &row, int64_t count, Value visible) {
       rescale = running.rescale;
       CpuEmitter::WithWidth one(e, 1);
       e.store(factors, r, rescale);
+    } else {
+      CpuEmitter::WithWidth one(e, 1);
+      top = finite(top);
     }
     Value spreadTop = e.spread(top);
     Value sum = e.loop(zero, end, lanes, e.splat(element, 0),
                        [&](const Coord &s, ValueRange acc) {
                          Coord position = wide(e.add(start, s));
                          Value x = e.load(scores, element, position);
-                         Value y = e.exp(e.sub(x, spreadTop));
+                         Value y = vectorMath::exp(e, e.sub(x, spreadTop));
                          e.store(scores, position, y);
                          return SmallVector<Value>{e.add(acc[0], y)};
                        })[0];
@@ -137,7 +141,7 @@ void Attention::emitSoftmax(const Coord &row, int64_t count, Value visible) {
       Value before = e.load(sums, element, at);
       e.store(sums, at, e.add(e.mul(before, rescale), total));
     } else {
-      e.store(factors, r, e.div(e.splat(element, 1), total));
+      e.store(factors, r, inverse(total));
     }
   });
 }
@@ -190,8 +194,11 @@ void Attention::emitScaled() {
   rowTiles([&](const Coord &first, int64_t count) {
     e.forEach(0, count, 1, [&](const Coord &r) {
       Coord row = e.add(first, r), inRows = inGroup(row);
-      Value one = e.splat(element, 1);
-      Value factor = e.div(one, loadScalar(sums, inRows));
+      Value factor;
+      {
+        CpuEmitter::WithWidth one(e, 1);
+        factor = inverse(e.load(sums, element, inRows));
+      }
       columnTiles(width, [&](const Coord &c, const Segment &segment) {
         for (int64_t j = 0; j < segment.vectors; ++j) {
           Coord column = e.addTo(c, j * segment.width);

@@ -1,5 +1,6 @@
 //===- AttentionTiles.cpp - scores of attention, tile by tile -------------===//
 #include "codegen/cpu/AttentionTiles.h"
+#include "dialect/VectorMath.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 
@@ -140,17 +141,26 @@ Value AttentionTiles::maximumOf(Value scores, const Coord &start, Value end) {
   return e.combineLanes(Combiner::max, maximum);
 }
 
+Value AttentionTiles::finite(Value top) {
+  Value none = e.splat(element, -infinity);
+  return e.select(e.compare(Predicate::eq, top, none, false),
+                  e.splat(element, 0), top);
+}
+
+Value AttentionTiles::inverse(Value sum) {
+  Value zero = e.splat(element, 0);
+  return e.select(e.compare(Predicate::eq, sum, zero, false), zero,
+                  e.div(e.splat(element, 1), sum));
+}
+
 AttentionTiles::Running
 AttentionTiles::updateMaximum(Value maxima, const Coord &at, Value top) {
   CpuEmitter::WithWidth one(e, 1);
   Value before = e.load(maxima, element, at);
   top = e.max(before, top);
   e.store(maxima, at, top);
-  // A row that has seen nothing yet: no difference of infinities.
-  Value none = e.splat(element, -infinity);
-  top = e.select(e.compare(Predicate::eq, top, none, false),
-                 e.splat(element, 0), top);
-  return {top, e.exp(e.sub(before, top))};
+  top = finite(top);
+  return {top, vectorMath::exp(e, e.sub(before, top))};
 }
 
 void AttentionTiles::pack(const StridedView &view, Value packed) {

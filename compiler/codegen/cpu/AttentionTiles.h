@@ -73,6 +73,10 @@ protected:
     mlir::Value top;     // the largest so far, or 0 if that is -inf
     mlir::Value rescale; // exp(largest before - top)
   };
+  /// A maximum that is -inf as 0, so that exp(score - it) is 0 and no NaN.
+  mlir::Value finite(mlir::Value top);
+  /// 1 / sum of a row's exponentials; 0 if it sees nothing.
+  mlir::Value inverse(mlir::Value sum);
   /// Takes `top` into the running maximum at `at`.
   Running updateMaximum(mlir::Value maxima, const Coord &at, mlir::Value top);
 

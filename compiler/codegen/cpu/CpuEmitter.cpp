@@ -251,7 +251,7 @@ Value CpuEmitter::constantAt(DenseElementsAttr value, ArrayRef<Coord> coords) {
 }
 
 Value CpuEmitter::guarded(ArrayRef<Value> conditions, Value tensor,
-                          ArrayRef<Coord> coords, double otherwise) {
+                          ArrayRef<Coord> coords, Number otherwise) {
   Value inside = conditions.front();
   for (Value condition : conditions.drop_front())
     inside = arith::AndIOp::create(b, loc, inside, condition);
@@ -493,7 +493,7 @@ Value CpuEmitter::reduceAlongLanes(Combiner combiner, Type elementType,
   int64_t block = chains * vl, blocked = length / block * block;
   int64_t vectorised = length / vl * vl;
   bool isUnsigned = isUnsignedElement(elementType);
-  double neutral = identityOf(combiner, elementType);
+  Number neutral = identityOf(combiner, elementType);
   SmallVector<Value> carried;
   {
     WithWidth wide(*this, vl);

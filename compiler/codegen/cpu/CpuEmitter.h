@@ -38,7 +38,7 @@ public:
   mlir::Value perLane(mlir::Value tensor, llvm::ArrayRef<Coord> at) override;
   mlir::Value guarded(llvm::ArrayRef<mlir::Value> conditions,
                       mlir::Value tensor, llvm::ArrayRef<Coord> at,
-                      double otherwise) override;
+                      Number otherwise) override;
   mlir::Value choose(const Coord &along,
                      llvm::ArrayRef<std::pair<int64_t, mlir::Value>> parts,
                      int64_t dim, llvm::ArrayRef<Coord> at) override;
@@ -48,19 +48,11 @@ public:
   reduce(Combiner combiner, mlir::Type elementType,
          llvm::ArrayRef<int64_t> extents, bool lanes,
          llvm::function_ref<mlir::Value(llvm::ArrayRef<Coord>)> body) override;
-  mlir::Value exp(mlir::Value x) override;
-  mlir::Value log(mlir::Value x) override;
-  mlir::Value tanh(mlir::Value x) override;
-  mlir::Value sigmoid(mlir::Value x) override;
-  mlir::Value erf(mlir::Value x) override;
-  mlir::Value sin(mlir::Value x) override;
-  mlir::Value cos(mlir::Value x) override;
+  mlir::Value fma(mlir::Value x, mlir::Value y, mlir::Value z) override;
   mlir::Value pow(mlir::Value x, mlir::Value y) override;
   mlir::Value widen(mlir::Value bits, mlir::FloatType half) override;
   mlir::Value narrow(mlir::Value x, mlir::FloatType half) override;
 
-  /// x * y + z, fused where the target can.
-  mlir::Value fma(mlir::Value x, mlir::Value y, mlir::Value z);
   /// Says what a kernel's buffer or a constant holds.
   void declare(mlir::Value buffer, mlir::Type elementType);
   /// Elements of a buffer from `position`, which counts elements.
@@ -130,8 +122,6 @@ private:
   reduceAlongLanes(Combiner combiner, mlir::Type elementType,
                    llvm::ArrayRef<int64_t> extents,
                    llvm::function_ref<mlir::Value(llvm::ArrayRef<Coord>)> body);
-  mlir::Value expFinite(mlir::Value x);
-  mlir::Value polynomial(mlir::Value x, llvm::ArrayRef<double> coefficients);
 };
 
 /// The type of a tensor's elements in memory (bool takes a byte).

@@ -145,7 +145,7 @@ static void fillBox(CpuEmitter &e, PadOp pad, Value buffer,
     alongLanes(e, hi - lo, [&, start = lo](const Coord &i) {
       at.push_back(e.addTo(i, start));
       e.store(buffer, e.linear(at, stridesOf(shape)),
-              e.splat(element, pad.getValue().convertToDouble()));
+              e.splat(element, Number::of(pad.getValueAttr())));
       at.pop_back();
     });
   };

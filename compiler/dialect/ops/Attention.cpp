@@ -65,7 +65,7 @@ struct Rows {
   int64_t count() const { return depth ? q.size() / depth : 0; }
   int64_t head(int64_t i) const { return i / rows; }
 
-  /// softmax of row `i`.
+  /// softmax of row `i`, 0 if it sees nothing.
   void weights(int64_t i, MutableArrayRef<double> p) const {
     double infinity = std::numeric_limits<double>::infinity();
     double maximum = -infinity, sum = 0;
@@ -80,10 +80,12 @@ struct Rows {
       p[j] = causal && j > i % rows ? -infinity : score;
       maximum = std::max(maximum, p[j]);
     }
+    if (maximum == -infinity) // no difference of infinities
+      maximum = 0;
     for (double &x : p)
       sum += x = std::exp(x - maximum);
     for (double &x : p)
-      x /= sum;
+      x = sum == 0 ? 0 : x / sum;
   }
 };
 
@@ -131,7 +133,7 @@ void AttentionOp::gradient(Gradient &g) {
                        -std::numeric_limits<double>::infinity());
     scores = select(compare(Predicate::le, column, row), scores, hidden);
   }
-  Expr p = exp(logSoftmax(scores, n + 1));
+  Expr p = maskedSoftmax(scores, n + 1);
   Expr dP = product(g.of, v, 1, 1);
   Expr dS = p * (dP - sum(p * dP, {n + 1}, true));
   g.give(2, product(p, g.of, 0, 0));

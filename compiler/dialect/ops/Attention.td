@@ -6,8 +6,8 @@ def Nncc_AttentionOp : Nncc_Base<"attention", Nncc_Infer> {
   let description = [{
     q is (*B, T, D), k (*B, S, D), v (*B, S, Dv), the result (*B, T, Dv).
     `mask`, if present, is added to the scores, (*B, T, S). `causal` lets row i
-    see columns j <= i. A row that sees nothing gives NaN, as in
-    torch.nn.functional.scaled_dot_product_attention's formula.
+    see columns j <= i. A row that sees nothing (all scores are -inf) gives 0,
+    as torch.nn.functional.scaled_dot_product_attention does.
     C1: equal batch dims, D and S agree. C2: the mask's shape. C3: equal types.
   }];
   let arguments = (ins Nncc_FloatTensor:$q, Nncc_FloatTensor:$k,

@@ -4,24 +4,27 @@
 
 class Nncc_Binary<string mnemonic, string floatFormula, string intFormula,
                   string dx, string dy, string function,
-                  list<Trait> traits = []>
+                  list<Trait> traits = [], Type tensor = Nncc_Tensor>
     : Nncc_Op<mnemonic, !listconcat([SameOperandsAndResultType, Elementwise],
                                     traits)> {
   let summary = "elementwise " # floatFormula;
-  let arguments = (ins Nncc_Tensor:$lhs, Nncc_Tensor:$rhs);
-  let results = (outs Nncc_Tensor:$result);
+  let arguments = (ins tensor:$lhs, tensor:$rhs);
+  let results = (outs tensor:$result);
   let assemblyFormat = "$lhs `,` $rhs attr-dict `:` type($result)";
   let extraClassDefinition = [{
     void $cppClass::evaluate(::llvm::ArrayRef<::nncc::RefTensor> inputs,
         ::llvm::MutableArrayRef<::nncc::RefTensor> results) {
+      [[maybe_unused]] auto type = results[0].type.getElementType();
       ::nncc::zipElements(inputs[0], inputs[1], results[0],
           [](double x, double y) -> double { return }] # floatFormula # [{; },
-          [](int64_t x, int64_t y) -> int64_t { return }] # intFormula # [{; });
+          [&](int64_t x, int64_t y) -> int64_t { return }] # intFormula # [{; });
     }
     ::mlir::Value $cppClass::emitElement(::nncc::ElementEmitter &e,
         ::llvm::ArrayRef<::nncc::Coord> at) {
-      ::mlir::Value x = e.at(getLhs(), at);
-      return e.}] # function # [{(x, e.at(getRhs(), at));
+      [[maybe_unused]] bool isUnsigned =
+          ::nncc::isUnsignedElement(getType().getElementType());
+      ::mlir::Value x = e.at(getLhs(), at), y = e.at(getRhs(), at);
+      return e.}] # function # [{;
     }
     void $cppClass::gradient(::nncc::Gradient &g) {
       using namespace ::nncc;
@@ -34,23 +37,45 @@ class Nncc_Binary<string mnemonic, string floatFormula, string intFormula,
   }];
 }
 
-def Nncc_AddOp : Nncc_Binary<"add", "x + y", "x + y", "dz", "dz", "add",
-                             [Commutative]>;
-def Nncc_SubOp : Nncc_Binary<"sub", "x - y", "x - y", "dz", "neg(dz)", "sub">;
-def Nncc_MulOp : Nncc_Binary<"mul", "x * y", "x * y", "dz * y", "dz * x", "mul",
-                             [Commutative]>;
-def Nncc_DivOp : Nncc_Binary<"div", "x / y", "y == 0 ? 0 : x / y", "dz / y",
-                             "neg(dz * (z / y))", "div">;
+def Nncc_AddOp : Nncc_Binary<"add", "x + y", "::nncc::plus(x, y)", "dz", "dz",
+                             "add(x, y)", [Commutative]>;
+def Nncc_SubOp : Nncc_Binary<"sub", "x - y", "::nncc::minus(x, y)", "dz",
+                             "neg(dz)", "sub(x, y)">;
+def Nncc_MulOp : Nncc_Binary<"mul", "x * y", "::nncc::times(x, y)", "dz * y",
+                             "dz * x", "mul(x, y)", [Commutative]>;
+// Integers round towards zero, and give 0 where y is 0.
+def Nncc_DivOp : Nncc_Binary<"div", "x / y", "::nncc::quotient(x, y)",
+                             "dz / y", "neg(dz * (z / y))",
+                             "div(x, y, isUnsigned)">;
+// Towards minus infinity, and what is left: PyTorch's floor_divide, remainder.
+def Nncc_FloorDivOp : Nncc_Binary<"floor_div", "::nncc::floorQuotient(x, y)",
+                                  "::nncc::floorQuotient(x, y)", "", "",
+                                  "floorDiv(x, y, isUnsigned)", [Nncc_Costly]>;
+def Nncc_RemainderOp : Nncc_Binary<"remainder", "::nncc::remainder(x, y)",
+    "::nncc::remainder(x, y)", "dz", "neg(dz * floorDiv(x, y))",
+    "remainder(x, y, isUnsigned)", [Nncc_Costly]>;
 // d/dx: 0 where y is 0; d/dy: 0 where x is 0 and y is not negative, as in torch.
 def Nncc_PowOp : Nncc_Binary<"pow", "std::pow(x, y)",
                              "::nncc::integerPower(x, y)",
                              "dz * powerByBase(x, y)",
-                             "dz * powerByExponent(x, y, z)", "pow",
+                             "dz * powerByExponent(x, y, z)", "pow(x, y)",
                              [Nncc_Costly]>;
-def Nncc_AndOp : Nncc_Binary<"and", "x != 0 && y != 0", "x & y", "", "",
-                             "bitAnd", [Commutative]>;
-def Nncc_OrOp : Nncc_Binary<"or", "x != 0 || y != 0", "x | y", "", "", "bitOr",
-                            [Commutative]>;
+
+class Nncc_Bits<string mnemonic, string formula, string function,
+                list<Trait> traits = [], Type tensor = Nncc_WholeTensor>
+    : Nncc_Binary<mnemonic, "x", formula, "", "", function, traits, tensor> {
+  let summary = "elementwise " # formula # " of bits or bools";
+}
+
+def Nncc_AndOp : Nncc_Bits<"and", "x & y", "bitAnd(x, y)", [Commutative]>;
+def Nncc_OrOp : Nncc_Bits<"or", "x | y", "bitOr(x, y)", [Commutative]>;
+def Nncc_XorOp : Nncc_Bits<"xor", "x ^ y", "bitXor(x, y)", [Commutative]>;
+// By too many bits, or a negative number: everything is shifted out.
+def Nncc_ShiftLeftOp : Nncc_Bits<"shift_left", "::nncc::shiftLeft(x, y, type)",
+                                 "shiftLeft(x, y)", [], Nncc_IntTensor>;
+def Nncc_ShiftRightOp : Nncc_Bits<"shift_right",
+    "::nncc::shiftRight(x, y, type)", "shiftRight(x, y, isUnsigned)", [],
+    Nncc_IntTensor>;
 
 def Nncc_Ties : I32EnumAttr<"Ties", "who gets the gradient of equal operands", [
     I32EnumAttrCase<"even", 0>, I32EnumAttrCase<"lhs", 1>,
@@ -58,7 +83,7 @@ def Nncc_Ties : I32EnumAttr<"Ties", "who gets the gradient of equal operands", [
   let cppNamespace = "::nncc";
 }
 
-class Nncc_Extremum<string mnemonic, string relation>
+class Nncc_Extremum<string mnemonic, string relation, string isMax>
     : Nncc_Op<mnemonic, [SameOperandsAndResultType, Elementwise]> {
   let summary = "elementwise " # mnemonic # "; NaN wins";
   let description = [{
@@ -88,13 +113,13 @@ class Nncc_Extremum<string mnemonic, string relation>
           ::nncc::isUnsignedElement(getType().getElementType()));
     }
     void $cppClass::gradient(::nncc::Gradient &g) {
-      ::nncc::giveExtremum(g, getTies());
+      ::nncc::giveExtremum(g, getTies(), }] # isMax # [{);
     }
   }];
 }
 
-def Nncc_MaxOp : Nncc_Extremum<"max", ">">;
-def Nncc_MinOp : Nncc_Extremum<"min", "<">;
+def Nncc_MaxOp : Nncc_Extremum<"max", ">", "true">;
+def Nncc_MinOp : Nncc_Extremum<"min", "<", "false">;
 
 def Nncc_Predicate : I32EnumAttr<"Predicate", "comparison", [
     I32EnumAttrCase<"eq", 0>, I32EnumAttrCase<"ne", 1>,

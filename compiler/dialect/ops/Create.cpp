@@ -23,7 +23,7 @@ Value ConstantOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
   if (value.isSplat()) {
     auto one =
         value.resizeSplat(RankedTensorType::get({}, value.getElementType()));
-    return e.splat(value.getElementType(), RefTensor(one).get(0));
+    return e.splat(value.getElementType(), RefTensor(one).number(0));
   }
   return e.constantAt(value, at);
 }
@@ -82,8 +82,8 @@ LogicalResult RandomOp::verify() {
 
 void RandomOp::evaluate(ArrayRef<RefTensor> inputs,
                         MutableArrayRef<RefTensor> results) {
-  uint64_t seed = uint64_t(int64_t(inputs[0].get(0)));
-  uint64_t step = uint64_t(int64_t(inputs[0].get(1)));
+  uint64_t seed = uint64_t(inputs[0].ints[0]);
+  uint64_t step = uint64_t(inputs[0].ints[1]);
   for (int64_t i = 0, n = results[0].size(); i < n; ++i) {
     uint64_t c[] = {uint64_t(i), uint64_t(getStream()), step & low32,
                     step >> 32};
@@ -103,7 +103,7 @@ void RandomOp::evaluate(ArrayRef<RefTensor> inputs,
 /// The same on vectors of 64-bit integers, which hold whole products.
 Value RandomOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
   Type i64 = e.b.getI64Type();
-  Value low = e.splat(i64, double(low32)), half = e.splat(i64, 32);
+  Value low = e.splat(i64, low32), half = e.splat(i64, 32);
   auto highOf = [&](Value x) -> Value {
     return arith::ShRUIOp::create(e.b, e.loc, x, half);
   };
@@ -118,14 +118,14 @@ Value RandomOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
                lowOf(step), highOf(step)};
   Value key[] = {lowOf(seed), highOf(seed)};
   for (int round = 0; round < philoxRounds; ++round) {
-    Value first = e.mul(c[0], e.splat(i64, double(philoxFactor[0])));
-    Value second = e.mul(c[2], e.splat(i64, double(philoxFactor[1])));
+    Value first = e.mul(c[0], e.splat(i64, philoxFactor[0]));
+    Value second = e.mul(c[2], e.splat(i64, philoxFactor[1]));
     Value next[] = {
         exclusiveOr(exclusiveOr(highOf(second), c[1]), key[0]), lowOf(second),
         exclusiveOr(exclusiveOr(highOf(first), c[3]), key[1]), lowOf(first)};
     std::copy(next, next + 4, c);
     for (int k = 0; k < 2; ++k)
-      key[k] = lowOf(e.add(key[k], e.splat(i64, double(philoxStep[k]))));
+      key[k] = lowOf(e.add(key[k], e.splat(i64, philoxStep[k])));
   }
   Value bits = arith::ShRUIOp::create(e.b, e.loc, c[0], e.splat(i64, 8));
   Type element = tensorType(getResult()).getElementType();

@@ -16,12 +16,8 @@ namespace nncc {
 
 void ConvertOp::evaluate(ArrayRef<RefTensor> inputs,
                          MutableArrayRef<RefTensor> results) {
-  const RefTensor &x = inputs[0];
-  RefTensor &y = results[0];
-  if (!x.isFloat() && !y.isFloat() && !y.type.getElementType().isInteger(1))
-    y.ints = x.ints; // exact for every i64
-  else
-    mapElements(x, y, [](double v) { return v; });
+  for (int64_t i = 0, n = results[0].size(); i < n; ++i)
+    results[0].set(i, inputs[0].number(i));
 }
 
 Value ConvertOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
@@ -123,22 +119,52 @@ Value DetachOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
 void DetachOp::gradient(Gradient &g) { g.none(); }
 
 //===----------------------------------------------------------------------===//
+// with_slope
+//===----------------------------------------------------------------------===//
+
+void WithSlopeOp::evaluate(ArrayRef<RefTensor> inputs,
+                           MutableArrayRef<RefTensor> results) {
+  results[0] = inputs[0];
+}
+
+Value WithSlopeOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
+  return e.at(getValue(), at);
+}
+
+void WithSlopeOp::gradient(Gradient &g) {
+  g.give(0, g.of);
+  if (g.wants(1))
+    g.give(1, g.of * g.operand(2));
+}
+
+//===----------------------------------------------------------------------===//
 // Gradients that tables name
 //===----------------------------------------------------------------------===//
 
-void giveExtremum(Gradient &g, Ties ties) {
-  Expr x = g.operand(0), y = g.operand(1), z = g.result, dz = g.of;
+/// A NaN is on both sides: PyTorch's maximum and relu give both the gradient,
+/// clamp neither.
+void giveExtremum(Gradient &g, Ties ties, bool isMax) {
+  Expr x = g.operand(0), y = g.operand(1), dz = g.of;
   Expr zero = full(g.c, dz.element(), dz.shape(), 0);
-  auto part = [&](Expr mine, bool winsTies, Expr other) {
-    Expr hit = compare(Predicate::eq, mine, z);
-    Expr all = select(hit, dz, zero);
-    if (ties == Ties::even)
-      return select(compare(Predicate::eq, mine, other), all * 0.5, all);
-    return winsTies ? all
-                    : select(compare(Predicate::eq, mine, other), zero, all);
-  };
-  g.give(0, part(x, ties == Ties::lhs, y));
-  g.give(1, part(y, ties == Ties::rhs, x));
+  Predicate loses = isMax ? Predicate::lt : Predicate::gt,
+            losesOrTies = isMax ? Predicate::le : Predicate::ge;
+  switch (ties) {
+  case Ties::even: {
+    Expr tied = compare(Predicate::eq, x, y);
+    Expr share = select(tied, dz * 0.5, dz);
+    g.give(0, select(compare(loses, x, y), zero, share));
+    g.give(1, select(compare(loses, y, x), zero, share));
+    return;
+  }
+  case Ties::lhs:
+    g.give(0, select(compare(losesOrTies, y, x), dz, zero));
+    g.give(1, select(compare(loses, x, y), dz, zero));
+    return;
+  case Ties::rhs:
+    g.give(0, select(compare(losesOrTies, x, y), zero, dz));
+    g.give(1, select(compare(losesOrTies, x, y), dz, zero));
+    return;
+  }
 }
 
 Expr powerByBase(Expr x, Expr y) {
@@ -147,9 +173,9 @@ Expr powerByBase(Expr x, Expr y) {
 }
 
 Expr powerByExponent(Expr x, Expr y, Expr z) {
-  Expr zero = full(x.context(), x.element(), x.shape(), 0);
-  Expr slope = select(compare(Predicate::eq, x, zero), zero, z * log(x));
-  return select(compare(Predicate::lt, y, zero), z * log(x), slope);
+  Expr zero = full(x.context(), x.element(), x.shape(), 0), slope = z * log(x);
+  Expr ofZero = select(compare(Predicate::ge, y, zero), zero, slope);
+  return select(compare(Predicate::eq, x, zero), ofZero, slope);
 }
 
 } // namespace nncc

@@ -21,13 +21,16 @@ LogicalResult ReduceOp::inferReturnTypes(MLIRContext *,
   return success();
 }
 
+static double plus(double x, double y) { return x + y; }
+static double times(double x, double y) { return x * y; }
+
 /// x combiner y; max and min keep a NaN of either side.
 template <typename T> static T combined(Combiner combiner, T x, T y) {
   switch (combiner) {
   case Combiner::sum:
-    return x + y;
+    return plus(x, y);
   case Combiner::prod:
-    return x * y;
+    return times(x, y);
   case Combiner::max:
     return x > y || x != x ? x : y;
   case Combiner::min:
@@ -40,7 +43,7 @@ void ReduceOp::evaluate(ArrayRef<RefTensor> inputs,
                         MutableArrayRef<RefTensor> results) {
   const RefTensor &x = inputs[0];
   RefTensor &y = results[0];
-  double identity = identityOf(getCombiner(), x.type.getElementType());
+  Number identity = identityOf(getCombiner(), x.type.getElementType());
   for (int64_t i = 0, n = y.size(); i < n; ++i)
     y.set(i, identity);
   SmallVector<int64_t> kept = otherDims(getDims(), x.type.getRank());
@@ -125,14 +128,16 @@ void ReduceOp::gradient(Gradient &g) {
       g.give(0, dy * hits / spreadBack(sum(hits, dims), x, dims));
       return;
     }
+    // The first hit, but the last NaN, as PyTorch's pooling.
     Expr position = positionAlong(x, dims);
     int64_t count = 1;
     for (int64_t d : dims)
       count *= x.dim(d);
-    Expr behind = full(g.c, position.element(), x.shape(), double(count));
-    Expr first = reduce(Combiner::min, select(hit, position, behind), dims);
-    Expr isFirst =
-        compare(Predicate::eq, position, spreadBack(first, x, dims));
+    Expr behind = full(g.c, position.element(), x.shape(), count);
+    Expr rank = select(hit, position, behind);
+    rank = select(compare(Predicate::ne, x, x), neg(position) - 1, rank);
+    Expr first = reduce(Combiner::min, rank, dims);
+    Expr isFirst = compare(Predicate::eq, rank, spreadBack(first, x, dims));
     g.give(0, select(isFirst, dy, zero));
     return;
   }

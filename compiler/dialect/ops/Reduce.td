@@ -13,8 +13,9 @@ def Nncc_ReduceOp : Nncc_Op<"reduce", Nncc_Infer> {
     ```mlir
     %s = nncc.reduce sum %x [1] : tensor<4x8xf32> to tensor<4xf32>
     ```
-    The gradient of `max` and `min` goes to the first of equal elements, if
-    `first`, else each gets its share.
+    The gradient of `max` and `min` goes to the first of equal elements (the
+    last of NaNs, as in PyTorch's pooling), if `first`, else each gets its
+    share.
     C1: `dims` strictly increasing and inside the operand.
   }];
   let arguments = (ins Nncc_Combiner:$combiner, Nncc_Tensor:$operand,

@@ -358,7 +358,7 @@ void PadOp::evaluate(ArrayRef<RefTensor> inputs,
                      MutableArrayRef<RefTensor> results) {
   RefTensor &y = results[0];
   for (int64_t i = 0, n = y.size(); i < n; ++i)
-    y.set(i, getValue().convertToDouble());
+    y.set(i, Number::of(getValueAttr()));
   SmallVector<int64_t> strides = y.strides(), to;
   int64_t position = 0;
   forEachIndex(inputs[0].shape(), [&](ArrayRef<int64_t> index) {
@@ -392,7 +392,7 @@ Value PadOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
   if (conditions.empty())
     return e.at(getOperand(), coords);
   return e.guarded(conditions, getOperand(), coords,
-                   getValue().convertToDouble());
+                   Number::of(getValueAttr()));
 }
 
 FailureOr<Coords> PadOp::mapForward(ElementEmitter &e, ArrayRef<Coord> at) {

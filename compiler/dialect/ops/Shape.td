@@ -52,19 +52,21 @@ def Nncc_SliceOp : Nncc_View<"slice", Nncc_Infer> {
   let hasFolder = 1;
 }
 
+def Nncc_Number : AnyAttrOf<[F64Attr, I64Attr]>;
+
 def Nncc_PadOp : Nncc_View<"pad", Nncc_Infer> {
   let summary = "puts a constant around and between elements";
   let description = [{
     `low` and `high` elements at the ends of each dimension, `interior` ones
-    between neighbours.
+    between neighbours. `value` becomes the element type.
     C1: one entry per dimension. C2: none is negative.
   }];
-  let arguments = (ins Nncc_Tensor:$operand, F64Attr:$value,
+  let arguments = (ins Nncc_Tensor:$operand, Nncc_Number:$value,
                        DenseI64ArrayAttr:$low, DenseI64ArrayAttr:$high,
                        DenseI64ArrayAttr:$interior);
   let results = (outs Nncc_Tensor:$result);
-  let assemblyFormat = [{$operand $low $high $interior `value` $value attr-dict
-                         `:` type($operand) `to` type($result)}];
+  let assemblyFormat = [{$operand $low $high $interior attr-dict `:`
+                         type($operand) `to` type($result)}];
   let hasFolder = 1;
 }
 

@@ -123,7 +123,11 @@ void FoldOp::evaluate(ArrayRef<RefTensor> inputs,
     for (auto [i, d] : llvm::enumerate(getDims()))
       to[d] = to[d] * getStrides()[i] + index[last + 1 + i] * getDilations()[i];
     int64_t at = positionOf(to, strides);
-    x.set(at, x.get(at) + inputs[0].get(position++));
+    const RefTensor &from = inputs[0];
+    if (x.isFloat())
+      x.floats[at] += from.floats[position++];
+    else
+      x.ints[at] = plus(x.ints[at], from.ints[position++]);
   });
 }
 

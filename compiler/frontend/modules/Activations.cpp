@@ -8,11 +8,22 @@
 
 namespace nncc {
 
-/// 0.5 x (1 + erf(x / sqrt 2)), or by tanh: torch.nn.GELU.
+/// The derivative is s (1 + x (1 - s)), s = sigmoid(x).
+static Expr silu(Expr x) {
+  Expr at = detach(x), s = sigmoid(x);
+  Expr slope = s * (x * (neg(s) + 1) + 1);
+  return withSlope(at * sigmoid(at), x, slope);
+}
+
+/// 0.5 x (1 + erf(x / sqrt 2)), or by tanh: torch.nn.GELU. The derivative is
+/// the normal distribution function plus x times its density.
 static Result emitGelu(Call &c) {
-  Expr x = c.tensor("input");
-  if (c.word("approximate") == "none")
-    return x * 0.5 * (erf(x * std::sqrt(0.5)) + 1.0);
+  Expr x = c.tensor("input"), at = detach(x);
+  if (c.word("approximate") == "none") {
+    auto twice = [](Expr x) { return erf(x * std::sqrt(0.5)) + 1; };
+    Expr density = exp(x * x * -0.5) * (1 / std::sqrt(2 * M_PI));
+    return withSlope(at * 0.5 * twice(at), x, twice(x) * 0.5 + x * density);
+  }
   Expr inner = (x + x * x * x * 0.044715) * std::sqrt(2 / M_PI);
   return x * 0.5 * (tanh(inner) + 1.0);
 }
@@ -42,7 +53,7 @@ void registerActivations(Registry &r) {
       .module("nn.SiLU", {inplace()})
       .function("F.silu", {inplace()})
       .types(floating)
-      .emit([](Expr x) { return x * sigmoid(x); });
+      .emit(silu);
   define(r, "tanh(x)")
       .module("nn.Tanh")
       .functions({"F.tanh", "torch.tanh", "Tensor.tanh"})

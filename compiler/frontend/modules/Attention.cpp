@@ -43,7 +43,7 @@ static Result emitAttention(Call &c) {
                        -std::numeric_limits<double>::infinity());
     scores = select(compare(Predicate::le, column, row), scores, hidden);
   }
-  Expr weights = exp(logSoftmax(scores, rank - 1));
+  Expr weights = maskedSoftmax(scores, rank - 1);
   return contract(c.dropout(weights, p), v, batch, batch, {rank - 1},
                   {rank - 2});
 }

@@ -89,6 +89,59 @@ static void comparisons(Registry &r) {
         });
 }
 
+/// Integers that are rounded down, and what is left; no bools.
+static void floorDivisions(Registry &r) {
+  const Binary rows[] = {
+      {"floor_divide", "floor(input / other)", floorDiv},
+      {"remainder", "input - floor(input / other) other", remainder}};
+  for (const Binary &row : rows)
+    define(r, row.doc)
+        .operands(twoOperands())
+        .broadcast({"input", "other"})
+        .functions(spellings(row.name))
+        .twins()
+        .types(numeric)
+        .emit([function = row.function](Call &c) -> Result {
+          return function(c.tensor("input"), c.tensor("other"));
+        });
+}
+
+/// A function of bits: no floats.
+static bool areBits(Call &c, Expr x) {
+  if (x.isFloat())
+    c.error("", "needs integers or bools, got " + dtypeName(x.element()));
+  return !x.isFloat();
+}
+
+static void bits(Registry &r) {
+  const Binary rows[] = {
+      {"bitwise_and", "input & other", bitAnd},
+      {"bitwise_or", "input | other", bitOr},
+      {"bitwise_xor", "input ^ other", bitXor},
+      {"bitwise_left_shift", "input << other", shiftLeft},
+      {"bitwise_right_shift", "input >> other", shiftRight}};
+  for (const Binary &row : rows) {
+    bool isShift = llvm::StringRef(row.name).ends_with("shift");
+    define(r, row.doc)
+        .operands(twoOperands())
+        .broadcast({"input", "other"})
+        .functions(spellings(row.name))
+        .twins()
+        .types(isShift ? numeric : TypeRule::any)
+        .emit([function = row.function](Call &c) -> Result {
+          Expr x = c.tensor("input"), y = c.tensor("other");
+          return areBits(c, x) && areBits(c, y) ? function(x, y) : Result();
+        });
+  }
+  define(r, "all bits the other way round")
+      .functions(spellings("bitwise_not"))
+      .twins()
+      .emit([](Call &c) -> Result {
+        Expr x = c.tensor("input");
+        return areBits(c, x) ? logicalNot(x) : Result();
+      });
+}
+
 /// A tensor like the input with this number everywhere.
 static Emitter filled(int64_t value) {
   return [value](Call &c) -> Result {
@@ -123,11 +176,28 @@ void registerElementwise(Registry &r) {
              {"maximum", "the larger", max, false},
              {"minimum", "the smaller", min, false}});
   comparisons(r);
+  floorDivisions(r);
+  bits(r);
   pointwise(r, {{"exp", "e to the power of x", exp, floats},
                 {"log", "natural logarithm", log, floats, positive()},
                 {"sqrt", "square root", sqrt, floats, positive()},
                 {"rsqrt", "1 / sqrt(x)", rsqrt, floats, positive()},
+                {"exp2", "2 to the power of x", exp2, floats},
+                {"expm1", "exp(x) - 1", expm1, floats},
+                {"log2", "logarithm to base 2", log2, floats, positive()},
+                {"log10", "logarithm to base 10", log10, floats, positive()},
+                {"log1p", "log(1 + x)", log1p, floats, positive()},
                 {"erf", "error function", erf, floats},
+                {"erfc", "1 - erf(x)", erfc, floats},
+                {"tan", "tangent", tan, floats, between(-1, 1)},
+                {"asin", "inverse sine", asin, floats, between(-1, 1)},
+                {"acos", "inverse cosine", acos, floats, between(-1, 1)},
+                {"atan", "inverse tangent", atan, floats},
+                {"sinh", "hyperbolic sine", sinh, floats},
+                {"cosh", "hyperbolic cosine", cosh, floats},
+                {"asinh", "inverse of sinh", asinh, floats},
+                {"acosh", "inverse of cosh", acosh, floats, between(1, 9)},
+                {"atanh", "inverse of tanh", atanh, floats, between(-1, 1)},
                 {"sin", "sine", sin, floats},
                 {"cos", "cosine", cos, floats},
                 {"floor", "largest integer below", floor, numeric, steps()},

@@ -112,24 +112,32 @@ static Result emitMse(Call &c) {
 
 static Result emitL1(Call &c) { return reduced(c, abs(difference(c))); }
 
+/// d within [-bound, bound], the derivative of losses that are linear outside.
+static Expr within(Expr d, double bound) {
+  return min(max(d, -bound, Ties::lhs), bound, Ties::lhs);
+}
+
 /// d^2 / 2 beta below beta, |d| - beta / 2 above.
 static Result emitSmoothL1(Call &c) {
-  Expr d = abs(difference(c));
+  Expr x = difference(c);
   double beta = c.number("beta");
   if (beta == 0)
-    return reduced(c, d);
+    return reduced(c, abs(x));
+  Expr d = abs(detach(x));
   Expr bound = full(d.context(), d.element(), d.shape(), beta);
-  return reduced(c, select(compare(Predicate::lt, d, bound),
-                           d * d * (0.5 / beta), d - 0.5 * beta));
+  Expr loss = select(compare(Predicate::lt, d, bound), d * d * (0.5 / beta),
+                     d - 0.5 * beta);
+  return reduced(c, withSlope(loss, x, within(x, beta) * (1 / beta)));
 }
 
 /// d^2 / 2 up to delta, delta (|d| - delta / 2) above.
 static Result emitHuber(Call &c) {
-  Expr d = abs(difference(c));
+  Expr x = difference(c), d = abs(detach(x));
   double delta = c.number("delta");
   Expr bound = full(d.context(), d.element(), d.shape(), delta);
-  return reduced(c, select(compare(Predicate::le, d, bound), d * d * 0.5,
-                           (d - 0.5 * delta) * delta));
+  Expr loss = select(compare(Predicate::le, d, bound), d * d * 0.5,
+                     (d - 0.5 * delta) * delta);
+  return reduced(c, withSlope(loss, x, within(x, delta)));
 }
 
 /// t log t - t x, or exp(t) (t - x) of log-targets; 0 log 0 is 0.
@@ -153,25 +161,34 @@ static Result weighted(Call &c, Expr loss) {
   return reduced(c, c.hasTensor("weight") ? loss * c.tensor("weight") : loss);
 }
 
-/// -(y max(log x, -100) + (1 - y) max(log(1 - x), -100))
+/// -(y max(log x, -100) + (1 - y) max(log(1 - x), -100)). The derivatives are
+/// of the logarithms without a limit, with (1 - x) x bounded below.
 static Result emitBce(Call &c) {
   Expr x = c.tensor("input"), y = c.tensor("target");
   Expr one = full(x.context(), x.element(), x.shape(), 1);
-  Expr loss = neg(y * max(log(x), -100.0, Ties::lhs) +
-                  (one - y) * max(log(one - x), -100.0, Ties::lhs));
+  Expr yes = log(detach(x)), no = log(one - detach(x)), given = detach(y);
+  Expr loss = neg(given * max(yes, -100, Ties::lhs) +
+                  (one - given) * max(no, -100, Ties::lhs));
+  constexpr float least = 1e-12f; // PyTorch's, in f64 too
+  Expr slope = (x - y) / max((one - x) * x, least, Ties::lhs);
+  loss = withSlope(withSlope(loss, x, slope), y, log(one - x) - log(x));
   return weighted(c, loss);
 }
 
-/// (1 - y) x + (1 + (p - 1) y) (log(1 + exp(-|x|)) + max(-x, 0))
+/// (1 - y) x + (1 + (p - 1) y) (log(1 + exp(-|x|)) + max(-x, 0)), whose
+/// derivative by x is (p y + 1 - y) sigmoid(x) - p y.
 static Result emitBceWithLogits(Call &c) {
   Expr x = c.tensor("input"), y = c.tensor("target");
   Expr one = full(x.context(), x.element(), x.shape(), 1);
-  Expr softplus = log(exp(neg(abs(x))) + 1.0) + max(neg(x), 0.0, Ties::rhs);
+  Expr at = detach(x), slope = sigmoid(x) - y;
+  Expr softplus = log1p(exp(neg(abs(at)))) + max(neg(at), 0, Ties::rhs);
   if (c.hasTensor("pos_weight")) {
     Expr p = c.tensor("pos_weight");
-    softplus = softplus * ((p - 1.0) * y + 1.0);
+    softplus = softplus * ((p - 1) * y + 1);
+    slope = (p * y + 1 - y) * sigmoid(x) - p * y;
   }
-  return weighted(c, (one - y) * x + softplus);
+  Expr loss = (one - y) * at + softplus;
+  return weighted(c, withSlope(loss, x, slope));
 }
 
 //===----------------------------------------------------------------------===//

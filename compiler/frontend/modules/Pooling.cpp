@@ -1,6 +1,5 @@
 //===- Pooling.cpp - max, average and adaptive pooling --------------------===//
 #include "frontend/modules/Fragments.h"
-#include <limits>
 
 namespace nncc {
 
@@ -10,7 +9,7 @@ struct Windows {
 
 /// x padded with `value` as windows over its last `rank` dimensions. `overhang`
 /// counts the elements that ceil_mode adds at the end.
-static bool makeWindows(Call &c, Expr &x, double value, Windows &w,
+static bool makeWindows(Call &c, Expr &x, Number value, Windows &w,
                         llvm::SmallVector<int64_t> *overhang = nullptr) {
   w.sizes = c.integers("kernel_size");
   w.strides = c.has("stride") ? c.integers("stride") : w.sizes;
@@ -64,7 +63,7 @@ static Result emitMaxPool(Call &c) {
   if (c.flag("return_indices"))
     return c.error("return_indices", "indices are not supported yet");
   Windows w;
-  if (!makeWindows(c, x, -std::numeric_limits<double>::infinity(), w))
+  if (!makeWindows(c, x, identityOf(Combiner::max, x.element()), w))
     return {};
   return pool(Combiner::max, x, w);
 }

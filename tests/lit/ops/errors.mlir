@@ -73,7 +73,7 @@ func.func @slice_c3(%x: tensor<4xf32>) {
 func.func @pad_c1(%x: tensor<4xf32>) {
   // expected-error @+2 {{low, high and interior need 1 entries each}}
   // expected-error @+1 {{failed to infer returned types}}
-  %0 = nncc.pad %x [1, 1] [0] [0] value 0.0 : tensor<4xf32> to tensor<5xf32>
+  %0 = nncc.pad %x [1, 1] [0] [0] {value = 0.0 : f64} : tensor<4xf32> to tensor<5xf32>
   return
 }
 
@@ -82,7 +82,7 @@ func.func @pad_c1(%x: tensor<4xf32>) {
 func.func @pad_c2(%x: tensor<4xf32>) {
   // expected-error @+2 {{dimension 0 has negative padding}}
   // expected-error @+1 {{failed to infer returned types}}
-  %0 = nncc.pad %x [-1] [0] [0] value 0.0 : tensor<4xf32> to tensor<3xf32>
+  %0 = nncc.pad %x [-1] [0] [0] {value = 0.0 : f64} : tensor<4xf32> to tensor<3xf32>
   return
 }
 

@@ -18,6 +18,25 @@ func.func @elementwise(%x: tensor<2x3xf32>, %i: tensor<2x3xi64>) -> tensor<2x3xf
   return %5 : tensor<2x3xf32>
 }
 
+// CHECK-LABEL: @integers
+func.func @integers(%x: tensor<4xi8>, %b: tensor<4xi1>) -> (tensor<4xi8>, tensor<4xi1>) {
+  // CHECK: nncc.floor_div
+  %0 = nncc.floor_div %x, %x : tensor<4xi8>
+  // CHECK: nncc.remainder
+  %1 = nncc.remainder %0, %x : tensor<4xi8>
+  // CHECK: nncc.shift_left
+  %2 = nncc.shift_left %1, %x : tensor<4xi8>
+  // CHECK: nncc.shift_right
+  %3 = nncc.shift_right %2, %x : tensor<4xi8>
+  // CHECK: nncc.xor %{{.*}}, %{{.*}} : tensor<4xi8>
+  %4 = nncc.xor %3, %x : tensor<4xi8>
+  // CHECK: nncc.not %{{.*}} : tensor<4xi8>
+  %5 = nncc.not %4 : tensor<4xi8>
+  // CHECK: nncc.xor %{{.*}}, %{{.*}} : tensor<4xi1>
+  %6 = nncc.xor %b, %b : tensor<4xi1>
+  return %5, %6 : tensor<4xi8>, tensor<4xi1>
+}
+
 // CHECK-LABEL: @create
 func.func @create() -> (tensor<4xf32>, tensor<4x2xi64>, tensor<3xf32>) {
   // CHECK: nncc.constant dense<2.000000e+00> : tensor<4xf32>
@@ -37,8 +56,8 @@ func.func @views(%x: tensor<2x6x6x4xf32>) -> tensor<2x4x4x36xf32> {
   %1 = nncc.reshape %0 : tensor<2x4x4x3x3x4xf32> to tensor<2x4x4x36xf32>
   // CHECK: nncc.transpose %{{.*}} [0, 2, 1, 3]
   %2 = nncc.transpose %1 [0, 2, 1, 3] : tensor<2x4x4x36xf32> to tensor<2x4x4x36xf32>
-  // CHECK: nncc.pad %{{.*}} [0, 1, 0, 0] [0, 1, 0, 0] [0, 0, 0, 0] value 1.000000e+00
-  %3 = nncc.pad %2 [0, 1, 0, 0] [0, 1, 0, 0] [0, 0, 0, 0] value 1.0 : tensor<2x4x4x36xf32> to tensor<2x6x4x36xf32>
+  // CHECK: nncc.pad %{{.*}} [0, 1, 0, 0] [0, 1, 0, 0] [0, 0, 0, 0] {value = 1.000000e+00 : f64}
+  %3 = nncc.pad %2 [0, 1, 0, 0] [0, 1, 0, 0] [0, 0, 0, 0] {value = 1.0 : f64} : tensor<2x4x4x36xf32> to tensor<2x6x4x36xf32>
   // CHECK: nncc.slice %{{.*}} [0, 1, 0, 0] [2, 4, 4, 36] [1, 1, 1, 1]
   %4 = nncc.slice %3 [0, 1, 0, 0] [2, 4, 4, 36] [1, 1, 1, 1] : tensor<2x6x4x36xf32> to tensor<2x4x4x36xf32>
   // CHECK: nncc.reverse %{{.*}} [1] : tensor<2x4x4x36xf32>
@@ -59,6 +78,8 @@ func.func @products(%x: tensor<4x8xf32>, %w: tensor<16x8xf32>, %i: tensor<1x2x5x
 func.func @gradient(%x: tensor<4xf32>, %s: tensor<4xf32>) -> tensor<4xf32> {
   // CHECK: nncc.detach %{{.*}} : tensor<4xf32>
   %d = nncc.detach %x : tensor<4xf32>
+  // CHECK: nncc.with_slope %{{.*}} by %{{.*}} slope %{{.*}} : tensor<4xf32>
+  %l = nncc.with_slope %d by %x slope %x : tensor<4xf32>
   // CHECK: nncc.max %{{.*}}, %{{.*}} {ties = 2 : i32} : tensor<4xf32>
   %m = nncc.max %d, %x {ties = 2 : i32} : tensor<4xf32>
   // CHECK: nncc.reduce max %{{.*}} [0] {first} : tensor<4xf32> to tensor<f32>

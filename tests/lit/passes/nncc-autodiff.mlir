@@ -44,6 +44,24 @@ func.func @detached(%x: tensor<4xf32>, %seed: tensor<4xf32>) -> tensor<4xf32> {
   return %g : tensor<4xf32>
 }
 
+// A formula for the derivative replaces that of the ops: 2 for what is 3 x.
+// CHECK-LABEL: @with_slope
+func.func @with_slope(%x: tensor<4xf32>, %seed: tensor<4xf32>) -> (tensor<4xf32>, tensor<4xf32>) {
+  // CHECK-NOT: nncc.with_slope
+  // CHECK: %[[THREE:.*]] = nncc.constant dense<3.0
+  // CHECK: %[[TWO:.*]] = nncc.constant dense<2.0
+  // CHECK: %[[Y:.*]] = nncc.mul %arg0, %[[THREE]]
+  // CHECK: %[[G:.*]] = nncc.mul %arg1, %[[TWO]]
+  // CHECK: return %[[Y]], %[[G]]
+  %three = nncc.constant dense<3.0> : tensor<4xf32>
+  %two = nncc.constant dense<2.0> : tensor<4xf32>
+  %d = nncc.detach %x : tensor<4xf32>
+  %v = nncc.mul %d, %three : tensor<4xf32>
+  %y = nncc.with_slope %v by %x slope %two : tensor<4xf32>
+  %g = nncc.gradient %y * %seed by %x : tensor<4xf32> by tensor<4xf32> to tensor<4xf32>
+  return %y, %g : tensor<4xf32>, tensor<4xf32>
+}
+
 // Only what was asked for is built: no product for %w.
 // CHECK-LABEL: @only_one
 func.func @only_one(%x: tensor<4x8xf32>, %w: tensor<8x2xf32>, %seed: tensor<4x2xf32>) -> tensor<4x8xf32> {

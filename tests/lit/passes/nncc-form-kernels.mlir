@@ -58,7 +58,7 @@ func.func @strided_columns(%x: tensor<4x8xf32>, %w: tensor<16x8xf32>) -> tensor<
 func.func @spread(%x: tensor<4xf32>, %y: tensor<7xf32>) -> tensor<7xf32> {
   // CHECK: %[[S:.*]] = nncc.call @k{{.*}}(%arg0) {{.*}} : (tensor<4xf32>) -> tensor<7xf32>
   // CHECK: nncc.call @k{{.*}}(%[[S]], %arg1)
-  %s = nncc.pad %x [0] [0] [1] value 0.0 : tensor<4xf32> to tensor<7xf32>
+  %s = nncc.pad %x [0] [0] [1] {value = 0.0 : f64} : tensor<4xf32> to tensor<7xf32>
   %z = nncc.add %s, %y : tensor<7xf32>
   return %z : tensor<7xf32>
 }
@@ -67,7 +67,7 @@ func.func @spread(%x: tensor<4xf32>, %y: tensor<7xf32>) -> tensor<7xf32> {
 func.func @border(%x: tensor<4xf32>, %y: tensor<7xf32>) -> tensor<7xf32> {
   // CHECK: nncc.call @k{{.*}}(%arg0, %arg1)
   // CHECK-NEXT: return
-  %s = nncc.pad %x [1] [2] [0] value 0.0 : tensor<4xf32> to tensor<7xf32>
+  %s = nncc.pad %x [1] [2] [0] {value = 0.0 : f64} : tensor<4xf32> to tensor<7xf32>
   %z = nncc.add %s, %y : tensor<7xf32>
   return %z : tensor<7xf32>
 }
