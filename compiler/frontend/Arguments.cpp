@@ -359,7 +359,8 @@ ParsedCall parseInputs(const Site &site, const Face &face, const Json &node) {
   for (const JsonMember &member : node.members) {
     static const char *const own[] = {"name", "op", "module", "inputs",
                                       "comment"};
-    if (!llvm::is_contained(own, member.key))
+    bool isMode = member.key == "training" && node.find("module");
+    if (!isMode && !llvm::is_contained(own, member.key))
       parseNamed(site, face.inputs, "argument", {}, member, call);
   }
   if (!call.failed)

@@ -82,13 +82,93 @@ void Importer::checkLoss(const Json &root, const Json &training) {
   Scope scope;
   Signature signature;
   trains = true;
-  if (!training.find("loss") || !parseInputs(root.find("inputs"), signature) ||
+  if (!bodyOf(training).find("loss") || !parseInputs(root.find("inputs"), signature) ||
       !parseInputs(training.find("inputs"), signature))
     return;
   beginFunction("loss", signature, scope);
-  if (runNodes(root, scope) && runNodes(training, scope))
-    findLoss(training, scope);
+  if (runNodes(bodyOf(root), scope) && runNodes(bodyOf(training), scope)) {
+    findLoss(bodyOf(training), scope);
+    addUpdates(root, scope);
+  }
   function.erase();
+}
+
+/// What runs of a graph: in entries that train, its "train" where it has one.
+const Json &Importer::bodyOf(const Json &graph) const {
+  const Json *train = trains ? graph.find("train") : nullptr;
+  bool isGraph = train && (train->find("nodes") || train->find("loss"));
+  return isGraph ? *train : graph;
+}
+
+/// The keys of a graph's "train"; false if it cannot be run.
+bool Importer::checkTrain(const Json &graph, bool isModel) {
+  const Json *train = graph.find("train");
+  if (!train || (isModel && train->isBoolean() && !train->boolean))
+    return true;
+  if (!train->isObject()) {
+    diagnostics.error(train->span,
+                      "train must be an object, got " + train->describe());
+    return false;
+  }
+  if (isModel)
+    checkKeys(*train, {"nodes", "outputs", "updates"}, "train");
+  else
+    checkKeys(*train, {"inputs", "nodes", "outputs"}, "train");
+  if (const Json *list = train->find("updates"); list && !list->isObject())
+    diagnostics.error(list->span,
+                      "updates must be an object, got " + list->describe());
+  const Json *outputs = train->find("outputs");
+  bool isGraph = train->find("nodes") || outputs;
+  if (!isModel || !isGraph ||
+      (outputs && (outputs->isArray() || outputs->isObject())))
+    return true;
+  diagnostics.error(outputs ? outputs->span : train->span,
+                    "\"outputs\" must be a list or an object of values");
+  return false;
+}
+
+/// New values of buffers that the model names itself.
+void Importer::addUpdates(const Json &root, Scope &scope) {
+  const Json *train = root.find("train");
+  const Json *list = train ? train->find("updates") : nullptr;
+  if (!list)
+    return;
+  NamedValues named; // all are of the time before
+  for (const JsonMember &member : list->members) {
+    if (member.key == "comment")
+      continue;
+    auto spec = state.find(member.key);
+    if (spec == state.end() || !spec->second.isBuffer) {
+      diagnostics.error(member.keySpan,
+                        "updates: no buffer \"" + member.key + "\"");
+      continue;
+    }
+    if (!member.value.isString()) {
+      diagnostics.error(member.value.span,
+                        "updates: expected the name of a value, got " +
+                            member.value.describe());
+      continue;
+    }
+    Result value = lookup(member.value, scope);
+    if (!value)
+      continue;
+    if (value.isTuple || value.value.shape() != Ints(spec->second.shape) ||
+        value.value.element() != spec->second.element) {
+      diagnostics.error(member.value.span,
+                        "updates: \"" + member.key + "\" is " +
+                            dtypeName(spec->second.element) + " " +
+                            shapeText(spec->second.shape) + ", but \"" +
+                            member.value.string + "\" is " +
+                            (value.isTuple
+                                 ? std::string("a tuple")
+                                 : dtypeName(value.value.element()) + " " +
+                                       shapeText(value.value.shape())));
+      continue;
+    }
+    named.push_back({member.key, value.value});
+  }
+  for (auto &[path, value] : named)
+    updateBuffer(stateValue(path).value, value);
 }
 
 /// The model's outputs, by name.
@@ -288,6 +368,13 @@ void Importer::importBody(const Json &root, const std::string &entry,
   bool withLoss = entry == "loss" || entry == "loss_and_grad" || steps;
   const Json *training = root.find("training");
   trains = entry != "forward" && entry != "loss";
+  if (const Json *train = root.find("train");
+      trains && train && train->isBoolean()) {
+    diagnostics.error(train->span, "the entry " + entry +
+                                       " trains, and this model has no graph "
+                                       "for that");
+    return;
+  }
   if (withLoss && !training) {
     diagnostics.error(nowhere, "the entry " + entry +
                                    " needs a \"training\" section: what to "
@@ -295,9 +382,10 @@ void Importer::importBody(const Json &root, const std::string &entry,
                                    trainingExample);
     return;
   }
-  if (withLoss && !training->find("loss") && trainingFits) {
+  if (withLoss && !bodyOf(*training).find("loss") && trainingFits) {
     diagnostics.error(training->span,
-                      "the entry " + entry + " needs a \"loss\"");
+                      "the entry " + entry + " needs a \"loss\"" +
+                          (training->find("train") ? " in eval mode" : ""));
     return;
   }
   if (steps && !training->find("optimizer")) {
@@ -313,21 +401,25 @@ void Importer::importBody(const Json &root, const std::string &entry,
   if (!accumulates)
     function->setAttr(entryAttr, builder.b.getStringAttr(entry));
   function->setAttr(sizesAttr, builder.b.getStringAttr(currentSizes()));
-  bool complete = runNodes(root, scope);
+  const Json &body = bodyOf(root);
+  bool complete = runNodes(body, scope);
   if (withLoss && !trainingFits)
     return;
   Expr total;
   if (withLoss) {
-    complete = complete && runNodes(*training, scope);
-    total = complete ? findLoss(*training, scope) : Expr();
+    const Json &behind = bodyOf(*training);
+    complete = complete && runNodes(behind, scope);
+    total = complete ? findLoss(behind, scope) : Expr();
     if (!total)
       return;
     outputs.add("loss", total);
   } else {
-    complete &= findOutputs(root, scope, outputs);
+    complete &= findOutputs(body, scope, outputs);
     if (!complete)
       return;
   }
+  if (trains)
+    addUpdates(root, scope);
   NamedValues of, parameters;
   if (entry != "train_forward")
     for (const std::string &path : trainedParameters(root, steps))

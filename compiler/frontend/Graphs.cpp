@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "frontend/ImporterImpl.h"
+#include "llvm/Support/SaveAndRestore.h"
 
 using namespace mlir;
 
@@ -174,7 +175,7 @@ Result Importer::keepReceiver(Call &call, Expr value) {
 
 Result Importer::runClass(Instance &instance, ArrayRef<Result> inputs,
                           const Json &node) {
-  const Json &graph = *instance.graph;
+  const Json &graph = bodyOf(*instance.graph);
   Scope scope;
   scope.prefix = instance.path + ".";
   const Json *names = graph.find("inputs");
@@ -296,6 +297,12 @@ Result Importer::runModule(Instance &instance, const Json &node, Scope &scope) {
     instance.called = true;
     Call call = callOf(instance, node);
     bindNode(call, node, scope);
+    const Json *mode = node.find("training");
+    if (mode && !mode->isBoolean())
+      return call.error("", "training must be true or false, got " +
+                                mode->describe());
+    // The node's own mode instead of the entry's.
+    llvm::SaveAndRestore own(trains, mode ? mode->boolean : trains);
     return call.failed ? Result() : runLeaf(instance, call);
   }
   std::vector<Result> inputs;

@@ -21,8 +21,11 @@ OwningOpRef<ModuleOp> Importer::run(const Json &root) {
   }
   checkKeys(root,
             {"format", "name", "inputs", "dims", "classes", "modules",
-             "parameters", "buffers", "nodes", "outputs", "tie", "training"},
+             "parameters", "buffers", "nodes", "outputs", "tie", "training",
+             "train"},
             "a model");
+  if (!checkTrain(root, true))
+    return nullptr;
   const Json *format = root.find("format");
   if (!format || format->string != "nncc-model/1") {
     diagnostics.error(format ? format->span : root.span,
@@ -39,8 +42,10 @@ OwningOpRef<ModuleOp> Importer::run(const Json &root) {
   for (auto &[name, list] : sizes)
     current[name] = list.front();
   if (const Json *list = root.find("classes"))
-    for (const JsonMember &member : list->members)
+    for (const JsonMember &member : list->members) {
       classes[member.key] = &member.value;
+      (void)checkTrain(member.value, false); // its other graph runs instead
+    }
   if (const Json *tie = root.find("tie"))
     for (const JsonMember &member : tie->members)
       ties[member.key] = member.value.string;

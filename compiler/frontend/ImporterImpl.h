@@ -142,6 +142,9 @@ private:
   mlir::func::FuncOp beginFunction(llvm::StringRef name,
                                    const Signature &signature, Scope &scope);
   void checkLoss(const Json &root, const Json &training);
+  const Json &bodyOf(const Json &graph) const;
+  bool checkTrain(const Json &graph, bool isModel);
+  void addUpdates(const Json &root, Scope &scope);
   bool runNodes(const Json &graph, Scope &scope);
   Result runNode(const Json &node, Scope &scope);
   Result runModule(Instance &instance, const Json &node, Scope &scope);

@@ -286,6 +286,15 @@ static json::Object graphProperties() {
       {"outputs", json::Object{{"type", json::Array{"array", "object"}}}}};
 }
 
+/// What a graph runs in entries that train.
+static json::Object trainSchema(llvm::StringRef key, json::Object value) {
+  json::Object all = graphProperties();
+  json::Object properties{{"nodes", std::move(*all.get("nodes"))},
+                          {"outputs", std::move(*all.get("outputs"))},
+                          {key, std::move(value)}};
+  return objectOf(std::move(properties), {});
+}
+
 std::string modelSchema() {
   Registry registry;
   json::Array modules, parametrizations, functions, ops, optimizerList;
@@ -310,6 +319,9 @@ std::string modelSchema() {
   modules.push_back(objectOf(std::move(ofClass), json::Array{"type"}));
 
   json::Object properties = graphProperties();
+  properties["train"] = json::Object{
+      {"anyOf", json::Array{trainSchema("updates", mapOf(typeIs("string"))),
+                            json::Object{{"const", false}}}}};
   properties["format"] = json::Object{{"const", "nncc-model/1"}};
   properties["name"] = typeIs("string");
   properties["inputs"] = mapOf(json::Object{{"$ref", "#/$defs/tensor"}});
@@ -321,8 +333,9 @@ std::string modelSchema() {
        json::Object{
            {"optimizer", json::Object{{"$ref", "#/$defs/optimizer"}}}}}};
   json::Object graph = graphProperties();
-  graph["inputs"] =
-      json::Object{{"type", "array"}, {"items", typeIs("string")}};
+  json::Object names{{"type", "array"}, {"items", typeIs("string")}};
+  graph["train"] = trainSchema("inputs", json::Object(names));
+  graph["inputs"] = std::move(names);
   properties["classes"] =
       mapOf(objectOf(std::move(graph), json::Array{"outputs"}));
 

@@ -26,19 +26,11 @@ public:
     static const llvm::StringRef keys[] = {
         "inputs",         "nodes",           "loss",   "optimizer",
         "clip_grad_norm", "clip_grad_value", "frozen", "accumulate_steps",
-        "comment"};
+        "train",          "comment"};
     for (const JsonMember &member : training.members)
       if (!llvm::is_contained(keys, member.key))
         unknown(member, "in training", keys);
-    const Json *loss = training.find("loss");
-    bool onlyFreezes =
-        training.find("frozen") &&
-        llvm::all_of(training.members, [](const JsonMember &member) {
-          return member.key == "frozen" || member.key == "comment";
-        });
-    if (loss ? !loss->isString() : !onlyFreezes)
-      diagnostics.error(loss ? loss->span : training.span,
-                        "training needs \"loss\", the name of a scalar value");
+    checkLoss(training);
     for (const char *key : {"clip_grad_norm", "clip_grad_value"})
       if (const Json *value = training.find(key))
         if (!value->isNumber() || value->number <= 0)
@@ -65,6 +57,32 @@ private:
                                      " must be an object, got " +
                                      json.describe());
     return false;
+  }
+
+  /// The loss of entries that train stands in "train" where it is another one
+  /// than in eval mode, or there is none in eval mode.
+  void checkLoss(const Json &training) {
+    const Json *train = training.find("train");
+    if (train && !isObject(*train, "train"))
+      return;
+    if (train)
+      for (const JsonMember &member : train->members)
+        if (member.key != "nodes" && member.key != "loss" &&
+            member.key != "comment")
+          unknown(member, "in train", {"nodes", "loss"});
+    const Json *loss = training.find("loss");
+    if (train && (!loss || loss->isString()))
+      loss = train->find("loss");
+    bool onlyFreezes =
+        training.find("frozen") &&
+        llvm::all_of(training.members, [](const JsonMember &member) {
+          return member.key == "frozen" || member.key == "comment";
+        });
+    if (loss ? !loss->isString() : !onlyFreezes)
+      diagnostics.error(loss    ? loss->span
+                        : train ? train->span
+                                : training.span,
+                        "training needs \"loss\", the name of a scalar value");
   }
 
   void unknown(const JsonMember &member, const llvm::Twine &where,
