@@ -76,11 +76,10 @@ class CompiledModule(torch.nn.Module):
         backward = compiled.signature("backward")
         gradients = {name[5:] for name in backward[1]
                      if name.startswith("grad.")}
-        outputs = compiled.signature("forward")[1]
         state = compiled.state()
         self.updated = [name for name in
                         compiled.signature("train_forward")[1]
-                        if name not in outputs]
+                        if name in state]
         self.input_names = compiled.signature("forward")[0]
         self.parameter_names = [n for n in state if n in gradients]
         self._tensors = {}

@@ -1,514 +1,414 @@
 """Live PyTorch modules to nncc-model/1.
 
-The module runs once on example inputs while every torch function and every
-module call is recorded. Sizes are plain integers then, control flow is decided,
-and the tree of modules stays as it is: torch.nn classes are leaves, other
-classes become classes of the file, equal ones shared.
+The module runs on example inputs while every torch function and every module
+call is recorded (trace.py, calls.py), once in eval mode and once in train mode:
+what differs is written twice. Eval mode runs a second time on other values, and
+must come to the same graph: what does not is something that Python reads or
+draws. The tree of modules stays as it is: torch.nn classes are leaves, other
+classes become classes of the file, equal ones shared (outline.py, describe.py).
 """
-import enum
+import contextlib
+import copy
 import inspect
 import json
 import os
-import subprocess
+import sys
+import warnings
+from collections.abc import Mapping
 
 import torch
 import torch.nn as nn
-import torch.nn.functional as F
-from torch.overrides import TorchFunctionMode
 
-from .modules import (DTYPES, UnsupportedModel, as_model, attributes, class_of,
-                      is_leaf, is_sequential, named_tensors,
-                      parametrizations_of)
+from .assemble import Joined, whole
+from .describe import Tree
+from .graph import Problem, sentences
+from .modules import UnsupportedModel, as_model, leaf_description
+from .names import Names
 from .optimizers import describe_training
+from .outline import Constants, difference
+from .run import Run, check_values, mapped
+from .state import Snapshot, plain_state, redrawn
+from .values import dtype_of
+from .verify import verify as verify_files
 from .verify import with_gradient
-
-# Functions that only look at a tensor; what they give is a Python value.
-_QUERIES = {"size", "dim", "numel", "ndimension", "is_floating_point",
-            "element_size", "__len__", "is_contiguous", "stride",
-            "requires_grad_", "get_device"}
-_OPERATORS = {
-    "__add__": "torch.add", "__radd__": "torch.add", "__mul__": "torch.mul",
-    "__rmul__": "torch.mul", "__sub__": "torch.sub",
-    "__truediv__": "torch.div", "__div__": "torch.div",
-    "__matmul__": "torch.matmul", "__pow__": "torch.pow",
-    "__neg__": "torch.neg", "__eq__": "torch.eq", "__ne__": "torch.ne",
-    "__lt__": "torch.lt", "__le__": "torch.le", "__gt__": "torch.gt",
-    "__ge__": "torch.ge", "__iadd__": "torch.add", "__imul__": "torch.mul",
-    "__isub__": "torch.sub", "__itruediv__": "torch.div",
-    "__rsub__": "torch.sub", "__rtruediv__": "torch.div",
-    "__rdiv__": "torch.div", "__rpow__": "torch.pow",
-    "__rmatmul__": "torch.matmul",
-}
-# The receiver is the right operand.
-_REVERSED = {"__rsub__", "__rtruediv__", "__rdiv__", "__rpow__", "__rmatmul__"}
-
-
-_METHODS = {f"Tensor.{n}" for n in (
-    "add", "sub", "mul", "div", "pow", "matmul", "neg", "eq", "ne", "lt", "le",
-    "gt", "ge")}
-
-
-def _function_names():
-    """Function object -> name, as the model format spells it."""
-    names = {}
-    for prefix, space in (("Tensor", torch.Tensor), ("torch", torch),
-                          ("F", F)):
-        for name in dir(space):
-            function = getattr(space, name, None)
-            if callable(function) and not inspect.isclass(function):
-                try:
-                    names[function] = f"{prefix}.{name}"
-                except TypeError:
-                    pass  # not hashable
-    for method, name in _OPERATORS.items():
-        names[getattr(torch.Tensor, method, method)] = name
-    return names
-
-
-class _Frame:
-    """One graph being recorded: the model, or one call of a class."""
-
-    def __init__(self, module, is_silent=False):
-        self.module = module
-        self.is_silent = is_silent  # inside a Sequential: children only
-        self.paths = {id(m): p for p, m in module.named_modules()}
-        self.names = {}   # id of tensor -> value name
-        self.taken = set()
-        self.nodes = []
-        self.versions = {}  # id of tensor -> changes in place when named
-        self.keep = []    # tensors stay alive, so that ids stay unique
-        for kind in (module.named_parameters, module.named_buffers):
-            for path, tensor in kind(remove_duplicate=False):
-                self.names.setdefault(id(tensor), path)
-                self.versions[id(tensor)] = tensor._version
-
-    def bind(self, tensor, hint):
-        base = "".join(c if c.isalnum() else "_" for c in hint) or "value"
-        if base[0].isdigit():
-            base = "v" + base
-        name, i = base, 1
-        while name in self.taken or name in ("lr", "loss", "seed", "inf",
-                                             "nan"):
-            name, i = f"{base}_{i}", i + 1
-        self.taken.add(name)
-        self.names[id(tensor)] = name
-        self.versions[id(tensor)] = tensor._version
-        self.keep.append(tensor)
-        return name
-
-    def bind_result(self, result, hint):
-        if isinstance(result, torch.Tensor):
-            return self.bind(result, hint)
-        if isinstance(result, (tuple, list)):
-            return [self.bind_result(r, hint) for r in result]
-        return None
-
-
-class _Exporter(TorchFunctionMode):
-    def __init__(self):
-        super().__init__()
-        self.functions = _function_names()
-        self.frames = []
-        self.definitions = {}  # id of module -> class name
-        self.classes = {}      # class name -> definition
-        self.problems = []
-
-    # --- Functions -------------------------------------------------------
-    def __torch_function__(self, function, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        frame = self.frames[-1] if self.frames else None
-        if frame is None or frame.is_silent:
-            return function(*args, **kwargs)
-        stale = self.stale(frame, (args, kwargs))
-        result = function(*args, **kwargs)
-        tensors = isinstance(result, torch.Tensor) or (
-            isinstance(result, (tuple, list)) and len(result) > 0
-            and all(isinstance(r, torch.Tensor) for r in result))
-        short = getattr(function, "__name__", "")
-        if short == "__setitem__":
-            self.problem("Tensor.__setitem__ is not supported")
-            frame.bind(args[0], "unknown")
-        if not tensors or short in _QUERIES or short == "__get__":
-            return result
-        name = self.functions.get(function)
-        if name is None:
-            self.problem(f"function {function}")
-            frame.bind_result(result, "unknown")
-            return result
-        self.problems += stale
-        if short in _REVERSED:
-            args = args[::-1]
-        self.record(frame, name, args, kwargs, result)
-        return result
-
-    def stale(self, frame, values):
-        """Sentences about tensors that are no longer what their names say."""
-        return [f"{frame.names[id(t)]} was changed in place through another "
-                "tensor that shares its memory"
-                for _, t in named_tensors(values)
-                if t._version != frame.versions.get(id(t), t._version)]
-
-    def record(self, frame, name, args, kwargs, result):
-        short = name.split(".")[-1]
-        if short.endswith("_") and not short.endswith("__"):
-            name = name[:-1]  # values never change: x.add_(y) is x + y
-        # Operators reach us as methods; the format spells both torch.add.
-        if name in _METHODS:
-            name = "torch." + name.split(".")[1]
-        node = {"name": None, "op": name}
-        if name == "Tensor.__getitem__":
-            index = args[1] if isinstance(args[1], tuple) else (args[1],)
-            node["inputs"] = [self.encode(frame, args[0])]
-            node["index"] = [self.encode_index(frame, i) for i in index]
-        else:
-            node["inputs"] = [self.encode(frame, a) for a in args]
-        for key, value in kwargs.items():
-            if key == "training" and not value:
-                node[key] = "mode"  # what an eval run shows
-            elif value is not None and not key.startswith("_") and \
-                    key not in ("inplace", "out", "device"):
-                node[key] = self.encode(frame, value)
-        # A tensor that comes back as it is stays what it was.
-        node["name"] = frame.bind_result(result, short.strip("_"))
-        frame.nodes.append(node)
-
-    def encode(self, frame, value):
-        if isinstance(value, torch.Tensor):
-            name = frame.names.get(id(value))
-            if name is None:
-                self.problem(
-                    f"a tensor {list(value.shape)} that is neither input nor "
-                    "state nor the result of a recorded call: register a "
-                    "constant as a buffer")
-                return "unknown"
-            return name
-        if isinstance(value, torch.dtype):
-            return DTYPES[value]
-        if isinstance(value, (tuple, list)):
-            return [self.encode(frame, v) for v in value]
-        if isinstance(value, bool) or value is None or isinstance(value, str):
-            return value
-        if isinstance(value, enum.Enum):
-            return value.name
-        if isinstance(value, int):
-            return int(value)
-        if isinstance(value, float):
-            if value != value:
-                return "nan"
-            if value in (float("inf"), float("-inf")):
-                return "inf" if value > 0 else "-inf"
-            return value
-        self.problem(f"an argument of type {type(value).__name__}")
-        return None
-
-    def encode_index(self, frame, index):
-        if isinstance(index, slice):
-            parts = ["" if p is None else str(int(p))
-                     for p in (index.start, index.stop)]
-            step = "" if index.step is None else f":{int(index.step)}"
-            return ":".join(parts) + step
-        if index is Ellipsis:
-            return "..."
-        if isinstance(index, torch.Tensor):
-            return {"value": self.encode(frame, index)}
-        return index
-
-    # --- Modules ---------------------------------------------------------
-    def call(self, original, module, args, kwargs):
-        frame = self.frames[-1]
-        if is_leaf(frame.module) and frame.is_silent:
-            return original(module, *args, **kwargs)  # its own affair
-        if not frame.is_silent:
-            self.problems += self.stale(frame, (args, kwargs))
-        if is_leaf(module):
-            self.frames.append(_Frame(module, is_silent=True))
-            try:
-                result = original(module, *args, **kwargs)
-            finally:
-                self.frames.pop()
-        elif is_sequential(module):
-            inner = _Frame(module, is_silent=True)
-            self.frames.append(inner)
-            try:
-                result = original(module, *args, **kwargs)
-            finally:
-                self.frames.pop()
-        else:
-            return self.call_class(original, module, args, kwargs)
-        if frame.is_silent:
-            return result
-        path = self.path_of(frame, module)
-        node = {"name": None, "module": path,
-                "inputs": [self.encode(frame, a) for a in args]}
-        for key, value in kwargs.items():
-            node[key] = self.encode(frame, value)
-        node["name"] = frame.bind_result(result, path.replace(".", "_"))
-        frame.nodes.append(node)
-        return result
-
-    def path_of(self, frame, module):
-        path = frame.paths.get(id(module))
-        if path is None:
-            self.problem(f"{type(module).__name__}: not part of the model")
-        return path or "unknown"
-
-    def call_class(self, original, module, args, kwargs):
-        """A module of the user's own: a class whose inputs and outputs are the
-        tensors of the call; its other arguments are part of the class."""
-        frame, inner = self.frames[-1], _Frame(module)
-        bound = inspect.signature(module.forward).bind(*args, **kwargs)
-        inputs = list(named_tensors(bound.arguments))
-        names = [inner.bind(tensor, name) for name, tensor in inputs]
-        self.frames.append(inner)
-        try:
-            result = original(module, *args, **kwargs)
-        finally:
-            self.frames.pop()
-        outputs = [tensor for _, tensor in named_tensors(result)]
-        self.problems += self.stale(inner, outputs)
-        body = {"inputs": names}
-        body.update(self.describe_tree(module))
-        body["nodes"] = inner.nodes
-        body["outputs"] = [self.encode(inner, o) for o in outputs]
-        self.define(module, body)
-        if frame.is_silent or not outputs:
-            return result
-        path = self.path_of(frame, module)
-        node = {"name": None, "module": path,
-                "inputs": [self.encode(frame, t) for _, t in inputs]}
-        results = [frame.bind(o, path.replace(".", "_")) for o in outputs]
-        node["name"] = results[0] if len(results) == 1 else results
-        frame.nodes.append(node)
-        return result
-
-    def define(self, module, body):
-        text = json.dumps(body)
-        base = type(module).__name__
-        name, i = base, 2
-        while name in self.classes:
-            if json.dumps(self.classes[name]) == text:
-                break
-            name, i = f"{base}_{i}", i + 1
-        self.classes[name] = body
-        self.definitions[id(module)] = name
-
-    def describe_tree(self, module):
-        """The modules, parameters and buffers of a graph."""
-        tree = {}
-        children = self.describe_children(module)
-        if children:
-            tree["modules"] = children
-        for key, tensors in (("parameters", module._parameters),
-                             ("buffers", module._buffers)):
-            own = {name: {"shape": list(t.shape), "dtype": DTYPES[t.dtype]}
-                   for name, t in tensors.items() if t is not None}
-            if own:
-                tree[key] = own
-        return tree
-
-    def describe_children(self, module):
-        return {name: described for name, child in module.named_children()
-                if (described := self.describe(child)) is not None}
-
-    def describe(self, module):
-        if isinstance(module, (nn.ModuleList, nn.ModuleDict)) or \
-                is_sequential(module):
-            kind = ("Sequential" if isinstance(module, nn.Sequential) else
-                    "ModuleList" if isinstance(module, nn.ModuleList) else
-                    "ModuleDict")
-            children = self.describe_children(module)
-            if list(children) == [str(i) for i in range(len(children))]:
-                children = list(children.values())
-            return {"type": f"nn.{kind}", "modules": children}
-        if is_leaf(module):
-            described = {"type": f"nn.{class_of(module).__name__}",
-                         **attributes(module)}
-            hidden = parametrizations_of(module)
-            if hidden:
-                described["parametrizations"] = hidden
-            return described
-        name = self.definitions.get(id(module))
-        return None if name is None else {"type": name}
-
-    def problem(self, text):
-        path = ""
-        for frame in self.frames[1:]:
-            path = f" in {type(frame.module).__name__}"
-        self.problems.append(text + path)
-
-
-def _record(exporter, frame, function, args):
-    """Runs a function with everything in it recorded into the frame."""
-    original = nn.Module.__call__
-
-    def call(self, *args, **kwargs):
-        if exporter.frames:
-            return exporter.call(original, self, args, kwargs)
-        return original(self, *args, **kwargs)
-
-    nn.Module.__call__ = call
-    exporter.frames.append(frame)
-    try:
-        with torch.no_grad(), exporter:
-            return function(*args)
-    finally:
-        nn.Module.__call__ = original
-        exporter.frames.pop()
-
-
-def _trace(module, inputs):
-    exporter = _Exporter()
-    root = _Frame(module)
-    arguments = inspect.signature(module.forward).bind(*inputs).arguments
-    model_inputs = {}
-    for name, tensor in named_tensors(arguments):
-        bound = root.bind(tensor, name)
-        model_inputs[bound] = {"shape": list(tensor.shape),
-                               "dtype": DTYPES[tensor.dtype]}
-    result = _record(exporter, root, module.forward, inputs)
-    return exporter, root, model_inputs, result
-
-
-def _trace_loss(exporter, root, loss, outputs, targets):
-    """The training section of a loss: loss(*outputs, *targets)."""
-    function = loss.forward if isinstance(loss, nn.Module) else loss
-    names = list(inspect.signature(function).parameters)[len(outputs):]
-    inputs = {}
-    for i, target in enumerate(targets):
-        name = root.bind(target, names[i] if i < len(names) else "target")
-        inputs[name] = {"shape": list(target.shape),
-                        "dtype": DTYPES[target.dtype]}
-    forward, root.nodes = root.nodes, []
-    value = _record(exporter, root, function, (*outputs, *targets))
-    nodes, root.nodes = root.nodes, forward
-    exporter.frames.append(root)
-    section = {"inputs": inputs, "nodes": nodes,
-               "loss": exporter.encode(root, value)}
-    exporter.frames.pop()
-    return section
-
-
-def _ties(module):
-    """State names that share one tensor: name -> first name."""
-    first, ties = {}, {}
-    for name, tensor in module.state_dict(keep_vars=True).items():
-        source = first.setdefault(id(tensor), name)
-        if source != name:
-            ties[name] = source
-    return ties
+from .write import bytes_of, write
 
 
 def export(module, example_inputs, directory, loss=None, targets=(),
-           optimizer=None):
+           optimizer=None, *, example_kwargs=None, allow_branches=False,
+           verify=True):
     """Writes directory/model.json and directory/weights.safetensors.
 
     With `loss`, called as loss(*outputs, *targets), and `optimizer`, a
     torch.optim object on the module's parameters, the training section too.
 
-    `module` is run once in eval mode on `example_inputs`, a tensor or a tuple of
-    arguments; tensors in tuples, lists and dicts become inputs and outputs of
-    their own. A torch.nn class of its own is called "module" in the file. Raises
-    UnsupportedModel with all problems found.
+    `example_inputs` are a tensor, a tuple of arguments, or a dict of arguments
+    by name; `example_kwargs` are further ones by name. Tensors in tuples,
+    lists, dicts and dataclasses become inputs and outputs of their own; other
+    arguments are constants of the file. A torch.nn class of its own is called
+    "module" in the file.
+
+    Entries that do not train compute what the module does after eval(), entries
+    that train what it does after train(). A part that was put into the other
+    mode than the whole before, such as a frozen batch norm, keeps it.
+
+    Raises UnsupportedModel with all problems found, each with the module's path
+    and the line; then nothing is written. The value of a tensor that Python
+    reads (`if x.sum() > 0:`) is one, unless `allow_branches`: then the
+    example's is frozen. The module stays as it was.
+
+    Before they are written, the files are compiled and run beside the module,
+    on the example and on other inputs, and for one training step; a difference
+    is an error. `verify=False` leaves that out.
     """
-    name = type(module).__name__.lower()
-    module = as_model(module)
-    was_training = module.training
-    module.eval()
-    if isinstance(example_inputs, torch.Tensor):
-        example_inputs = (example_inputs,)
+    exporter = _Exporter(module, example_inputs, example_kwargs, loss, targets,
+                         optimizer, allow_branches)
+    model, weights = exporter.run()
+    write(model, weights, directory, exporter.verify if verify else None)
+    count = sum(t.numel() for t in weights.values())
+    size = sum(t.numel() * t.element_size() for t in weights.values())
+    print(f"nncc: wrote {os.path.join(directory, 'model.json')} and "
+          f"weights.safetensors: {count:,} numbers, {bytes_of(size)}"
+          + exporter.note, file=sys.stderr)
+
+
+class _Exporter:
+    def __init__(self, module, inputs, kwargs, loss, targets, optimizer,
+                 allow_branches):
+        module = getattr(module, "_orig_mod", module)  # of torch.compile
+        if not isinstance(module, nn.Module):
+            raise TypeError("export takes a torch.nn.Module, got "
+                            f"{type(module).__name__}")
+        if isinstance(module, torch.jit.ScriptModule):
+            raise UnsupportedModel("a torch.jit.ScriptModule: export the "
+                                   "module that it was made of")
+        self.name = type(module).__name__.lower()
+        self.signature = inspect.signature(module.forward)
+        self.model = as_model(module)
+        self.args, self.kwargs = _arguments(self.signature, inputs, kwargs)
+        if loss is None and (optimizer is not None or len(targets)):
+            raise TypeError("an optimizer and targets need a loss: "
+                            "export(..., loss=)")
+        if loss is not None and not callable(loss):
+            raise TypeError("loss must be a function or a module, got "
+                            f"{type(loss).__name__}")
+        self.loss, self.optimizer = loss, optimizer
+        self.targets = (targets,) if isinstance(targets, torch.Tensor) else \
+            tuple(targets)
+        check_values(self.signature.bind(*self.args, **self.kwargs).arguments,
+                     "the example input")
+        check_values(self.targets, "the target")
+        self.allow_branches, self.note = allow_branches, ""
+        self.names = Names()
+        _check_module(self.model)
+        if isinstance(loss, nn.Module) and any(
+                p.requires_grad for p in loss.parameters()):
+            raise UnsupportedModel("the loss has parameters of its own: make "
+                                   "it a part of the module")
+
+    # --- Traces ----------------------------------------------------------
+    def run(self):
+        """The model as JSON and its tensors by name."""
+        self.snapshot = Snapshot(self.model)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                return self._run()
+            finally:
+                self.snapshot.restore()
+
+    def _run(self):
+        made = {}
+        self.leaves = {}
+        for part in self.model.modules():
+            described = leaf_description(part, self.names.modules, made)
+            if described and (described["type"] in self.names.modules
+                              or not any(True for _ in part.children())):
+                self.leaves[part] = described
+        self.modes = self._modes()
+        state = dict(self.model.named_parameters(remove_duplicate=False))
+        state.update(self.model.named_buffers(remove_duplicate=False))
+        self.constants = Constants(state)
+        self.hooks = _hooks(self.model)
+        for part in self.model.modules():
+            part._backward_hooks.clear()
+            part._backward_pre_hooks.clear()
+        run = self._trace(False)
+        self._raise(p for p in run.problems if not p.gradient)
+        graph = run.outline()
+        self._raise(graph.problems)
+        self._check_again(run, graph)
+        train = self._train_graph()
+        self.snapshot.restore()  # buffers, as objects too
+        return self._assemble(run, graph, train)
+
+    def _modes(self):
+        """id of a module -> its modes in entries that do not train and in
+        those that do."""
+        parts = list(self.model.modules())
+        given = [p.training for p in parts]
+        whole = self.model.training
+
+        def after(trains):
+            self.model.train(trains)
+            found = [p.training for p in parts]
+            if trains == whole:  # single ones keep what they were given
+                found = [g if g != whole else f
+                         for g, f in zip(given, found)]
+            return found
+
+        evals, trains = after(False), after(True)
+        return {id(p): (e, t) for p, e, t in zip(parts, evals, trains)}
+
+    def set_modes(self, model, trains):
+        """Puts the module, or a copy of it, into the modes of an entry."""
+        parts = dict(model.named_modules())
+        for path, part in self.model.named_modules():
+            if path in parts:
+                parts[path].training = self.modes[id(part)][trains]
+
+    def _trace(self, trains, draw=None):
+        """Runs the module; what fails in it is the caller's to mend."""
+        self.snapshot.restore_tensors()
+        self.set_modes(self.model, trains)
+        args, kwargs, targets = self.args, self.kwargs, self.targets
+        if draw:
+            args, kwargs, targets = mapped((args, kwargs, targets), draw)
+        run = Run.__new__(Run)
+        try:
+            run.__init__(self, trains, args, kwargs, targets)
+        except UnsupportedModel:
+            raise
+        except Exception as error:
+            problems = run.tracer.problems if hasattr(run, "tracer") else []
+            place = run.tracer.place_of(error.__traceback__) if \
+                hasattr(run, "tracer") else None
+            problems.append(Problem(
+                f"forward fails in {'train' if trains else 'eval'} mode on "
+                f"the example: {type(error).__name__}: {error}", place))
+            raise UnsupportedModel(sentences(problems)) from error
+        return run
+
+    def _raise(self, problems):
+        problems = list(problems)
+        if problems:
+            raise UnsupportedModel(sentences(problems))
+
+    def _check_again(self, run, graph):
+        """The same module on other values, called once more, must come to the
+        same graph."""
+        if self.allow_branches:
+            return
+        before = plain_state(self.model)
+        for draw in (redrawn, None):
+            try:
+                again = self._trace(run.trains, draw)
+            except UnsupportedModel:
+                continue  # these values mean something
+            other = again.outline()
+            break
+        else:
+            raise UnsupportedModel("forward fails when it is called again")
+        if not _equal(graph, other):
+            what, place = difference(graph, other)
+            self._raise([Problem(
+                f"{what} is called in another way when forward runs again on "
+                "other values: what Python computes, draws or keeps between "
+                "calls would be frozen in the model", place)])
+        after = plain_state(self.model)
+        changed = [n for n in after if n in before and after[n] != before[n]]
+        if changed:
+            self._raise([Problem(
+                f"the attribute {changed[0]} is changed by each call of "
+                "forward, and a compiled model would keep the example's: "
+                "make it a buffer, or leave it out")])
+
+    def _train_graph(self):
+        """The trace in train mode. Without a loss a model that cannot be
+        trained is exported all the same, and says so."""
+        self.snapshot.restore()
+        try:
+            self._raise(self.hooks)
+            run = self._trace(True)
+            self._raise(run.problems)
+            graph = run.outline()
+            self._raise(graph.problems)
+            if not _is_plain(run):
+                self._check_again(run, graph)
+            return run
+        except UnsupportedModel as error:
+            if self.loss is not None:
+                raise
+            self.note = f"; for forward only, since in train mode {error}"
+            return None
+
+    def verify(self, folder):
+        """Runs the files in `folder` beside the module, or says why not."""
+        try:
+            copy.deepcopy(self.model)
+        except Exception as error:
+            self.note += f"; not checked, since it has no copy: {error}"
+            return
+        # A function that holds a module runs that one, not the copy.
+        trains = self.loss is not None and not _holds_modules(self.model)
+        with self.snapshot_of():
+            verify_files(folder, self.model, self.args, self.kwargs,
+                         self.loss if trains else None, self.targets,
+                         self.optimizer if trains else None, self.set_modes)
+
+    @contextlib.contextmanager
+    def snapshot_of(self):
+        snapshot = Snapshot(self.model)
+        try:
+            yield
+        finally:
+            snapshot.restore()
+
+    # --- The file --------------------------------------------------------
+    def _assemble(self, run, graph, train):
+        joined = Joined(run, graph, train)
+        model = {"format": "nncc-model/1", "name": self.name}
+        model["inputs"] = {
+            name: _tensor(value.tensor, name)
+            for name, value in zip(graph.inputs, run.inputs)}
+        attributes = {path: run.values.attributes[path] for path in sorted(
+            graph.attributes | joined.final.attributes)}
+        state, ties = self._state(attributes)
+        tree = Tree(self.model, self.leaves, self.names.modules,
+                    run.tracer.paths, joined.bodies,
+                    list(attributes.values()))
+        if tree.classes:
+            model["classes"] = tree.classes
+        model.update(tree.top)
+        constants = self.constants.tensors
+        if constants:
+            model.setdefault("buffers", {}).update(
+                (n, _tensor(t, n)) for n, t in constants.items())
+        if ties:
+            model["tie"] = ties
+        model["nodes"], model["outputs"] = joined.nodes, joined.outputs
+        if joined.train is not None:
+            model["train"] = joined.train
+        section, optimizer_state = ({}, {}) if train is None else \
+            self._training(train, joined)
+        if section:
+            model["training"] = section
+        return model, {**state, **constants, **optimizer_state}
+
+    def _training(self, train, joined):
+        """The training section, and the optimizer's state by name."""
+        section = {}
+        if self.loss is not None:
+            call, _ = train.loss
+            section = {"inputs": {
+                name: _tensor(value.tensor, name)
+                for name, value in zip(joined.final.targets, call.arguments)},
+                **joined.loss()}
+        settings, state = describe_training(
+            self.model, self.optimizer, lambda: with_gradient(
+                self.model, self.args, self.kwargs, self.loss, self.targets,
+                self.set_modes))
+        return {**section, **settings}, state
+
+    def _state(self, attributes):
+        """Tensors of the weights file, and names of the same tensor."""
+        named = [*self.model.named_parameters(remove_duplicate=False),
+                 *self.model.named_buffers(remove_duplicate=False),
+                 *((path, t) for path, (_, _, t) in attributes.items())]
+        first, state, ties = {}, {}, {}
+        for name, tensor in named:
+            source = first.setdefault(id(tensor), name)
+            if source != name:
+                ties[name] = source
+            else:
+                state[name] = tensor.detach().cpu()
+        return state, ties
+
+
+def _equal(ours, theirs):
+    return json.dumps([whole(ours), ours.updates], default=repr) == \
+        json.dumps([whole(theirs), theirs.updates], default=repr)
+
+
+def _is_plain(run):
+    """Nothing but torch.nn modules is called."""
+    return all(getattr(item, "module", None) and not hasattr(item, "items")
+               for item in run.root.items)
+
+
+def _arguments(signature, inputs, kwargs):
+    """Positional arguments and those by name, as forward takes them."""
+    kwargs = dict(kwargs or {})
+    if isinstance(inputs, Mapping):
+        names = [n for n, p in signature.parameters.items()
+                 if p.kind is not inspect.Parameter.VAR_KEYWORD]
+        takes_all = len(names) < len(signature.parameters)
+        if not takes_all and not set(inputs) <= set(names) and \
+                len(names) == 1:
+            args = (inputs,)  # forward(batch)
+        else:
+            args, kwargs = (), {**inputs, **kwargs}
+    elif isinstance(inputs, (tuple, list)):
+        args = tuple(inputs)
+    else:
+        args = (inputs,)
     try:
-        exporter, root, inputs, result = _trace(module, tuple(example_inputs))
-    finally:
-        module.train(was_training)
-    results = (result if isinstance(result, (tuple, list)) else
-               result.values() if isinstance(result, dict) else [result])
-    outputs = tuple(results)
-    exporter.problems += exporter.stale(root, outputs)
-    training = (_trace_loss(exporter, root, loss, outputs, targets)
-                if loss else {})
-    settings, optimizer_state = describe_training(
-        module, optimizer if loss else None, lambda: with_gradient(
-            module, tuple(example_inputs), {}, loss, targets))
-    training.update(settings)
-    exporter.frames.append(root)
-    body = exporter.describe_tree(module)
-    names = [exporter.encode(root, o) for _, o in named_tensors(outputs)]
-    if isinstance(result, dict) and len(names) == len(result):
-        names = dict(zip(result, names))
-    exporter.frames.pop()
-    exporter.problems += _unsupported(exporter, root, body)
-    if exporter.problems:
-        raise UnsupportedModel("\n".join(dict.fromkeys(exporter.problems)))
-    model = {"format": "nncc-model/1",
-             "name": name, "inputs": inputs}
-    if exporter.classes:
-        model["classes"] = exporter.classes
-    model.update(body)
-    ties = _ties(module)
-    if ties:
-        model["tie"] = ties
-    model["nodes"] = root.nodes
-    model["outputs"] = names
-    if training:
-        model["training"] = training
-    os.makedirs(directory, exist_ok=True)
-    with open(os.path.join(directory, "model.json"), "w") as file:
-        file.write(_pretty(model))
-    from safetensors.torch import save_file
-    state = {name: tensor.detach().contiguous()
-             for name, tensor in module.state_dict(keep_vars=True).items()
-             if name not in ties}
-    for path, part in module.named_modules():
-        for name in set() if is_leaf(part) else \
-                sorted(part._non_persistent_buffers_set):
-            state[f"{path}.{name}".lstrip(".")] = part._buffers[name]
-    state.update(optimizer_state)
-    save_file(state, os.path.join(directory, "weights.safetensors"))
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"the example inputs do not fit forward{signature}: "
+                        f"{error}") from None
+    return args, kwargs
 
 
-def _supported():
-    """Module types and functions that the compiler knows."""
-    from .runner import find_nncc
-    schema = json.loads(subprocess.run([find_nncc(), "schema"], check=True,
-                                       capture_output=True, text=True).stdout)
-    names = set(schema["$defs"]["node"]["properties"]["op"]["enum"])
-    for module in schema["$defs"]["module"]["anyOf"]:
-        names.update(module["properties"]["type"].get("enum", []))
-    return names
+def _check_module(model):
+    """What no trace can be made of."""
+    for path, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if isinstance(tensor, (nn.UninitializedParameter,
+                               nn.parameter.UninitializedBuffer)):
+            raise UnsupportedModel(f"{path} is not initialized yet: call the "
+                                   "module once before")
+        dtype_of(tensor, path)
+    everywhere = nn.modules.module
+    if everywhere._global_backward_hooks or \
+            everywhere._global_backward_pre_hooks:
+        raise UnsupportedModel("a backward hook on all modules, which a "
+                               "compiled step leaves out: remove it")
 
 
-def _unsupported(exporter, root, body):
-    """A sentence for every module and function that the compiler lacks."""
-    known, problems = _supported(), []
-
-    def modules(tree, prefix):
-        items = tree.items() if isinstance(tree, dict) else enumerate(tree)
-        for name, module in items:
-            path = f"{prefix}{name}"
-            if module["type"].startswith("nn.") and \
-                    module["type"] not in known:
-                problems.append(f"{path}: {module['type']} is not supported")
-            modules(module.get("modules", {}), path + ".")
-
-    graphs = {"": {**body, "nodes": root.nodes}}
-    graphs.update({f"class {k}: ": v for k, v in exporter.classes.items()})
-    for where, graph in graphs.items():
-        modules(graph.get("modules", {}), where)
-        for node in graph["nodes"]:
-            if "op" in node and node["op"] not in known:
-                problems.append(f"{where}{node['op']} is not supported")
+def _hooks(model):
+    """Hooks that change gradients, in entries that train."""
+    problems = []
+    for path, part in model.named_modules():
+        for hook in [*part._backward_hooks.values(),
+                     *part._backward_pre_hooks.values()]:
+            problems.append(Problem(
+                f"the backward hook {getattr(hook, '__name__', hook)} of "
+                f"{path or 'the model'}, which a compiled step leaves out: "
+                "remove it"))
+    for path, parameter in model.named_parameters():
+        if parameter._backward_hooks or getattr(
+                parameter, "_post_accumulate_grad_hooks", None):
+            problems.append(Problem(
+                f"the hook on the gradient of {path}, which a compiled step "
+                "leaves out: remove it"))
     return problems
 
 
-def _pretty(value, indent=0):
-    """JSON with one line per node or module, as a person would write it."""
-    flat = json.dumps(value)
-    if len(flat) + indent <= 100 or not isinstance(value, (dict, list)):
-        return flat
-    pad = " " * (indent + 1)
-    if isinstance(value, dict):
-        items = [f"{json.dumps(k)}: {_pretty(v, indent + 1)}"
-                 for k, v in value.items()]
-        return "{\n" + ",\n".join(pad + i for i in items) + "}"
-    return "[\n" + ",\n".join(pad + _pretty(v, indent + 1)
-                              for v in value) + "]"
+def _holds_modules(model):
+    """Some function that was put onto a part has a module or a tensor in its
+    closure."""
+    for part in model.modules():
+        own = [*vars(part).values(), *part._forward_hooks.values(),
+               *part._forward_pre_hooks.values()]
+        for function in own:
+            cells = getattr(function, "__closure__", None) or ()
+            for cell in cells:
+                held = getattr(cell, "cell_contents", None)
+                if isinstance(getattr(held, "__self__", held),
+                              (nn.Module, torch.Tensor)):
+                    return True
+    return False
+
+
+def _tensor(tensor, what):
+    return {"shape": list(tensor.shape), "dtype": dtype_of(tensor, what)}

@@ -1,5 +1,8 @@
 """What a torch.nn module is in a model file: its type, attributes and state."""
+import dataclasses
 import inspect
+import os
+from collections.abc import Mapping
 
 import torch
 import torch.nn as nn
@@ -16,16 +19,26 @@ class UnsupportedModel(Exception):
     """Everything in a module that the format cannot express, with paths."""
 
 
-def named_tensors(value, name=""):
-    """The tensors in nested tuples, lists and dicts, each with a name of the
-    keys that lead to it."""
-    if isinstance(value, torch.Tensor):
+def walk(value, name=""):
+    """What nested tuples, lists, mappings and dataclasses hold, each with a
+    name of the keys that lead to it."""
+    if isinstance(value, Mapping):
+        items = value.items()
+    elif isinstance(value, (tuple, list)):
+        items = enumerate(value)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        items = [(field.name, getattr(value, field.name))
+                 for field in dataclasses.fields(value)]
+    else:
         yield name, value
-    elif isinstance(value, (tuple, list, dict)):
-        items = value.items() if isinstance(value, dict) else enumerate(value)
-        for key, item in items:
-            yield from named_tensors(item, f"{name}_{key}" if name else
-                                     str(key))
+        return
+    for key, item in items:
+        yield from walk(item, f"{name}_{key}" if name else str(key))
+
+
+def named_tensors(value, name=""):
+    return ((n, t) for n, t in walk(value, name)
+            if isinstance(t, torch.Tensor))
 
 
 def class_of(module):
@@ -35,6 +48,15 @@ def class_of(module):
     return kind.__bases__[0] if parametrized else kind
 
 
+_TORCH = os.path.dirname(torch.__file__)
+
+
+def is_of_torch(function):
+    """Written in torch itself, not put in its place by someone else."""
+    code = getattr(function, "__code__", None)
+    return code is None or code.co_filename.startswith(_TORCH)
+
+
 def is_leaf(module):
     """torch.nn's own classes keep their type; containers are no leaves."""
     kind = class_of(module)
@@ -42,25 +64,133 @@ def is_leaf(module):
             and kind not in (nn.Sequential, nn.ModuleList, nn.ModuleDict))
 
 
+def leaf_description(module, known, made):
+    """A torch.nn module as the file has it; None where its type, attributes
+    and state names do not tell what it is: it has another forward, state of
+    its own, or attributes that were changed. Then what it computes is
+    recorded, function by function. `known` has the compiler's types, `made`
+    keeps modules made for comparison."""
+    if not is_leaf(module) or "forward" in vars(module) or \
+            not is_of_torch(class_of(module).forward):
+        return None
+    kind = f"nn.{class_of(module).__name__}"
+    try:
+        described = {"type": kind, **attributes(module)}
+        hidden = parametrizations_of(module)
+    except (UnsupportedModel, KeyError):
+        return None
+    if hidden:
+        described["parametrizations"] = hidden
+    if kind in known and not known[kind].issuperset(described):
+        return None
+    fresh = _rebuilt(module, made)
+    if fresh is not None and not _is_like(module, fresh, hidden):
+        return None
+    return described
+
+
+def _rebuilt(module, made):
+    """A module of the same constructor arguments without memory, or None."""
+    kind = class_of(module)
+    arguments = {}
+    for name in _arguments_of(kind):
+        if name in ("device", "dtype", "inplace") or \
+                not hasattr(module, name):
+            continue
+        value = getattr(module, name)
+        if name == "bias" and not isinstance(value, bool):
+            value = value is not None
+        if isinstance(value, (torch.Tensor, nn.Module)) or callable(value):
+            return None
+        arguments[name] = value
+    key = (kind, repr(arguments))
+    if key not in made:
+        try:
+            with torch.device("meta"):
+                made[key] = kind(**arguments)
+        except (TypeError, ValueError, RuntimeError):
+            made[key] = None
+    return made[key]
+
+
+def _is_like(module, fresh, hidden):
+    """The same state, children and plain attributes as in `fresh`."""
+    def plain(value):
+        if isinstance(value, (tuple, list)):
+            return [plain(v) for v in value]
+        return value
+
+    for tensors in ("_parameters", "_buffers"):
+        ours, theirs = getattr(module, tensors), getattr(fresh, tensors)
+        if hidden:
+            continue
+        if {k for k, t in ours.items() if t is not None} != \
+                {k for k, t in theirs.items() if t is not None}:
+            return False
+        if any(t is not None and t.shape != theirs[k].shape
+               for k, t in ours.items()):
+            return False
+    children = set(module._modules) - {"parametrizations"}
+    if children != set(fresh._modules):
+        return False
+    for name, value in vars(fresh).items():
+        if name.startswith("_") or name in ("training", "inplace"):
+            continue
+        if isinstance(value, (bool, int, float, str, tuple, list,
+                              type(None))) and \
+                plain(getattr(module, name, None)) != plain(value):
+            return False
+    return True
+
+
+def depends_on_mode(module):
+    """Its forward, or that of a part, asks whether it trains."""
+    def asks(part):
+        code = getattr(type(part).forward, "__code__", None)
+        return code is None or "training" in code.co_names
+    return any(asks(part) for part in module.modules())
+
+
 def is_sequential(module):
+    """An nn.Sequential, or a subclass without a forward or state of its
+    own."""
     return (isinstance(module, nn.Sequential)
-            and type(module).forward is nn.Sequential.forward)
+            and type(module).forward is nn.Sequential.forward
+            and "forward" not in vars(module)
+            and is_of_torch(nn.Sequential.forward)
+            and not module._parameters and not module._buffers)
+
+
+def is_container(module):
+    """Holds modules and nothing else: it has no forward."""
+    return (isinstance(module, (nn.ModuleList, nn.ModuleDict))
+            and type(module).forward is nn.Module.forward
+            and "forward" not in vars(module)
+            and not module._parameters and not module._buffers)
+
+
+def _arguments_of(kind):
+    """The constructor's parameters by name."""
+    # Recurrent classes hide their arguments behind *args.
+    base = nn.RNNBase if issubclass(kind, nn.RNNBase) else kind
+    parameters = dict(inspect.signature(base.__init__).parameters)
+    if kind is nn.RNN:
+        parameters["nonlinearity"] = inspect.Parameter(
+            "nonlinearity", inspect.Parameter.KEYWORD_ONLY, default="tanh")
+    if base is nn.RNNBase:
+        del parameters["mode"]
+    return {name: p for name, p in parameters.items()
+            if name not in ("self", "args", "kwargs")
+            and not name.startswith("_")}
 
 
 def attributes(module):
     """Constructor arguments that differ from their defaults."""
     result = {}
-    # Recurrent classes hide their arguments behind *args.
-    kind = nn.RNNBase if isinstance(module, nn.RNNBase) else class_of(module)
-    parameters = dict(inspect.signature(kind.__init__).parameters)
-    if type(module) is nn.RNN:
-        parameters["nonlinearity"] = inspect.Parameter(
-            "nonlinearity", inspect.Parameter.KEYWORD_ONLY, default="tanh")
+    parameters = _arguments_of(class_of(module))
     for name, parameter in parameters.items():
-        if name == "mode" and kind is nn.RNNBase:
-            continue
-        if name in ("self", "device", "dtype", "inplace", "args", "kwargs") \
-                or not hasattr(module, name) or name.startswith("_"):
+        if name in ("device", "dtype", "inplace") or \
+                not hasattr(module, name):
             continue
         value = getattr(module, name)
         if name == "bias" and not isinstance(value, bool):
@@ -84,6 +214,8 @@ def attributes(module):
         state = [*module._parameters.values(), *module._buffers.values()]
         dtypes = {t.dtype for t in state
                   if t is not None and t.dtype.is_floating_point}
+        if len(dtypes) > 1:
+            raise UnsupportedModel("state of several floating types")
         if len(dtypes) == 1 and dtypes != {torch.float32}:
             result["dtype"] = DTYPES[dtypes.pop()]
     return result
@@ -125,33 +257,26 @@ def parametrizations_of(module):
     return result
 
 
-class _Leaf(nn.Module):
+def computes_tensors_in_hooks(module):
+    """Has pre-hooks, all of which parametrizations_of describes."""
+    hooks = module._forward_pre_hooks.values()
+    return bool(hooks) and all(
+        type(hook).__name__ in ("WeightNorm", "SpectralNorm")
+        or hasattr(hook, "_tensor_name") for hook in hooks)
+
+
+class Leaf(nn.Module):
     """A torch.nn module as a whole model: its state is below "module"."""
 
     def __init__(self, module):
         super().__init__()
         self.module = module
+        self.training = module.training
 
-    def forward(self, x):
-        return self.module(x)
-
-
-class _Chain(nn.Module):
-    """An nn.Sequential as a whole model: its state keeps its names."""
-
-    def __init__(self, sequential):
-        super().__init__()
-        for name, child in sequential.named_children():
-            self.add_module(name, child)
-
-    def forward(self, x):
-        for child in self.children():
-            x = child(x)
-        return x
+    def forward(self, *args, **kwargs):
+        return self.module(*args, **kwargs)
 
 
 def as_model(module):
-    if is_sequential(module):
-        return _Chain(module)
-    return _Leaf(module) if is_leaf(module) else module
+    return Leaf(module) if is_leaf(module) else module
 

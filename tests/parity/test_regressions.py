@@ -3,6 +3,7 @@ import copy
 import json
 
 import nncc
+import nncc.modules
 import pytest
 import torch
 import torch.nn as nn
@@ -96,7 +97,7 @@ def run_nodes(folder, nodes, **inputs):
     """The last node's value; nodes as in a model file."""
     model = {"format": "nncc-model/1",
              "inputs": {name: {"shape": list(x.shape),
-                               "dtype": nncc.export.__globals__["DTYPES"][
+                               "dtype": nncc.modules.DTYPES[
                                    x.dtype]}
                         for name, x in inputs.items()},
              "nodes": nodes, "outputs": [nodes[-1]["name"]]}

@@ -1,0 +1,247 @@
+"""Calls of modules while tracing.
+
+A torch.nn module that the file can describe is a leaf: one node. Every other
+module runs with its functions recorded, grouped by the call. The recorder
+stands in the place of `forward`, so hooks run outside of it and are recorded
+as part of whoever calls.
+"""
+import contextlib
+import inspect
+
+import torch
+import torch.nn as nn
+
+from .graph import Call, Node, values_in, version_of
+from .modules import (computes_tensors_in_hooks, depends_on_mode, is_leaf,
+                      is_sequential, named_tensors)
+
+
+@contextlib.contextmanager
+def recording(tracer):
+    """Puts the tracer between torch.nn and the modules."""
+    module_call = nn.Module.__call__
+    function = torch.autograd.Function
+    apply = function.__dict__["apply"]
+
+    def call(self, *args, **kwargs):
+        return call_module(tracer, self, args, kwargs)
+
+    def run(cls, *args, **kwargs):
+        return run_function(tracer, cls, args, kwargs)
+
+    nn.Module.__call__ = call
+    function.apply = classmethod(run)
+    try:
+        yield
+    finally:
+        nn.Module.__call__ = module_call
+        function.apply = apply
+
+
+class _Context:
+    """What the forward of an autograd.Function may ask of its context."""
+    needs_input_grad = ()
+
+    def save_for_backward(self, *tensors):
+        self.saved_tensors = tensors
+
+    save_for_forward = save_for_backward
+
+    def mark_dirty(self, *tensors):
+        pass
+
+    mark_non_differentiable = mark_dirty
+
+    def set_materialize_grads(self, value):
+        pass
+
+
+def run_function(tracer, cls, args, kwargs):
+    """An autograd.Function: its forward is recorded, its own gradient is
+    not."""
+    if cls.__name__ == "CheckpointFunction":
+        run, _, *rest = args
+        return run(*rest)
+    tracer.problem(f"{cls.__name__}.apply has a gradient of its own, which a "
+                   "compiled step does not use: write it with functions of "
+                   "torch", gradient=True)
+    context = _Context()
+    if cls.setup_context is not torch.autograd.Function.setup_context:
+        return cls.forward(*args, **kwargs)
+    return cls.forward(context, *args, **kwargs)
+
+
+def call_module(tracer, module, args, kwargs):
+    """nn.Module.__call__ while tracing."""
+    def original():
+        return nn.Module._call_impl(module, *args, **kwargs)
+
+    if tracer.silent or not tracer.calls:
+        return original()
+    if isinstance(module, torch.jit.ScriptModule):
+        tracer.problem("a torch.jit.ScriptModule, whose functions cannot be "
+                       "seen: give the module that it was made of")
+        result = original()
+        with tracer.quiet():
+            for name, tensor in named_tensors(result):
+                tracer.values.bind(tensor, name, "input", True, True)
+        return result
+    if type(module).__name__ == "OptimizedModule":
+        return module._orig_mod(*args, **kwargs)  # torch.compile changes
+                                                  # no values
+    paths = tracer.paths.get(id(module), ())
+    tracer.inside.append(paths[0] if paths else type(module).__name__)
+    try:
+        if not paths or not paths[0]:
+            return original()  # no part of the model, or all of it
+        return _with_recorder(tracer, module, paths, original)
+    finally:
+        tracer.inside.pop()
+
+
+def _with_recorder(tracer, module, paths, original):
+    """Calls the module with a recorder in the place of its forward. Pre-hooks
+    that only compute its tensors belong to it."""
+    missing = object()
+    own = vars(module).get("forward", missing)
+    forward = module.forward
+    versions = [(t, version_of(t)) for t in module.buffers()]
+    leaf = module in tracer.leaves and _has_its_state(tracer, module, paths)
+
+    def restore():
+        if own is missing:
+            vars(module).pop("forward", None)
+        else:
+            vars(module)["forward"] = own
+
+    def recorder(*args, **kwargs):
+        restore()
+        with tracer.quiet(1):
+            if leaf:
+                result = _leaf(tracer, module, paths, forward, args, kwargs)
+                _note_updates(tracer, module, versions)
+            else:
+                result = _group(tracer, module, paths, forward, args, kwargs)
+        tracer.silent = 0  # for hooks behind it
+        return result
+
+    vars(module)["forward"] = recorder
+    try:
+        with tracer.quiet(leaf and computes_tensors_in_hooks(module)):
+            return original()
+    finally:
+        restore()
+
+
+def _has_its_state(tracer, module, paths):
+    """Its parameters and buffers are still the ones of the model."""
+    for tensors in (module._parameters, module._buffers):
+        for name, tensor in tensors.items():
+            value = tensor is not None and tracer.values.known(tensor)
+            if tensor is not None and (
+                    not value or f"{paths[0]}.{name}" not in value.paths):
+                return False
+    return True
+
+
+def _leaf(tracer, module, paths, forward, args, kwargs):
+    """A torch.nn module is one node."""
+    tracer.check(())
+    place = tracer.place()
+    inputs = [tracer.encode(a) for a in args]
+    arguments = {k: tracer.encode(v) for k, v in kwargs.items()
+                 if v is not None}
+    mode = tracer.modes[id(module)]
+    if mode[0] >= mode[1] and depends_on_mode(module):
+        arguments["training"] = mode[tracer.trains]
+    given = {id(t): version_of(t) for _, t in named_tensors((args, kwargs))}
+    for _, tensor in named_tensors((args, kwargs)):
+        if getattr(module, "inplace", False):
+            tracer.values.freeze(tensor)
+    result = forward(*args, **kwargs)
+    result = _replace(result, lambda t: _fresh(tracer, t, given))
+    has_parameters = any(True for _ in module.parameters())
+    has_state = has_parameters or any(True for _ in module.buffers())
+    read = list(values_in([inputs, arguments]))
+    node = Node(inputs, None, place, module=(module, paths),
+                arguments=arguments)
+    tracer.calls[-1].items.append(node)
+    node.results = tracer.bind(
+        result, paths[0], node,
+        has_state or any(v.varies for v in read)
+        or "Dropout" in type(module).__name__,
+        has_parameters or any(v.flows for v in read))
+    for _, tensor in named_tensors(result):
+        if id(tensor) in given:
+            tracer.values.written(tensor, True, place)
+    return result
+
+
+def _note_updates(tracer, module, versions):
+    """A torch.nn module that has changed its buffers: the compiler knows how,
+    in entries that train."""
+    changed = [t for t, version in versions if version_of(t) != version]
+    for tensor in changed:
+        tracer.calls[-1].items[-1].has_effect = True
+        value = tracer.values.known(tensor)
+        value.is_updated = True
+        if not tracer.trains:
+            tracer.problem(f"{value.hint} is changed by forward: put the "
+                           "module into eval mode, since entries that do not "
+                           "train keep their state")
+
+
+def _fresh(tracer, tensor, given):
+    """A tensor that comes back as it was given gets a twin, so that both have
+    values of their own: only one of them may be dropped in train mode."""
+    if given.get(id(tensor)) == version_of(tensor):
+        return torch.ops.aten.alias.default(tensor)
+    return tensor
+
+
+def _replace(value, function):
+    """`value` with its tensors replaced, in tuples, lists and dicts."""
+    if isinstance(value, torch.Tensor):
+        return function(value)
+    if type(value) in (tuple, list):
+        return type(value)(_replace(v, function) for v in value)
+    if type(value) is dict:
+        return {k: _replace(v, function) for k, v in value.items()}
+    return value
+
+
+def _group(tracer, module, paths, forward, args, kwargs):
+    """A module whose functions are recorded, grouped by the call."""
+    kind = "chain" if is_sequential(module) else "class"
+    call = Call(kind, module, paths, tracer.place())
+    try:
+        bound = inspect.signature(forward).bind(*args, **kwargs).arguments
+    except (TypeError, ValueError):
+        bound = {"input": (args, kwargs)}
+    for name, tensor in named_tensors(bound):
+        value = tracer.values.find(tensor, tracer.problem)
+        call.names.setdefault(value, name)
+        call.arguments.append(value)
+    call.is_plain = len(args) == 1 and not kwargs and \
+        isinstance(args[0], torch.Tensor)
+    tracer.calls[-1].items.append(call)
+    tracer.calls.append(call)
+    call.made = tracer.values.count
+    try:
+        with tracer.quiet(0):
+            result = forward(*args, **kwargs)
+        return _replace(result, lambda t: _passed(tracer, call, t))
+    finally:
+        tracer.calls.pop()
+
+
+def _passed(tracer, call, tensor):
+    """A tensor that a call gives back without having made it is a value of
+    its own outside: drop path gives its argument back in eval mode."""
+    value = tracer.values.find(tensor, tracer.problem)
+    if value.number >= call.made and isinstance(value.source, Node):
+        return tensor
+    node = Node([value], None, call.place, op="pass")
+    other, node.results = tracer.values.alias(tensor, value, node)
+    call.items.append(node)
+    return other

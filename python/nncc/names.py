@@ -1,0 +1,152 @@
+"""How the model format spells the functions that PyTorch calls.
+
+One function object may have several names (torch.mm is torch.spmm); the one
+that the compiler's schema has is taken. What PyTorch has under two spellings
+(torch.swapaxes, Tensor.expand_as, Tensor.long) becomes the one of the format.
+"""
+import inspect
+import json
+import subprocess
+
+import torch
+import torch.nn.functional as F
+
+from .modules import DTYPES
+
+# Functions that only look at a tensor; what they give is a Python value that
+# does not depend on the tensor's elements.
+QUERIES = {
+    "size", "dim", "numel", "nelement", "ndimension", "is_floating_point",
+    "is_complex", "is_signed", "is_conj", "is_neg", "is_inference",
+    "element_size", "__len__", "is_contiguous", "stride", "storage_offset",
+    "requires_grad_", "get_device", "has_names", "is_same_size", "is_shared",
+    "is_pinned", "is_set_to", "dim_order", "data_ptr", "__hash__", "__repr__",
+    "__format__", "__str__", "__dir__", "retain_grad", "result_type",
+    "can_cast", "is_distributed", "type_of", "_is_view", "_assert",
+    "_assert_async", "__dlpack_device__", "is_coalesced",
+    "_has_compatible_shallow_copy_type"}
+
+_OPERATORS = {
+    "__add__": "torch.add", "__radd__": "torch.add", "__mul__": "torch.mul",
+    "__rmul__": "torch.mul", "__sub__": "torch.sub",
+    "__truediv__": "torch.div", "__div__": "torch.div",
+    "__matmul__": "torch.matmul", "__pow__": "torch.pow",
+    "__neg__": "torch.neg", "__eq__": "torch.eq", "__ne__": "torch.ne",
+    "__lt__": "torch.lt", "__le__": "torch.le", "__gt__": "torch.gt",
+    "__ge__": "torch.ge", "__iadd__": "torch.add", "__imul__": "torch.mul",
+    "__isub__": "torch.sub", "__itruediv__": "torch.div",
+    "__idiv__": "torch.div", "__ipow__": "torch.pow", "__abs__": "torch.abs",
+    "__rsub__": "torch.sub", "__rtruediv__": "torch.div",
+    "__rdiv__": "torch.div", "__rpow__": "torch.pow",
+    "__rmatmul__": "torch.matmul",
+}
+# The receiver is the right operand.
+REVERSED = {"__rsub__", "__rtruediv__", "__rdiv__", "__rpow__", "__rmatmul__"}
+
+# Second spellings in PyTorch of what the format has under the first.
+_ALIASES = {
+    "swapaxes": "transpose", "swapdims": "transpose", "concatenate": "cat",
+    "concat": "cat", "absolute": "abs", "divide": "div", "true_divide": "div",
+    "multiply": "mul", "subtract": "sub", "negative": "neg", "greater": "gt",
+    "greater_equal": "ge", "less": "lt", "less_equal": "le",
+    "not_equal": "ne", "clip": "clamp", "expand_as": "expand",
+    "view_as": "view", "reshape_as": "reshape", "spmm": "mm"}
+
+# Conversions: the result's element type is all that they say.
+CONVERSIONS = {
+    "to", "type", "type_as", "float", "double", "half", "bfloat16", "long",
+    "int", "short", "char", "byte", "bool", "cpu", "cuda"}
+
+# What these make of a tensor does not depend on its elements: value -> how it
+# is filled ("like": with the given value).
+FILLS = {
+    "zeros_like": 0, "ones_like": 1, "full_like": "like", "empty_like": 0,
+    "new_zeros": 0, "new_ones": 1, "new_full": "like", "new_empty": 0,
+    "empty": 0, "empty_strided": 0, "new_empty_strided": 0}
+
+# Arguments without an effect on values.
+HARMLESS = {"device", "memory_format", "layout", "pin_memory", "non_blocking",
+            "inplace", "out", "copy", "requires_grad", "generator", "names"}
+
+
+def function_names():
+    """Function object -> its names, as the model format spells them."""
+    names = {}
+    spaces = (("torch", torch), ("F", F), ("Tensor", torch.Tensor),
+              ("torch.linalg", torch.linalg), ("torch.fft", torch.fft),
+              ("torch.special", torch.special), ("torch.nn.init",
+                                                 torch.nn.init))
+    for prefix, space in spaces:
+        for name in dir(space):
+            function = getattr(space, name, None)
+            if callable(function) and not inspect.isclass(function):
+                try:
+                    names.setdefault(function, []).append(f"{prefix}.{name}")
+                except TypeError:
+                    pass  # not hashable
+    for method, name in _OPERATORS.items():
+        function = getattr(torch.Tensor, method, None)
+        if function is not None:
+            names[function] = [name]
+    return names
+
+
+class Names:
+    """What the compiler knows, and how it calls what PyTorch calls."""
+
+    def __init__(self):
+        from .runner import find_nncc
+        done = subprocess.run([find_nncc(), "schema"], capture_output=True,
+                              text=True)
+        if done.returncode:
+            raise RuntimeError(done.stderr.strip())
+        schema = json.loads(done.stdout)
+        self.ops = set(schema["$defs"]["node"]["properties"]["op"]["enum"])
+        self.modules = {}  # type -> names of its attributes
+        for module in schema["$defs"]["module"]["anyOf"]:
+            for kind in module["properties"]["type"].get("enum", []):
+                self.modules[kind] = set(module["properties"])
+        self._functions = function_names()
+
+    def of(self, function):
+        """The format's name of a function; where the compiler has none,
+        PyTorch's own."""
+        try:
+            names = self._functions.get(function, [])
+        except TypeError:
+            names = []
+        if not names:
+            return _spelled(function)
+        for name in names:
+            space, short = name.rsplit(".", 1)
+            if short.endswith("_") and not short.endswith("__"):
+                short = short[:-1]  # values never change: x.add_(y) is x + y
+            for one in (short, _ALIASES.get(short)):
+                for where in dict.fromkeys((_METHODS.get(one, space), space,
+                                            "torch", "Tensor", "F")):
+                    if one and f"{where}.{one}" in self.ops:
+                        return f"{where}.{one}"
+        own = getattr(function, "__name__", "").rstrip("_")
+        same = [n for n in names if n.rsplit(".", 1)[1].rstrip("_") == own]
+        return (same or names)[0]
+
+
+# Operators reach us as methods; the format spells both torch.add.
+_METHODS = {n: "torch" for n in (
+    "add", "sub", "mul", "div", "pow", "matmul", "neg", "eq", "ne", "lt", "le",
+    "gt", "ge")}
+
+
+def _spelled(function):
+    """A name to show for a function that torch does not list."""
+    module = getattr(function, "__module__", None) or ""
+    name = getattr(function, "__qualname__", None) or \
+        getattr(function, "__name__", None) or str(function)
+    if type(function).__name__.startswith("OpOverload"):
+        return f"torch.ops.{function}"
+    return f"{module}.{name}".strip(".").replace("torch._C._nn", "F")
+
+
+def dtype_name(dtype):
+    """The format's name of an element type, or null."""
+    return DTYPES.get(dtype)

@@ -1,0 +1,238 @@
+"""One run of a module under the tracer: what comes out of it, what it leaves
+behind, and what of that no compiled model can do."""
+import copy
+import dataclasses
+import inspect
+from collections.abc import Mapping
+
+import torch
+
+from .graph import Call, Node, Problem, version_of
+from .modules import UnsupportedModel, named_tensors, walk
+from .outline import Outline
+from .state import python_numbers
+from .trace import Tracer
+from .values import dtype_of
+
+_PLAIN = (bool, int, float, str, type(None), torch.dtype, torch.device,
+          torch.Size, complex, bytes)
+
+
+def mapped(value, function):
+    """Nested tuples, lists, mappings and dataclasses with other tensors."""
+    if isinstance(value, torch.Tensor):
+        return function(value)
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(mapped(v, function) for v in value))
+    if isinstance(value, (tuple, list)):
+        return type(value)(mapped(v, function) for v in value)
+    if isinstance(value, Mapping):
+        other = copy.copy(value)
+        for key in list(value):
+            other[key] = mapped(value[key], function)
+        return other
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        other = copy.copy(value)
+        for field in dataclasses.fields(value):
+            setattr(other, field.name,
+                    mapped(getattr(value, field.name), function))
+        return other
+    return value
+
+
+def elements(result):
+    """What a loss is called with."""
+    if isinstance(result, Mapping):
+        return list(result.values())
+    return list(result) if isinstance(result, (tuple, list)) else [result]
+
+
+def check_values(value, what):
+    """Refuses what may hold tensors that nobody sees."""
+    for name, item in walk(value):
+        if not isinstance(item, (torch.Tensor, *_PLAIN)) and \
+                type(item).__module__ != "enum" and item is not Ellipsis:
+            kind = type(item)
+            raise UnsupportedModel(
+                f"{what} {name} is a {kind.__module__}.{kind.__qualname__}: "
+                .replace("  ", " ").replace("builtins.", "") +
+                "tensors may be in tuples, lists, dicts and dataclasses")
+
+
+class Run:
+    """The trace of one call of the model, and of the loss behind it."""
+
+    def __init__(self, exporter, trains, args, kwargs, targets):
+        self.exporter, self.trains = exporter, trains
+        model = exporter.model
+        self.tracer = Tracer(model, exporter.names, exporter.leaves,
+                             exporter.modes, trains, exporter.allow_branches)
+        self.values, self.problems = self.tracer.values, self.tracer.problems
+        self.before = {
+            "buffer": dict(model.named_buffers(remove_duplicate=False)),
+            "parameter": dict(model.named_parameters(
+                remove_duplicate=False))}
+        self.requires = {n: p.requires_grad for n, p in
+                         self.before["parameter"].items()}
+        self.root = Call("model", model, [""])
+        with torch.inference_mode(False), torch.enable_grad(), \
+                python_numbers(self.problems):
+            # Each input is a tensor of its own, whatever the example has.
+            args, kwargs = mapped((args, kwargs), _own)
+            self.inputs = self._bind_inputs(args, kwargs)
+            self.result = self.tracer.run_traced(self.root, model, args,
+                                                 kwargs)
+            check_values(self.result, "forward's result")
+            self.outputs = [(name, self._find(t)) for name, t in
+                            named_tensors(self.result)]
+            self.updates = {}
+            self._check_state()
+            self._check_inputs(self.inputs, "input")
+            self.loss = None
+            if exporter.loss is not None:
+                self._run_loss(mapped(tuple(targets), _own))
+        self.problems = self.tracer.problems
+
+    def _find(self, tensor):
+        return self.values.find(tensor, self.tracer.problem)
+
+    def _bind(self, tensor, name, call):
+        value = self.values.bind(tensor, name, "input", True, True)
+        call.names[value] = name
+        call.arguments.append(value)
+        return value
+
+    def _bind_inputs(self, args, kwargs):
+        bound = self.exporter.signature.bind(*args, **kwargs)
+        return [self._bind(tensor, name, self.root)
+                for name, tensor in _arguments(bound)]
+
+    def _check_inputs(self, values, what):
+        for value in values:
+            now = self.values.known(value.tensor)
+            if now is not value or value.is_stale or \
+                    version_of(value.tensor) != value.version:
+                place = now.source.place if isinstance(now.source, Node) \
+                    else value.stale_at
+                self.tracer.problems.append(Problem(
+                    f"the {what} {value.hint} is changed in place, which who "
+                    "calls a compiled model does not see: change a clone",
+                    place))
+
+    def _check_state(self):
+        """Buffers that forward changed are updates; everything else that it
+        leaves behind is refused."""
+        model, problems = self.exporter.model, self.tracer.problems
+        now = {"buffer": dict(model.named_buffers(remove_duplicate=False)),
+               "parameter": dict(model.named_parameters(
+                   remove_duplicate=False))}
+        for kind, tensors in self.before.items():
+            for path, tensor in tensors.items():
+                self._check_tensor(kind, path, tensor,
+                                   now[kind].get(path))
+        for path, (_, _, tensor) in self.values.attributes.items():
+            value = self.values.known(tensor)
+            if value.source != "state" or \
+                    version_of(tensor) != value.version:
+                problems.append(Problem(
+                    f"{path} is changed by forward: register it as a "
+                    "buffer"))
+        for path, wanted in self.requires.items():
+            tensor = now["parameter"].get(path)
+            if tensor is not None and tensor.requires_grad != wanted:
+                problems.append(Problem(
+                    f"requires_grad of {path} is changed by forward: set it "
+                    "before", gradient=True))
+
+    def _check_tensor(self, kind, path, tensor, now):
+        problems = self.tracer.problems
+        value = now is not None and self.values.known(now)
+        if value and value.source == "state" and not value.is_stale and (
+                value.is_updated or version_of(now) == value.version):
+            return  # as it was, or updated by the torch.nn module it is of
+        if kind == "parameter":
+            problems.append(Problem(
+                f"the parameter {path} is changed by forward: only an "
+                "optimizer may do that"))
+        elif not value or not isinstance(value.source, Node) or \
+                value.is_stale or version_of(now) != value.version or \
+                now.shape != tensor.shape or now.dtype != tensor.dtype:
+            problems.append(Problem(
+                f"the buffer {path} is changed by forward in a way that "
+                "cannot be followed"))
+        elif not self.trains:
+            place = value.source.place if isinstance(value.source, Node) \
+                else None
+            problems.append(Problem(
+                f"the buffer {path} is changed by forward in eval mode, where "
+                "a compiled model keeps its state: return it as an output, or "
+                "change it only if self.training", place))
+        else:
+            self.updates[path] = value
+
+    def _run_loss(self, targets):
+        """loss(*outputs, *targets), behind the model."""
+        function = self.exporter.loss
+        results = elements(self.result)
+        call = Call("loss", None, [""])
+        names = _parameter_names(function)[len(results):]
+        for i, target in enumerate(targets):
+            base = names[i] if i < len(names) else "target"
+            for name, tensor in named_tensors(target, base):
+                self._bind(tensor, name, call)
+        before = len(self.tracer.problems)
+        try:
+            value = self.tracer.run_traced(call, function,
+                                           (*results, *targets), {})
+        except Exception:
+            if self.trains:
+                raise
+            del self.tracer.problems[before:]
+            return  # a loss of auxiliary outputs, which train mode has
+        self._check_inputs(call.arguments, "target")
+        if not isinstance(value, torch.Tensor) or value.dim() or \
+                not value.is_floating_point():
+            given = f"a tensor {list(value.shape)} of {value.dtype}" if \
+                isinstance(value, torch.Tensor) else type(value).__name__
+            self.tracer.problems.append(Problem((
+                f"the loss must be a floating scalar, but it gives {given}"
+                ).replace("torch.", "")))
+        else:
+            self.loss = (call, self._find(value))
+        if len(self.tracer.problems) > before and not self.trains:
+            # An auxiliary loss has its arguments in train mode only.
+            self.loss = None
+            del self.tracer.problems[before:]
+
+    def outline(self, with_updates=False):
+        return Outline(self.tracer, self.root, [v for _, v in self.outputs],
+                       self.exporter.constants,
+                       self.updates if with_updates else None, self.loss)
+
+
+def _own(tensor):
+    dtype_of(tensor, f"an example of shape {list(tensor.shape)}")
+    return tensor.detach().clone().cpu()
+
+
+def _arguments(bound):
+    """The tensors among bound arguments, named by parameter."""
+    for name, value in bound.arguments.items():
+        kind = bound.signature.parameters[name].kind
+        if kind is inspect.Parameter.VAR_KEYWORD:
+            for key, item in value.items():
+                yield from named_tensors(item, key)
+        else:
+            yield from named_tensors(value, name)
+
+
+def _parameter_names(function):
+    function = function.forward if isinstance(function, torch.nn.Module) \
+        else function
+    try:
+        return [name for name, p in
+                inspect.signature(function).parameters.items()
+                if p.kind in (inspect.Parameter.POSITIONAL_ONLY,
+                              inspect.Parameter.POSITIONAL_OR_KEYWORD)]
+    except (TypeError, ValueError):
+        return []

@@ -1,0 +1,122 @@
+"""The module as it was before export, and inputs that differ from the
+example."""
+import collections
+import contextlib
+import random
+import sys
+
+import torch
+
+from .graph import Problem
+
+_HOLDERS = (list, dict, set, collections.deque, collections.OrderedDict)
+
+
+class _Part:
+    """Everything that a forward may change in one module."""
+
+    def __init__(self, module):
+        self.module = module
+        self.attributes = dict(vars(module))
+        self.holders = [(v, type(v)(v)) for v in vars(module).values()
+                        if type(v) in _HOLDERS]
+
+    def restore(self):
+        own = vars(self.module)
+        for name in [n for n in own if n not in self.attributes]:
+            del own[name]
+        own.update(self.attributes)
+        for holder, content in self.holders:
+            holder.clear()
+            if isinstance(holder, (dict, set)):
+                holder.update(content)
+            else:
+                holder.extend(content)
+
+
+class Snapshot:
+    """Puts a module and the generators of random numbers back."""
+
+    def __init__(self, module):
+        self.parts = [_Part(m) for m in module.modules()]
+        tensors = [*module.parameters(), *module.buffers()]
+        self.tensors = [(t, t.detach().clone(), t.grad, t.requires_grad)
+                        for t in tensors]
+        self.random = _generators()
+
+    def restore_tensors(self):
+        with torch.no_grad():
+            for tensor, data, _, _ in self.tensors:
+                if not same(tensor, data):
+                    tensor.detach().copy_(data)
+
+    def restore(self):
+        for part in self.parts:
+            part.restore()
+        self.restore_tensors()
+        for tensor, _, grad, requires in self.tensors:
+            tensor.grad = grad
+            if tensor.requires_grad != requires:
+                tensor.requires_grad_(requires)
+        _set_generators(self.random)
+
+
+def same(a, b):
+    """Equal bits, also of NaN."""
+    return a.shape == b.shape and (
+        torch.equal(a, b) or a.is_floating_point() and
+        torch.allclose(a, b, rtol=0, atol=0, equal_nan=True))
+
+
+def _generators():
+    numpy = sys.modules.get("numpy")
+    return (torch.get_rng_state(), random.getstate(),
+            numpy and numpy.random.get_state())
+
+
+def _set_generators(state):
+    torch.set_rng_state(state[0])
+    random.setstate(state[1])
+    if state[2] is not None:
+        sys.modules["numpy"].random.set_state(state[2])
+
+
+@contextlib.contextmanager
+def python_numbers(problems):
+    """Says so where forward draws from Python's or numpy's generator."""
+    before = random.getstate()
+    numpy = sys.modules.get("numpy")
+    numbers = numpy and numpy.random.get_state()
+    yield
+    if random.getstate() != before:
+        problems.append(Problem(
+            "forward draws numbers from Python's random, which would be "
+            "frozen in the model: draw them with torch"))
+    if numpy is not None:
+        after = numpy.random.get_state()
+        if after[2] != numbers[2] or (after[1] != numbers[1]).any():
+            problems.append(Problem(
+                "forward draws numbers from numpy.random, which would be "
+                "frozen in the model: draw them with torch"))
+
+
+def redrawn(tensor):
+    """Other values of the same kind: floats drawn again, others permuted."""
+    if tensor.numel() == 0:
+        return tensor.clone()
+    if tensor.is_floating_point():
+        wide = tensor.double()
+        spread = wide.std(correction=0).nan_to_num()
+        other = wide.mean().nan_to_num() + spread * torch.randn_like(wide)
+        return torch.where(wide.isfinite(), other, wide).to(tensor.dtype)
+    order = torch.randperm(tensor.numel())
+    return tensor.flatten()[order].reshape(tensor.shape)
+
+
+def plain_state(module):
+    """Numbers, words and flags that modules keep as attributes."""
+    kinds = (bool, int, float, str, type(None))
+    return {f"{path}.{name}".lstrip("."): value
+            for path, part in module.named_modules()
+            for name, value in vars(part).items()
+            if name != "training" and isinstance(value, kinds)}

@@ -1,0 +1,279 @@
+"""Runs a module on example inputs and records every function of torch.
+
+Sizes are plain integers then and control flow is decided. What Python reads
+out of a tensor that depends on inputs, state or random numbers would be frozen
+in the model, so it is refused, with the line that reads it. Modules are
+recorded by calls.py; what gives each function its spelling is spell.py.
+"""
+import contextlib
+import enum
+import os
+import sys
+
+import numpy
+import torch
+from torch.overrides import TorchFunctionMode
+
+from .graph import Call, Node, Place, Problem, Value, values_in, version_of
+from .modules import DTYPES, named_tensors, walk
+from .names import CONVERSIONS, FILLS, QUERIES
+from .spell import spell
+from .values import Values
+
+_SKIPPED = (os.path.dirname(torch.__file__), os.path.dirname(__file__))
+# Properties of a tensor that are tensors made of its elements.
+_TENSORS = {"T", "mT", "H", "mH", "data", "real"}
+_READS = {
+    "__bool__": "bool() (an if, while, and, or, not or assert)",
+    "is_nonzero": "bool()", "item": ".item()", "__float__": "float()",
+    "__int__": "int()", "__index__": "an index or range()",
+    "tolist": ".tolist()", "numpy": ".numpy()", "__array__": "numpy",
+    "__contains__": "in", "equal": "torch.equal", "allclose":
+    "torch.allclose", "__complex__": "complex()"}
+
+
+class Tracer(TorchFunctionMode):
+    """One run of the module. `trains` says in which mode; `allow_branches`
+    that values may be read and frozen."""
+
+    def __init__(self, model, names, leaves, modes, trains, allow_branches):
+        """`leaves`: modules -> their description; `modes`: id of a module ->
+        whether it trains in entries that do not, and in those that do."""
+        super().__init__()
+        self.names, self.leaves = names, leaves
+        self.modes, self.trains = modes, trains
+        self.allow_branches = allow_branches
+        self.values = Values(model, leaves)
+        self.paths = {}  # id of module -> its names
+        for path, module in model.named_modules(remove_duplicate=False):
+            self.paths.setdefault(id(module), []).append(path)
+        self.calls = []
+        self.inside = []  # paths of the modules that are running
+        self.silent = 0
+        self.problems = []
+
+    # --- What to say -----------------------------------------------------
+    def place(self):
+        """Innermost module, and line of code outside of torch."""
+        frame = sys._getframe(1)
+        line = None
+        while frame is not None:
+            name = frame.f_code.co_filename
+            if frame.f_code.co_name == "run_traced":
+                break
+            if not name.startswith(_SKIPPED):
+                line = f"{os.path.basename(name)}:{frame.f_lineno}"
+                break
+            frame = frame.f_back
+        return Place(self.inside[-1] if self.inside else "", line)
+
+    def place_of(self, traceback):
+        """The last line outside of torch that an error came through."""
+        line = None
+        while traceback is not None:
+            name = traceback.tb_frame.f_code.co_filename
+            if not name.startswith(_SKIPPED):
+                line = f"{os.path.basename(name)}:{traceback.tb_lineno}"
+            traceback = traceback.tb_next
+        return Place("", line)
+
+    def problem(self, text, gradient=False, place=None):
+        self.problems.append(Problem(text, place or self.place(), gradient))
+
+    @contextlib.contextmanager
+    def quiet(self, depth=1):
+        """Nothing is recorded at a depth above 0."""
+        before, self.silent = self.silent, depth
+        try:
+            yield
+        finally:
+            self.silent = before
+
+    # --- Functions -------------------------------------------------------
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if self.silent or not self.calls:
+            return function(*args, **kwargs)
+        name = getattr(function, "__name__", "")
+        if name in ("__get__", "__set__"):
+            return self.attribute(function, name, args)
+        if name in QUERIES:
+            return function(*args, **kwargs)
+        self.check(types)
+        if name == "grad" or name == "backward":
+            self.problem(f"a gradient inside of the model or the loss "
+                         f"({self.names.of(function)}): compiled entries "
+                         "have no second derivatives")
+            with self.quiet():
+                result = function(*args, **kwargs)
+                for _, tensor in named_tensors(result):
+                    self.values.bind(tensor, "grad", "input", True, True)
+            return result
+        problems, self.problems = self.problems, []
+        inputs = [self.encode(a, strict=False) for a in args]
+        named = {k: self.encode(v, strict=False) for k, v in kwargs.items()}
+        tensors = {id(t): (t, version_of(t)) for _, t in
+                   named_tensors((args, kwargs))}
+        changes = name.endswith("_") or name.startswith("__i") or \
+            name == "__setitem__"
+        if changes and args and isinstance(args[0], torch.Tensor):
+            self.values.freeze(args[0])
+        state = torch.get_rng_state()
+        result = self.execute(function, name, args, kwargs)
+        is_random = not torch.equal(state, torch.get_rng_state())
+        self.problems, found = problems, self.problems
+        written = [t for t, version in tensors.values()
+                   if version_of(t) != version]
+        if name == "__setitem__":
+            result, written = args[0], []
+        if not any(True for _ in named_tensors(result)):
+            self.read(function, name, (inputs, named), result, args)
+            return result
+        self.problems += found
+        return spell(self, function, name, (args, inputs),
+                     (kwargs, named), result, written, is_random)
+
+    def execute(self, function, name, args, kwargs):
+        """numpy() of a tensor with a gradient is an error of its own; that the
+        value is read is what matters."""
+        if name in _READS:
+            args = [a.detach() if isinstance(a, torch.Tensor) else a
+                    for a in args]
+        return function(*args, **kwargs)
+
+    def read(self, function, name, values, result, args):
+        """A function that gives no tensor: the value of one is read, or
+        something is done that no graph has."""
+        if isinstance(result, (torch.dtype, torch.device, torch.Size,
+                               torch.layout)):
+            return
+        if "hook" in name:
+            self.problem(f"{name} changes a gradient, which a compiled step "
+                         "does not", True)
+            return
+        varying = [v for v in values_in(values) if v.varies]
+        if not varying or self.allow_branches:
+            return
+        what = _READS.get(name, self.names.of(function))
+        self.problem(
+            f"the value of {varying[0].hint} is read by {what} and would be "
+            "frozen in the model: compute with tensors, such as torch.where "
+            "for a branch, or export with allow_branches=True")
+
+    def attribute(self, function, kind, args):
+        """x.T, x.data and the like; most properties only look."""
+        name = getattr(getattr(function, "__self__", None), "__name__", "")
+        if kind == "__set__":
+            result = function(*args)
+            if name != "requires_grad":
+                self.problem(f"{name} of a tensor is assigned: use functions "
+                             "of torch", gradient=name in ("grad", "_grad"))
+            return result
+        result = function(*args)
+        if not isinstance(result, torch.Tensor):
+            return result
+        self.check(())
+        if name not in _TENSORS:
+            self.problem(f"{name} of a tensor is read: it is no value of the "
+                         "model")
+            return result
+        value = self.encode(args[0])
+        if result is args[0]:
+            return result
+        order = {"T": list(range(result.dim()))[::-1], "H": [1, 0]}.get(name)
+        if order is not None:
+            op, inputs = "Tensor.permute", [value, order]
+        elif name in ("mT", "mH"):
+            op, inputs = "Tensor.transpose", [value, -2, -1]
+        else:
+            op, inputs = "Tensor.detach", [value]
+        self.add(op, inputs, {}, result,
+                 value.hint if name == "data" else name)
+        return result
+
+    def check(self, types):
+        """Contexts and classes of tensors that change what functions do."""
+        for kind in types:
+            if kind not in (torch.Tensor, torch.nn.Parameter,
+                            torch.nn.Buffer):
+                self.problem(f"a tensor of the class {kind.__name__}, whose "
+                             "functions may do other things: give plain "
+                             "tensors")
+        if torch.is_autocast_enabled("cpu"):
+            self.problem("torch.autocast chooses other element types: convert "
+                         "with Tensor.to, or disable it")
+        if torch.is_inference_mode_enabled():
+            self.problem("torch.inference_mode inside of the model: use "
+                         "torch.no_grad")
+        if torch._C._functorch.maybe_current_level() is not None:
+            self.problem("torch.vmap and torch.func transform the functions "
+                         "inside: write the loop or the batch out")
+
+    # --- Recording -------------------------------------------------------
+    def add(self, op, inputs, arguments, result, hint, varies=False,
+            flows=True, node=None):
+        """Records a node whose results are these tensors. Results under
+        torch.no_grad pass no gradient on."""
+        read = list(values_in([inputs, arguments]))
+        varies = varies or any(v.varies for v in read)
+        flows = flows and any(v.flows for v in read) and op != "Tensor.detach"
+        node = node or Node(inputs, None, self.place(), op=op,
+                            arguments=arguments)
+        self.calls[-1].items.append(node)
+        node.results = self.bind(result, hint, node, varies, flows)
+        return node
+
+    def bind(self, result, hint, node, varies, flows):
+        if isinstance(result, torch.Tensor):
+            flows = flows and result.is_floating_point()
+            value = self.values.bind(result, hint, node, varies, flows)
+            if flows and not torch.is_grad_enabled():
+                stop = Node([value], None, node.place, op="Tensor.detach")
+                self.calls[-1].items.append(stop)
+                stop.results = self.values.bind(result, hint, stop, varies,
+                                                False)
+            return value
+        if isinstance(result, (tuple, list)):
+            return [self.bind(r, hint, node, varies, flows) for r in result]
+        return None
+
+    def encode(self, value, strict=True):
+        """An argument with values in the place of tensors; what the format has
+        no word for stays as it is unless `strict`."""
+        if isinstance(value, torch.Tensor):
+            return self.values.find(value, self.problem)
+        if isinstance(value, (tuple, list)):
+            return [self.encode(v, strict) for v in value]
+        if isinstance(value, dict) and not strict:
+            return {k: self.encode(v, strict) for k, v in value.items()}
+        if isinstance(value, bool) or value is None or isinstance(value, str):
+            return value
+        if isinstance(value, enum.Enum):
+            return value.name
+        if isinstance(value, numpy.generic):
+            return self.encode(value.item(), strict)
+        if isinstance(value, int):
+            return int(value)
+        if isinstance(value, float):
+            if value != value:
+                return "nan"
+            if value in (float("inf"), float("-inf")):
+                return "inf" if value > 0 else "-inf"
+            return float(value)
+        if strict:
+            if isinstance(value, torch.dtype) and value in DTYPES:
+                return DTYPES[value]
+            self.problem(f"an argument of type {type(value).__name__}")
+            return None
+        return value
+
+    # --- Runs ------------------------------------------------------------
+    def run_traced(self, call, function, args, kwargs):
+        """Runs a function with all in it recorded into `call`."""
+        from .calls import recording
+        self.calls.append(call)
+        try:
+            with recording(self), self:
+                return function(*args, **kwargs)
+        finally:
+            self.calls.pop()

@@ -1,0 +1,327 @@
+"""What differs between eval and train mode, and contexts that stop
+gradients."""
+import json
+
+import nncc
+import pytest
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from torch.utils.checkpoint import checkpoint
+
+from exported import Wrap, check, close
+
+X, Y = torch.randn(4, 6), torch.randn(4, 6)
+
+
+def linear():
+    return nn.Linear(6, 6)
+
+
+class Block(nn.Module):
+    """Another function in train mode."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc, self.norm = linear(), nn.BatchNorm1d(6)
+
+    def forward(self, x):
+        y = self.norm(self.fc(x))
+        return y if self.training else F.relu(y)
+
+
+class Own(nn.BatchNorm1d):
+    """timm's: batch norm as a function, and what follows."""
+
+    def forward(self, x):
+        if self.training:
+            self.num_batches_tracked.add_(1)
+        return F.relu(F.batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias,
+            self.training, self.momentum, self.eps))
+
+
+class Super(nn.BatchNorm1d):
+    def forward(self, x):
+        return F.relu(super().forward(x))
+
+
+class Average(nn.Module):
+    """Buffers that forward changes, in place and by another tensor."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = linear()
+        self.register_buffer("count", torch.zeros(()))
+        self.register_buffer("mean", torch.zeros(6))
+        self.register_buffer("last", torch.zeros(4, 6))
+
+    def forward(self, x):
+        y = self.fc(x)
+        if self.training:
+            self.count += 1
+            with torch.no_grad():
+                self.mean.mul_(0.9).add_(x.mean(0), alpha=0.1)
+            self.last = 0.5 * self.last + y.detach()
+        return y * self.mean + self.count + self.last
+
+
+class Frozen(nn.Module):
+    """Its train() leaves a part in eval mode."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc, self.norm = linear(), nn.BatchNorm1d(6)
+
+    def train(self, mode=True):
+        super().train(mode)
+        self.norm.eval()
+        return self
+
+    def forward(self, x):
+        return self.norm(self.fc(x))
+
+
+def without_gradient(module, x):
+    with torch.no_grad():
+        y = module.a(x) * 2
+    return module.b(y)
+
+
+def with_gradient_inside(module, x):
+    with torch.no_grad():
+        y = module.a(x)
+        with torch.enable_grad():
+            y = y + module.b(x)
+    return y * 2
+
+
+MODES = {
+    "self.training": lambda: Wrap(
+        lambda m, x: m.a(x) * 2 if m.training else m.b(x), a=linear(),
+        b=linear()),
+    "in a class": lambda: nn.Sequential(Block(), Block()),
+    "more outputs": lambda: Wrap(
+        lambda m, x: (m.a(x), m.b(x)) if m.training else m.a(x), a=linear(),
+        b=Block()),
+    "a function": lambda: Wrap(
+        lambda m, x: F.dropout(m.a(x), 0., m.training), a=linear()),
+    "own batch norm": lambda: nn.Sequential(linear(), Own(6), linear()),
+    "super().forward": lambda: nn.Sequential(linear(), Super(6)),
+    "forward called": lambda: Wrap(
+        lambda m, x: m.b.forward(m.a.forward(x)), a=linear(),
+        b=nn.BatchNorm1d(6)),
+    "buffers": Average,
+    "train() of its own": Frozen,
+    "no_grad": lambda: Wrap(without_gradient, a=linear(), b=linear()),
+    "no_grad around a class": lambda: Wrap(
+        lambda m, x: m.b(torch.no_grad()(m.a)(x)), a=Wrap(
+            lambda m, x: m.a(x) * 2, a=linear()), b=linear()),
+    "enable_grad": lambda: Wrap(with_gradient_inside, a=linear(), b=linear()),
+    "detach": lambda: Wrap(lambda m, x: m.a(x).detach() * m.b(x).data
+                           + m.b(x), a=linear(), b=linear()),
+    "checkpoint": lambda: Wrap(
+        lambda m, x: checkpoint(m.a, x, use_reentrant=False) * 2, a=Block()),
+    "reentrant checkpoint": lambda: Wrap(
+        lambda m, x: checkpoint(m.a, m.b(x), use_reentrant=True) * 2,
+        a=linear(), b=linear()),
+}
+
+
+@pytest.mark.parametrize("name", MODES)
+def test_modes(tmp_path, name):
+    torch.manual_seed(0)
+    check(tmp_path, MODES[name](), (X,), (Y,))
+
+
+def test_one_graph_where_modes_agree(tmp_path):
+    nncc.export(nn.Sequential(Block(), nn.Dropout(0.5)).eval(), (X,), tmp_path)
+    model = json.loads((tmp_path / "model.json").read_text())
+    assert "train" not in model  # only the class differs
+    assert [n["op"] for n in model["classes"]["Block"]["nodes"][2:]] == \
+        ["F.relu"]
+    assert len(model["classes"]["Block"]["train"]["nodes"]) == 2
+
+
+def test_counting_batches_needs_no_second_graph(tmp_path):
+    nncc.export(nn.Sequential(linear(), Own(6)), (X,), tmp_path)
+    model = json.loads((tmp_path / "model.json").read_text())
+    assert list(model["train"]) == ["updates"]
+    assert list(model["train"]["updates"]) == ["1.num_batches_tracked"]
+    assert "train" not in model["classes"]["Own"]
+    norm = model["classes"]["Own"]["nodes"][1]
+    assert norm["op"] == "F.batch_norm" and norm["training"] == "mode"
+
+
+def test_a_part_in_eval_mode(tmp_path):
+    """A frozen batch norm, in a module that trains."""
+    torch.manual_seed(0)
+    module = nn.Sequential(linear(), nn.BatchNorm1d(6), nn.Sequential(
+        nn.BatchNorm1d(6), nn.Dropout(0.5)))
+    module[1].eval()
+    module[2][1].eval()
+
+    def modes(copied, trains):
+        copied.train(trains)
+        if trains:
+            copied[1].eval()
+            copied[2][1].eval()
+    check(tmp_path, module, (X,), (Y,), modes=modes)
+
+
+def test_a_part_in_train_mode(tmp_path):
+    """Dropout for samples of a posterior: the whole is in eval mode."""
+    module = nn.Sequential(linear(), nn.Dropout(0.5)).eval()
+    module[1].train()
+    nncc.export(module, (X,), tmp_path)
+    compiled = nncc.compile(tmp_path)
+    right = module[0](Y)
+    first, second = compiled(Y), compiled(Y)
+    assert not torch.equal(first, second)
+    kept = first != 0
+    assert 0 < kept.sum() < kept.numel()
+    close(first[kept], 2 * right[kept])
+
+
+def test_batch_norm_in_train_mode(tmp_path):
+    module = nn.Sequential(linear(), nn.BatchNorm1d(6)).eval()
+    module[1].train()
+    with pytest.raises(nncc.UnsupportedModel) as error:
+        nncc.export(module, (X,), tmp_path)
+    assert str(error.value).splitlines()[0] == (
+        "1.num_batches_tracked is changed by forward in 1: put the module into eval "
+        "mode, since entries that do not train keep their state")
+
+
+def drop_path(module, x):
+    if not module.training:
+        return x
+    mask = x.new_empty((x.shape[0], 1)).bernoulli_(0.75)
+    return x + module.a(x) * mask.div_(0.75)
+
+
+def test_drop_path(tmp_path):
+    module = Wrap(drop_path, a=linear())
+    x = torch.randn(400, 6)
+    check(tmp_path, module, (x,), (x * 2,), trains=False)
+    compiled = nncc.compile(tmp_path, entries=("forward", "train_forward"))
+    dropped = next(iter(compiled.run("train_forward", x).values())) - x
+    right = module.a(x) / 0.75
+    kept = dropped.abs().sum(1) > 0
+    assert 240 < kept.sum() < 360
+    close(dropped[kept], right[kept])
+
+
+def test_auxiliary_head(tmp_path):
+    """More outputs in train mode, a loss that takes them all."""
+    torch.manual_seed(0)
+    module = MODES["more outputs"]()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+
+    def loss(main, other, target):
+        return F.mse_loss(main, target) + 0.3 * F.mse_loss(other, target)
+
+    nncc.export(module, (X,), tmp_path, loss=loss, targets=(Y,),
+                optimizer=optimizer)
+    compiled = nncc.compile(tmp_path, entries=("forward", "train_step"))
+    close(compiled(Y), module.eval()(Y))
+    module.train()
+    for _ in range(2):
+        optimizer.zero_grad()
+        right = loss(*module(X), Y)
+        right.backward()
+        optimizer.step()
+        close(compiled.train_step(X, Y), right)
+    state = compiled.state()
+    for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+        close(state[name], tensor, name)
+
+
+def test_no_loss_in_eval_mode(tmp_path):
+    module = MODES["more outputs"]()
+    nncc.export(module, (X,), tmp_path, targets=(Y,),
+                loss=lambda a, b, t: F.mse_loss(a + b, t))
+    with pytest.raises(RuntimeError, match='the entry loss needs a "loss"'):
+        nncc.compile(tmp_path, entries=("loss",))
+
+
+def test_loss_of_both_modes(tmp_path):
+    """`loss` validates in eval mode."""
+    torch.manual_seed(0)
+    module = MODES["in a class"]()
+    nncc.export(module, (X,), tmp_path, targets=(Y,), loss=F.mse_loss)
+    compiled = nncc.compile(tmp_path, entries=("loss", "loss_and_grad"))
+    close(compiled.run("loss", X, Y)["loss"], F.mse_loss(module.eval()(X), Y))
+    close(compiled.run("loss_and_grad", X, Y)["loss"],
+          F.mse_loss(module.train()(X), Y))
+
+
+class Square(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * x
+
+    @staticmethod
+    def backward(ctx, g):
+        return 3 * g * ctx.saved_tensors[0]
+
+
+def layer_drop(module, x):
+    if module.training and torch.rand(()) < 0.5:
+        return x
+    return module.a(x)
+
+
+def hooked(module, x):
+    y = module.a(x)
+    if y.requires_grad:
+        y.register_hook(lambda g: g * 2)
+    return y * 2
+
+
+def with_hook():
+    module = nn.Sequential(linear())
+    module[0].register_full_backward_hook(lambda m, i, o: (i[0] * 2,))
+    return module
+
+
+FORWARD_ONLY = {
+    "autograd.Function": (
+        lambda: Wrap(lambda m, x: Square.apply(m.a(x)), a=linear()),
+        "Square.apply has a gradient of its own, which a compiled step does "
+        "not use (test_export_modes.py:LINE): write it with functions of "
+        "torch"),
+    "layer drop": (
+        lambda: Wrap(layer_drop, a=linear()),
+        "the value of lt is read by bool() (an if, while, and, or, not or "
+        "assert) and would be frozen in the model (test_export_modes.py:LINE):"
+        " compute with tensors, such as torch.where for a branch, or export "
+        "with allow_branches=True"),
+    "tensor hook": (
+        lambda: Wrap(hooked, a=linear()),
+        "register_hook changes a gradient, which a compiled step does not "
+        "(test_export_modes.py:LINE)"),
+    "backward hook": (
+        with_hook, "the backward hook <lambda> of 0, which a compiled step "
+        "leaves out: remove it"),
+}
+
+
+@pytest.mark.parametrize("name", FORWARD_ONLY)
+def test_forward_only(tmp_path, name, capsys):
+    """What only training cannot do: refused with a loss, else said."""
+    make, text = FORWARD_ONLY[name]
+    module = make()
+    with pytest.raises(nncc.UnsupportedModel) as error:
+        nncc.export(module, (X,), tmp_path, loss=F.mse_loss, targets=(Y,))
+    said = str(error.value).splitlines()[0]
+    line = "".join(c for c in said.partition(".py:")[2].partition(")")[0])
+    assert said == text.replace("LINE", line)
+    assert not any(tmp_path.iterdir())
+    check(tmp_path, module, (X,), (Y,), trains=False)
+    assert "for forward only, since in train mode " + said in \
+        capsys.readouterr().err
+    with pytest.raises(RuntimeError, match="the entry backward trains, and "
+                       "this model has no graph for that"):
+        nncc.compile(tmp_path, entries=("backward",))

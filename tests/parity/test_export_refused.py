@@ -1,0 +1,309 @@
+"""What the exporter refuses, in full: the sentence, the module, the line."""
+import random
+import re
+
+import nncc
+import numpy as np
+import pytest
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+from exported import Wrap, check
+
+X, Y = torch.randn(4, 6), torch.randn(4, 6)
+
+
+def linear():
+    return nn.Linear(6, 6)
+
+
+class Part(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.layer, self.function = linear(), function
+        self.register_buffer("count", torch.zeros(()))
+        self.calls, self.memory = 0, None
+
+    def forward(self, x):
+        return self.function(self, x)
+
+
+def read(what):
+    return (f"the value of {what} and would be frozen in the model in 1 "
+            "(FILE): compute with tensors, such as torch.where for a branch, "
+            "or export with allow_branches=True")
+
+
+def branch(m, x):
+    return x if x.sum() > 0 else -x
+
+
+def in_data(m, x):
+    y = x * 2
+    y.data.add_(1)
+    return y * 3
+
+
+def in_view(m, x):
+    y = x * 2
+    y.view(-1).add_(1)
+    return y
+
+
+def counts(m, x):
+    m.calls += 1
+    return x * 2
+
+
+def remembers(m, x):
+    if m.memory is None:
+        m.memory = x * 2
+    return x + m.memory
+
+
+def clamps(m, x):
+    with torch.no_grad():
+        m.layer.weight.clamp_(-0.1, 0.1)
+    return m.layer(x)
+
+
+def decays(m, x):
+    m.layer.weight.data.mul_(0.9)
+    return m.layer(x)
+
+
+def cast(m, x):
+    with torch.autocast("cpu", torch.bfloat16):
+        return m.layer(x)
+
+
+def inference(m, x):
+    with torch.inference_mode():
+        return m.layer(x) * 2
+
+
+def increments(m, x):
+    m.count += 1
+    return x * m.count
+
+
+class Tagged(torch.Tensor):
+    pass
+
+
+TAGGED = torch.randn(6).as_subclass(Tagged)
+IN_PLACE = ("mul was changed in place through another tensor that shares its "
+            "memory in 1 (FILE): change the tensor itself, or a clone")
+REFUSED = {
+    "item": (lambda m, x: x * x.mean().item(),
+             read("mean is read by .item()")),
+    "float": (lambda m, x: x * float(x.mean()), read("mean is read by float()")
+              ),
+    "int": (lambda m, x: x[:int(x.abs().mean())],
+            read("mean is read by int()")),
+    "bool": (branch, read("gt is read by bool() (an if, while, and, or, not "
+                          "or assert)")),
+    "range": (lambda m, x: [x for _ in range(x.argmax())][0],
+              read("argmax is read by an index or range()")),
+    "slice": (lambda m, x: x[:x.argmax()],
+              read("argmax is read by an index or range()")),
+    "tolist": (lambda m, x: x * x.tolist()[0][0],
+               read("0 is read by .tolist()")),
+    "numpy": (lambda m, x: x * float(m.layer(x).detach().numpy()[0, 0]),
+              read("detach is read by .numpy()")),
+    "array": (lambda m, x: x * float(np.asarray(x)[0, 0]),
+              read("0 is read by numpy")),
+    "in": (lambda m, x: x if 1.0 in x else -x, read("0 is read by in")),
+    "equal": (lambda m, x: x if torch.equal(x, x * 1) else -x,
+              read("0 is read by torch.equal")),
+    "allclose": (lambda m, x: x if torch.allclose(x, x * 1) else -x,
+                 read("0 is read by torch.allclose")),
+    "a parameter": (lambda m, x: x if m.layer.weight.sum() > 0 else -x,
+                    read("gt is read by bool() (an if, while, and, or, not "
+                         "or assert)")),
+    "tensor of tensors": (
+        lambda m, x: x * torch.tensor([x.sum(), 1., 2., 3., 4., 5.]),
+        read("sum is read by torch.tensor")),
+    "view": (in_view, IN_PLACE),
+    "data": (in_data, IN_PLACE),
+    "item assignment": (lambda m, x: x.clone().__setitem__(0, 1) or x.abs()
+                        .__setitem__(0, 1) or torch.linalg.norm(x),
+                        "torch.linalg.norm is not supported in 1 (FILE)"),
+    "input in place": (lambda m, x: x.add_(1), None),
+    "python's random": (
+        lambda m, x: x * random.random(),
+        "forward draws numbers from Python's random, which would be frozen in "
+        "the model: draw them with torch"),
+    "numpy's random": (
+        lambda m, x: x * float(np.random.rand()),
+        "forward draws numbers from numpy.random, which would be frozen in the"
+        " model: draw them with torch"),
+    "random": (lambda m, x: x * torch.randn(6),
+               "torch.randn is not supported in 1 (FILE)"),
+    "counter": (counts, "the attribute 1.calls is changed by each call of "
+                "forward, and a compiled model would keep the example's: make "
+                "it a buffer, or leave it out"),
+    "memory": (remembers, "torch.mul is called in another way when forward "
+               "runs again on other values in 1 (FILE): what Python computes, "
+               "draws or keeps between calls would be frozen in the model"),
+    "changed parameter": (clamps, "the parameter 1.layer.weight is changed by "
+                          "forward: only an optimizer may do that"),
+    "parameter's data": (decays, "the parameter 1.layer.weight is changed by "
+                         "forward: only an optimizer may do that"),
+    "changed buffer": (increments, "the buffer 1.count is changed by forward "
+                       "in eval mode, where a compiled model keeps its state "
+                       "in 1 (FILE): return it as an output, or change it "
+                       "only if self.training"),
+    "autocast": (cast, "torch.autocast chooses other element types in "
+                 "1.layer (FILE): convert with Tensor.to, or disable it"),
+    "inference_mode": (inference, "torch.inference_mode inside of the model "
+                       "in 1.layer and 1 other module (FILE): use "
+                       "torch.no_grad"),
+    "vmap": (lambda m, x: torch.vmap(lambda row: row * 2)(x),
+             "torch.vmap and torch.func transform the functions inside in 1 "
+             "(FILE): write the loop or the batch out"),
+    "grad": (lambda m, x: x * torch.autograd.grad(
+        m.layer(x).sum(), m.layer.weight)[0].sum(),
+        "a gradient inside of the model or the loss (torch.autograd.grad) in "
+        "1 (FILE): compiled entries have no second derivatives"),
+    "subclass": (lambda m, x: x * TAGGED,
+                 "a tensor of the class Tagged, whose functions may do other "
+                 "things in 1 (FILE): give plain tensors"),
+    "torch.Tensor": (lambda m, x: torch.Tensor(x) * 2,
+                     "a tensor [4, 6] that is made of another one in a way "
+                     "that cannot be followed in 1 (FILE): use functions of "
+                     "torch"),
+    "out": (lambda m, x: torch.add(x, 1, out=torch.empty(4, 6)),
+            "torch.add with out= in 1 (FILE): use its result"),
+    "complex": (lambda m, x: torch.fft.fft(x).real,
+                "torch.fft.fft is not supported in 1 (FILE)"),
+}
+
+
+def refusal(folder, *args, **how):
+    with pytest.raises(nncc.UnsupportedModel) as error:
+        nncc.export(*args, folder, **how)
+    assert not any(folder.iterdir())
+    return re.sub(r"\w+\.py:\d+", "FILE", str(error.value))
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(tmp_path, name):
+    function, text = REFUSED[name]
+    module = nn.Sequential(nn.Identity(), Part(function))
+    said = refusal(tmp_path, module, (X,)).splitlines()
+    if text is None:
+        text = ("the input input is changed in place, which who calls a "
+                "compiled model does not see in 1 (FILE): change a clone")
+    assert text in said, said
+
+
+def test_branches_may_be_allowed(tmp_path):
+    nncc.export(Wrap(lambda m, x: branch(m, x)), (X.abs(),), tmp_path,
+                allow_branches=True)
+    assert torch.equal(nncc.compile(tmp_path)(-X.abs()), -X.abs())
+
+
+def test_one_line_per_place(tmp_path):
+    """However many modules meet it."""
+    def both(m, x):
+        return torch.linalg.svd(x)[0] + torch.cumprod(x, 1)
+    assert refusal(tmp_path, nn.Sequential(*[Part(both) for _ in range(3)]),
+                   (torch.randn(6, 6),)) == (
+        "torch.linalg.svd is not supported in 0 and 2 other modules (FILE)\n"
+        "torch.cumprod is not supported in 0 and 2 other modules (FILE)")
+
+
+class Holder:
+    def __init__(self, tensor):
+        self.tensor = tensor
+
+
+def test_odd_arguments(tmp_path):
+    holder = "tensors may be in tuples, lists, dicts and dataclasses"
+    taking = Wrap(lambda m, x: x.tensor * 2)
+    assert refusal(tmp_path, taking, (Holder(X),)) == (
+        "the example input args_0 is a test_export_refused.Holder: " + holder)
+    giving = Wrap(lambda m, x: (x, Holder(x * 2)))
+    assert refusal(tmp_path, giving, (X,)) == (
+        "forward's result 1 is a test_export_refused.Holder: " + holder)
+    assert refusal(tmp_path, linear(), (X.numpy(),)) == (
+        "the example input input is a numpy.ndarray: " + holder)
+    assert refusal(tmp_path, linear(), (X.to(torch.complex64),)) == (
+        "an example of shape [4, 6] is complex64: nncc has f32, f64, f16, "
+        "bf16, i64, i32, i16, i8, u8, bool; split it into real and imaginary "
+        "parts")
+    assert refusal(tmp_path, linear(), (X.to_sparse(),)) == (
+        "an example of shape [4, 6] is a torch.sparse_coo tensor: nncc has "
+        "dense ones, use to_dense() or dequantize()")
+    with pytest.raises(TypeError) as error:
+        nncc.export(linear(), (X, X), tmp_path)
+    assert str(error.value) == (
+        "the example inputs do not fit forward(input: torch.Tensor) -> "
+        "torch.Tensor: too many positional arguments")
+    with pytest.raises(TypeError, match="export takes a torch.nn.Module, got "
+                       "function"):
+        nncc.export(linear, (X,), tmp_path)
+
+
+def test_odd_modules(tmp_path):
+    script = torch.jit.script(linear())
+    assert refusal(tmp_path, script, (X,)) == (
+        "a torch.jit.ScriptModule: export the module that it was made of")
+    assert refusal(tmp_path, Wrap(lambda m, x: m.a(x), a=script), (X,)) == (
+        "a torch.jit.ScriptModule, whose functions cannot be seen (FILE): "
+        "give the module that it was made of")
+    assert refusal(tmp_path, nn.Sequential(nn.LazyLinear(3)), (X,)) == (
+        "0.weight is not initialized yet: call the module once before")
+    assert refusal(tmp_path, nn.Linear(6, 6, device="meta"), (X,)) == (
+        "module.weight is on the meta device: give it values first")
+    odd = nn.Parameter(torch.randn(6, dtype=torch.complex64))
+    assert refusal(tmp_path, Wrap(lambda m, x: x * m.p.real, p=odd), (X,)) \
+        .startswith("p is complex64: nncc has f32")
+    wrong = Wrap(lambda m, x: x @ x)
+    assert refusal(tmp_path, wrong, (X,)) == (
+        "forward fails in eval mode on the example (FILE): RuntimeError: mat1 "
+        "and mat2 shapes cannot be multiplied (4x6 and 4x6)")
+
+
+def test_odd_losses(tmp_path):
+    def refused(loss, targets=(Y,)):
+        return refusal(tmp_path, linear(), (X,), loss=loss, targets=targets)
+
+    assert refused(lambda o, t: o - t) == (
+        "the loss must be a floating scalar, but it gives a tensor [4, 6] of "
+        "float32")
+    assert refused(lambda o, t: float((o - t).sum())).splitlines()[0] == (
+        "the value of sum is read by float() and would be frozen in the model "
+        "(FILE): compute with tensors, such as torch.where for a branch, or "
+        "export with allow_branches=True")
+    assert refused(lambda o, t: torch.linalg.norm(o - t)) == (
+        "torch.linalg.norm is not supported (FILE)")
+
+    class Weighted(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(6))
+
+        def forward(self, o, t):
+            return ((o - t) * self.weight).sum()
+    assert refused(Weighted()) == (
+        "the loss has parameters of its own: make it a part of the module")
+    with pytest.raises(TypeError, match="an optimizer and targets need a "
+                       "loss"):
+        nncc.export(linear(), (X,), tmp_path, targets=(Y,))
+
+
+def test_bare_target(tmp_path):
+    nncc.export(linear(), X, tmp_path, loss=F.mse_loss, targets=Y)
+
+
+def test_export_in_other_contexts(tmp_path):
+    """Of the caller, who must not change what is exported."""
+    with torch.inference_mode():
+        check(tmp_path / "a", linear(), (X.clone(),), trains=False)
+    with torch.no_grad():
+        nncc.export(linear(), (X,), tmp_path / "b")
+        model = (tmp_path / "b" / "model.json").read_text()
+    assert "detach" not in model
