@@ -12,21 +12,6 @@
 
 namespace nncc {
 
-// TODO(#11): Expr.h takes numbers as they are written.
-inline Expr full(ExprBuilder &c, mlir::Type element, Ints shape, Number value) {
-  return full(c, element, shape, value.toDouble());
-}
-inline Expr scalar(ExprBuilder &c, mlir::Type element, Number value) {
-  return full(c, element, {}, value);
-}
-inline Expr operator*(Expr x, Number y) { return x * y.toDouble(); }
-inline Expr max(Expr x, Number y, Ties ties) {
-  return max(x, y.toDouble(), ties);
-}
-inline Expr min(Expr x, Number y, Ties ties) {
-  return min(x, y.toDouble(), ties);
-}
-
 /// What a call gives: a tensor, or a tuple of results.
 struct Result {
   Expr value;
