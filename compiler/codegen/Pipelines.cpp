@@ -65,7 +65,9 @@ void injectWrongPass(PassManager &pm, const std::string &pass) {
 }
 
 void populateLlvmPipeline(OpPassManager &pm, bool debugLines) {
-  pm.addPass(createCanonicalizerPass());
+  // No canonicalizer: whenever it changes an op it looks again at all regions
+  // around it, with all they hold, so one long loop takes quadratic time. LLVM
+  // does that work.
   pm.addPass(createCSEPass());
   pm.addPass(createSCFToControlFlowPass());
   pm.addPass(createConvertVectorToLLVMPass());

@@ -16,8 +16,11 @@
 #include "passes/KernelForming.h"
 #include "passes/Passes.h"
 #include "passes/Utils.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/SetVector.h"
+#include <set>
 
 using namespace mlir;
 
@@ -29,6 +32,9 @@ namespace {
 
 /// Tensors that one kernel may read (the ABI allows 64 with its result).
 constexpr int64_t maxOperands = 60;
+
+/// Ops that are computed on the register tile of a root.
+constexpr size_t mostJoined = 48;
 
 /// Elements of 4 bytes in a page.
 constexpr int64_t pageElements = 1 << 10;
@@ -164,34 +170,33 @@ private:
   // Kernels with a root
   //===--------------------------------------------------------------------===//
 
-  /// Everything that depends on `op`.
-  DenseSet<Operation *> dependents(Operation *op) {
-    DenseSet<Operation *> seen;
-    SmallVector<Operation *> work{op};
-    while (!work.empty())
-      for (Operation *user : work.pop_back_val()->getUsers())
-        if (seen.insert(user).second)
-          work.push_back(user);
-    return seen;
-  }
-
   void growFromRoot(Operation *root) {
-    DenseSet<Operation *> behind = dependents(root);
     // Values that the epilogue has in registers.
     DenseSet<Value> derived{root->getResult(0)};
-    SmallVector<Operation *> joined;
+    SmallVector<Operation *> joined, ops{root};
     SmallVector<Value> results(root->getResults());
-    for (Operation &op :
-         llvm::make_range(std::next(root->getIterator()),
-                          block.getTerminator()->getIterator())) {
-      if (!behind.contains(&op) || joined.size() == 48 || results.size() > 1)
+    auto isBefore = [](Operation *x, Operation *y) {
+      return x->isBeforeInBlock(y);
+    };
+    std::set<Operation *, decltype(isBefore)> candidates(isBefore);
+    auto addUsers = [&](Operation *op) {
+      candidates.insert(op->user_begin(), op->user_end());
+    };
+    if (results.size() == 1)
+      addUsers(root);
+    while (!candidates.empty() && joined.size() < mostJoined) {
+      Operation *op = *candidates.begin();
+      candidates.erase(candidates.begin());
+      if (op->hasTrait<OpTrait::IsTerminator>() || !joins(op, derived, root))
         continue;
-      if (!joins(&op, derived, behind))
-        continue;
-      derived.insert(op.getResult(0));
-      joined.push_back(&op);
+      ops.push_back(op);
+      if (countOperands(ops) > maxOperands)
+        break;
+      derived.insert(op->getResult(0));
+      joined.push_back(op);
       if (isa<PadOp>(op))
         break;
+      addUsers(op);
     }
     // The longest run with one value leaving it.
     while (!joined.empty() && !leavesOne(root, joined))
@@ -208,9 +213,23 @@ private:
     kernels.push_back(std::move(kernel));
   }
 
+  /// True if something that leads to `value` is made of what `root` gives.
+  static bool waitsFor(Operation *root, Value value) {
+    SmallVector<Operation *> work{value.getDefiningOp()};
+    DenseSet<Operation *> seen;
+    while (!work.empty()) {
+      Operation *op = work.pop_back_val();
+      if (op == root)
+        return true;
+      if (op && root->isBeforeInBlock(op) && seen.insert(op).second)
+        for (Value operand : op->getOperands())
+          work.push_back(operand.getDefiningOp());
+    }
+    return false;
+  }
+
   /// True if `op` can be computed on the root's register tile.
-  bool joins(Operation *op, const DenseSet<Value> &derived,
-             const DenseSet<Operation *> &behind) {
+  bool joins(Operation *op, const DenseSet<Value> &derived, Operation *root) {
     if (kernelOf.count(op) || repeated.contains(op))
       return false;
     if (isForward(op) || isa<PadOp>(op)) {
@@ -229,8 +248,7 @@ private:
         continue;
       }
       // Other operands come from memory and must not wait for this kernel.
-      Operation *def = operand.getDefiningOp();
-      if (def && behind.contains(def))
+      if (waitsFor(root, operand))
         return false;
     }
     return any;
@@ -267,21 +285,50 @@ private:
       single &= kernel && (!target || kernel == target);
       target = kernel;
     }
-    if (single && target && !target->hasRoot && !isa<ScatterAddOp>(op) &&
-        fits(op, *target)) {
-      target->ops.push_back(op);
-      target->operands += int64_t(op->getNumOperands()) - 1;
-      kernelOf[op] = target;
-      noteRows(op, *target);
-      return;
-    }
+    if (!(single && target && !target->hasRoot && !isa<ScatterAddOp>(op) &&
+          fits(op, *target)))
+      target = startKernel({op});
+    else
+      join(op, *target);
+    noteRows(op, *target);
+  }
+
+  Kernel *startKernel(ArrayRef<Operation *> ops) {
     auto kernel = std::make_unique<Kernel>();
-    kernel->ops.push_back(op);
-    kernel->operands = op->getNumOperands();
-    kernel->results = {op->getResult(0)};
-    kernelOf[op] = kernel.get();
-    noteRows(op, *kernel);
+    kernel->emission = std::make_unique<Emission>(
+        block.getParentOp()->getContext(),
+        [this](Operation *op) { return isFree(op); });
+    for (Operation *op : ops) {
+      kernel->ops.push_back(op);
+      kernel->results.push_back(op->getResult(0));
+      kernelOf[op] = kernel.get();
+    }
+    kernel->emission->begin(ops);
+    kernel->operands = countOperands(ops);
     kernels.push_back(std::move(kernel));
+    return kernels.back().get();
+  }
+
+  void join(Operation *op, Kernel &kernel) {
+    kernel.ops.push_back(op);
+    kernel.emission->join(op);
+    kernelOf[op] = &kernel;
+  }
+
+  /// Counts one by one only where a bound says that there may be too many.
+  bool hasBuffersFor(Operation *op, Kernel &kernel) {
+    int64_t more = countOperands({op});
+    if (kernel.operands + more <= maxOperands) {
+      kernel.operands += more;
+      return true;
+    }
+    SmallVector<Operation *> ops(kernel.ops);
+    ops.push_back(op);
+    int64_t exact = countOperands(ops);
+    if (exact > maxOperands)
+      return false;
+    kernel.operands = exact;
+    return true;
   }
 
   static bool reducesLanes(ReduceOp op) {
@@ -299,20 +346,28 @@ private:
 
   /// True if the kernel's result reads each element of op about once.
   bool readOnce(Operation *op, Kernel &kernel) {
-    return llvm::all_of(op->getUsers(), [&](Operation *user) {
-      if (isa<BroadcastOp, PatchesOp>(user))
-        return false;
-      auto row = dyn_cast<ReduceOp>(user);
-      if (row && reducesLanes(row))
-        return true; // once per row, whoever reads that
-      bool isInside = isFree(user) || kernelOf.lookup(user) == &kernel;
-      return !isInside || readOnce(user, kernel);
-    });
+    return allUses(
+        op->getResult(0),
+        [&](OpOperand &use) -> Value {
+          Operation *user = use.getOwner();
+          auto row = dyn_cast<ReduceOp>(user);
+          if (row && reducesLanes(row))
+            return {}; // once per row, whoever reads that
+          bool isInside = isFree(user) || kernelOf.lookup(user) == &kernel;
+          return isInside ? user->getResult(0) : Value();
+        },
+        [](OpOperand &use) {
+          return !isa<BroadcastOp, PatchesOp>(use.getOwner());
+        });
   }
 
   bool fits(Operation *op, Kernel &kernel) {
-    if (kernel.operands + int64_t(op->getNumOperands()) > maxOperands)
-      return false;
+    return isWorthJoining(op, kernel) && kernel.emission->hasRoomFor(op) &&
+           hasBuffersFor(op, kernel);
+  }
+
+  /// True if it pays to compute `op` where the kernel reads it.
+  bool isWorthJoining(Operation *op, Kernel &kernel) {
     auto reduction = dyn_cast<ReduceOp>(op);
     ArrayRef<int64_t> result = shapeOf(kernel.results.front());
     if (reduction && reducesLanes(reduction)) {
@@ -332,11 +387,7 @@ private:
     if (auto pad = dyn_cast<PadOp>(op))
       if (llvm::any_of(pad.getInterior(), [](int64_t i) { return i != 0; }))
         return false;
-    if (isExpensive(op))
-      return readOnce(op, kernel);
-    // Cheap ops may be computed again, but not a whole tensor per element of
-    // another (a broadcast of many rows is a table look-up in memory).
-    return true;
+    return !isExpensive(op) || readOnce(op, kernel);
   }
 
   //===--------------------------------------------------------------------===//
@@ -398,16 +449,21 @@ private:
         Operation *op = value.getDefiningOp();
         return !op || kernelOf.count(op) || !isElementwiseTail(op);
       });
-      if (values.size() < 2)
-        continue;
-      auto kernel = std::make_unique<Kernel>();
+      SmallVector<Operation *> ops;
+      auto flush = [&] {
+        if (ops.size() > 1)
+          startKernel(ops);
+        ops.clear();
+      };
       for (Value value : values) {
-        kernel->results.push_back(value);
-        kernel->ops.push_back(value.getDefiningOp());
-        kernel->operands += value.getDefiningOp()->getNumOperands();
-        kernelOf[value.getDefiningOp()] = kernel.get();
+        ops.push_back(value.getDefiningOp());
+        if (int64_t(ops.size()) + countOperands(ops) <= maxOperands)
+          continue;
+        ops.pop_back();
+        flush();
+        ops.push_back(value.getDefiningOp());
       }
-      kernels.push_back(std::move(kernel));
+      flush();
     }
   }
 
@@ -419,7 +475,15 @@ private:
              (user->hasTrait<OpTrait::Elementwise>() &&
               shapeOf(user->getResult(0)) == shapeOf(op->getResult(0)));
     };
-    return fits(op) && llvm::all_of(dependents(op), fits);
+    return fits(op) &&
+           allUses(
+               op->getResult(0),
+               [](OpOperand &use) -> Value {
+                 Operation *user = use.getOwner();
+                 bool isEnd = user->hasTrait<OpTrait::IsTerminator>();
+                 return isEnd ? Value() : user->getResult(0);
+               },
+               [&](OpOperand &use) { return fits(use.getOwner()); });
   }
 
   //===--------------------------------------------------------------------===//
@@ -447,7 +511,7 @@ private:
         hazard |= user != ret && kernelOf.lookup(user) != kernel;
       for (auto weight : block.getOps<WeightOp>())
         if (!weight.getPrepared() && weight.getPath() == path)
-          hazard |= readsElsewhere(weight.getResult(), *kernel, updating, true);
+          hazard |= readsElsewhere(weight.getResult(), *kernel, updating);
       if (!hazard)
         continue;
       OpBuilder b(ret);
@@ -461,18 +525,35 @@ private:
     }
   }
 
-  bool readsElsewhere(Value value, const Kernel &kernel,
-                      const DenseSet<Kernel *> &updating, bool inOrder) {
-    return llvm::any_of(value.getUsers(), [&](Operation *user) {
-      if (isFree(user))
-        return readsElsewhere(user->getResult(0), kernel, updating, false);
-      Kernel *reader = kernelOf.lookup(user);
-      if (reader != &kernel)
-        return inOrder && updating.contains(reader) &&
-               isa_and_nonnull<WeightOp>(value.getDefiningOp());
-      if (!inOrder || !user->hasTrait<OpTrait::Elementwise>())
-        return true;
-      return readsElsewhere(user->getResult(0), kernel, updating, true);
+  /// True if `kernel` needs the weight at other elements than it writes, or
+  /// another kernel that writes needs it.
+  bool readsElsewhere(Value weight, const Kernel &kernel,
+                      const DenseSet<Kernel *> &updating) {
+    SmallVector<Value> moved; // elements of the weight at other places
+    bool inOrder = allUses(
+        weight,
+        [&](OpOperand &use) -> Value {
+          Operation *user = use.getOwner();
+          if (isFree(user))
+            moved.push_back(user->getResult(0));
+          bool goesOn = !isFree(user) && kernelOf.lookup(user) == &kernel;
+          return goesOn ? user->getResult(0) : Value();
+        },
+        [&](OpOperand &use) {
+          Operation *user = use.getOwner();
+          if (isFree(user))
+            return true;
+          Kernel *reader = kernelOf.lookup(user);
+          if (reader == &kernel)
+            return user->hasTrait<OpTrait::Elementwise>();
+          return use.get() != weight || !updating.contains(reader);
+        });
+    return !inOrder || llvm::any_of(moved, [&](Value value) {
+      llvm::SetVector<Operation *> users;
+      realUsers(value, users);
+      return llvm::any_of(users, [&](Operation *user) {
+        return kernelOf.lookup(user) == &kernel;
+      });
     });
   }
 

@@ -7,6 +7,7 @@
 #include "passes/Passes.h"
 #include "passes/Utils.h"
 #include "mlir/IR/IRMapping.h"
+#include "llvm/ADT/SetVector.h"
 
 using namespace mlir;
 
@@ -25,17 +26,15 @@ public:
   }
 
   int64_t run() {
-    SmallVector<Value> roots;
+    llvm::SetVector<Value> roots;
     for (Operation &op : scan.block())
       for (Value operand : op.getOperands()) {
-        if (isFixed(&op) || !isFixed(operand.getDefiningOp()))
+        if (isFixed(&op) || !operand.getDefiningOp() || !fixed(operand))
           continue;
         while (isa_and_nonnull<BroadcastOp, ReshapeOp>(operand.getDefiningOp()))
           operand = operand.getDefiningOp()->getOperand(0);
-        Operation *def = operand.getDefiningOp();
-        if (def && readsInvariant(operand) &&
-            !llvm::is_contained(roots, operand))
-          roots.push_back(operand);
+        if (operand.getDefiningOp() && readsInvariant(operand))
+          roots.insert(operand);
       }
     SmallVector<Value> hoisted;
     for (Value root : roots)
@@ -49,25 +48,9 @@ public:
   }
 
 private:
-  /// True if the op gives the same in each step.
   bool isFixed(Operation *op) {
-    if (!op || op->hasTrait<OpTrait::IsTerminator>())
-      return false;
-    auto [it, isNew] = fixed.try_emplace(op, false);
-    if (!isNew)
-      return it->second;
-    bool all = llvm::all_of(op->getOperands(), [&](Value value) {
-      return ScanOp::outside(value) || isFixed(value.getDefiningOp());
-    });
-    return fixed[op] = all;
-  }
-
-  /// False for constants and counting alone.
-  bool readsInvariant(Value value) {
-    Operation *op = value.getDefiningOp();
-    return !op || llvm::any_of(op->getOperands(), [&](Value operand) {
-      return readsInvariant(operand);
-    });
+    return op->getNumResults() &&
+           llvm::all_of(op->getResults(), [&](Value v) { return fixed(v); });
   }
 
   Value clone(Value value) {
@@ -82,7 +65,18 @@ private:
   ScanOp scan;
   OpBuilder b;
   IRMapping outside;
-  DenseMap<Operation *, bool> fixed;
+  /// Gives the same in each step.
+  OperandQuestion fixed = OperandQuestion::ofAll(
+      [](Value value) -> std::optional<bool> {
+        if (!value.getDefiningOp())
+          return bool(ScanOp::outside(value));
+        return std::nullopt;
+      });
+  /// False for constants and counting alone.
+  OperandQuestion readsInvariant = OperandQuestion::ofAny(
+      [](Value value) -> std::optional<bool> {
+        return value.getDefiningOp() ? std::nullopt : std::optional<bool>(true);
+      });
 };
 
 struct HoistInvariants : impl::NnccHoistInvariantsBase<HoistInvariants> {

@@ -3,6 +3,8 @@
 #define NNCC_PASSES_KERNELFORMING_H
 
 #include "dialect/Nncc.h"
+#include "passes/Emission.h"
+#include "passes/Walks.h"
 #include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/SetVector.h"
 #include "llvm/ADT/StringMap.h"
@@ -15,7 +17,9 @@ struct Kernel {
   llvm::SmallVector<mlir::Value> results;   // of one shape without a root
   bool hasRoot = false;
   /// At most this many tensors come from memory.
-  int64_t operands = 1;
+  int64_t operands = 0;
+  /// How much code it is, without a root.
+  std::unique_ptr<Emission> emission;
   /// The iteration space of a kernel with row reductions.
   llvm::SmallVector<int64_t> rowSpace, rowDims;
 };
@@ -78,15 +82,35 @@ struct FormedKernels {
     return isFreeAnywhere(op) || repeated.contains(op);
   }
 
+  /// True for a slice that is an offset into memory: it stays outside of the
+  /// kernel of these ops, so that kernels on different slices are equal.
+  bool isOffset(mlir::Operation *op,
+                const llvm::DenseSet<mlir::Operation *> &inside) const;
+
+  /// Adds what the kernel of `inside` reads from memory for `value`, and the
+  /// ops that it computes, operands first.
+  void collect(mlir::Value value,
+               const llvm::DenseSet<mlir::Operation *> &inside,
+               llvm::SetVector<mlir::Value> &operands,
+               llvm::SetVector<mlir::Operation *> &body) const;
+
+  /// How many tensors a kernel of these ops reads from memory.
+  int64_t countOperands(llvm::ArrayRef<mlir::Operation *> ops) const;
+
   /// Adds the ops that use `value`, looking through free ones.
   void realUsers(mlir::Value value,
                  llvm::SetVector<mlir::Operation *> &users) const {
-    for (mlir::Operation *user : value.getUsers()) {
-      if (isFree(user))
-        realUsers(user->getResult(0), users);
-      else
-        users.insert(user);
-    }
+    allUses(
+        value,
+        [&](mlir::OpOperand &use) {
+          mlir::Operation *user = use.getOwner();
+          return isFree(user) ? mlir::Value(user->getResult(0)) : mlir::Value();
+        },
+        [&](mlir::OpOperand &use) {
+          if (!isFree(use.getOwner()))
+            users.insert(use.getOwner());
+          return true;
+        });
   }
 };
 

@@ -274,7 +274,7 @@ struct PackRhs : OpRewritePattern<ContractOp> {
     ArrayRef<int64_t> shape = shapeOf(op.getRhs());
     int64_t columns = shape[free.back()];
     int64_t width = choosePanel(columns, widest, lanes);
-    if (!WeightOnly()(op.getRhs())) {
+    if (!weightOnly()(op.getRhs())) {
       int64_t rows = 1;
       for (int64_t d : op.lhsFree())
         rows *= shapeOf(op.getLhs())[d];

@@ -51,18 +51,8 @@ private:
     DenseSet<Operation *> inside(kernel.ops.begin(), kernel.ops.end());
     SetVector<Value> operands;
     SetVector<Operation *> body;
-    auto collect = [&](auto &self, Value value) -> void {
-      Operation *op = value.getDefiningOp();
-      if (!op || !(inside.contains(op) || formed.isFree(op)) || isOffset(op)) {
-        operands.insert(value);
-        return;
-      }
-      for (Value operand : op->getOperands())
-        self(self, operand);
-      body.insert(op);
-    };
     for (Value result : kernel.results)
-      collect(collect, result);
+      formed.collect(result, inside, operands, body);
 
     SmallVector<Type> types;
     for (Value operand : operands)
@@ -148,14 +138,18 @@ private:
   /// True if elements of the argument are needed for the same elements of the
   /// result only.
   static bool isReadInPlace(Value value) {
-    return llvm::all_of(value.getUses(), [&](OpOperand &use) {
-      Operation *user = use.getOwner();
-      if (isa<func::ReturnOp>(user))
-        return true;
-      bool isBase = isa<ScatterAddOp>(user) && use.getOperandNumber() == 0;
-      return (isBase || user->hasTrait<OpTrait::Elementwise>()) &&
-             isReadInPlace(user->getResult(0));
-    });
+    return allUses(
+        value,
+        [](OpOperand &use) -> Value {
+          Operation *user = use.getOwner();
+          return isa<func::ReturnOp>(user) ? Value() : user->getResult(0);
+        },
+        [](OpOperand &use) {
+          Operation *user = use.getOwner();
+          bool isBase = isa<ScatterAddOp>(user) && use.getOperandNumber() == 0;
+          return isBase || isa<func::ReturnOp>(user) ||
+                 user->hasTrait<OpTrait::Elementwise>();
+        });
   }
 
   /// Gradients leave as soon as they are there, and weights are written as soon
@@ -181,30 +175,27 @@ private:
         writers.push_back(call);
     for (CallOp call : writers) {
       Operation *reader = nullptr;
-      auto readers = [&](auto &self, Value value) -> void {
-        for (Operation *user : value.getUsers()) {
-          if (isa<CallOp, ScanOp>(user) && user != call)
-            reader = last(reader, user);
-          if (isa<ReshapeOp, SliceOp>(user))
-            self(self, user->getResult(0));
-        }
+      auto noteReaders = [&](Value value) {
+        allUses(
+            value,
+            [](OpOperand &use) -> Value {
+              Operation *user = use.getOwner();
+              return isa<ReshapeOp, SliceOp>(user) ? user->getResult(0)
+                                                   : Value();
+            },
+            [&](OpOperand &use) {
+              Operation *user = use.getOwner();
+              if (isa<CallOp, ScanOp>(user) && user != call)
+                reader = last(reader, user);
+              return true;
+            });
       };
       for (Value result : call.getResults())
         for (auto weight : formed.block.getOps<WeightOp>())
           if (!weight.getPrepared() && weight.getPath() == writtenState(result))
-            readers(readers, weight.getResult());
+            noteReaders(weight.getResult());
       place(call, reader);
     }
-  }
-
-  /// A slice that is an offset into memory stays outside, so that kernels
-  /// on different slices are equal.
-  static bool isOffset(Operation *op) {
-    auto slice = dyn_cast<SliceOp>(op);
-    if (!slice || !isContiguous(slice))
-      return false;
-    Operation *root = storageOf(slice.getResult()).root.getDefiningOp();
-    return !root || isa<CallOp, WeightOp, ScanOp>(root);
   }
 
   /// The existing function with the same text, or this one under a new name.
@@ -264,6 +255,40 @@ private:
 };
 
 } // namespace
+
+bool FormedKernels::isOffset(Operation *op,
+                             const DenseSet<Operation *> &inside) const {
+  auto slice = dyn_cast<SliceOp>(op);
+  if (!slice || !isContiguous(slice))
+    return false;
+  Operation *root = storageOf(slice.getResult()).root.getDefiningOp();
+  return !root || (!inside.contains(root) && !isFree(root));
+}
+
+void FormedKernels::collect(Value value, const DenseSet<Operation *> &inside,
+                            SetVector<Value> &operands,
+                            SetVector<Operation *> &body) const {
+  Operation *op = value.getDefiningOp();
+  if (!op || !(inside.contains(op) || isFree(op)) || isOffset(op, inside)) {
+    operands.insert(value);
+    return;
+  }
+  if (body.contains(op))
+    return;
+  for (Value operand : op->getOperands())
+    collect(operand, inside, operands, body);
+  body.insert(op);
+}
+
+int64_t FormedKernels::countOperands(ArrayRef<Operation *> ops) const {
+  DenseSet<Operation *> inside(ops.begin(), ops.end());
+  SetVector<Value> operands;
+  SetVector<Operation *> body;
+  for (Operation *op : ops)
+    for (Value operand : op->getOperands())
+      collect(operand, inside, operands, body);
+  return operands.size();
+}
 
 int64_t outlineKernels(FormedKernels &formed,
                        llvm::StringMap<func::FuncOp> &known) {

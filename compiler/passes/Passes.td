@@ -77,6 +77,8 @@ def NnccFormKernels : Pass<"nncc-form-kernels", "::mlir::ModuleOp"> {
     Structurally equal kernels become one function. The body of a scan is formed
     as an entry is.
   }];
+  let dependentDialects = ["::mlir::arith::ArithDialect",
+                           "::mlir::vector::VectorDialect"];
   let statistics = [
     Statistic<"kernels", "kernels", "different kernels">,
     Statistic<"calls", "calls", "kernel calls">];

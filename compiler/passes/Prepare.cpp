@@ -40,56 +40,62 @@ private:
     return false;
   }
 
-  /// True if anything under `value` reads a weight.
-  bool readsWeights(Value value) {
-    Operation *op = value.getDefiningOp();
-    return isa<WeightOp>(op) || llvm::any_of(op->getOperands(), [&](Value v) {
-             return readsWeights(v);
-           });
-  }
-
   void collect(func::FuncOp entry) {
-    WeightOnly weightOnly;
-    SmallVector<Value> roots;
+    OperandQuestion fixed = weightOnly();
+    OperandQuestion readsWeights =
+        OperandQuestion::ofAny([](Value value) -> std::optional<bool> {
+          if (isa<WeightOp>(value.getDefiningOp()))
+            return true;
+          return std::nullopt;
+        });
     for (Operation &op : entry.getBody().front()) {
-      bool opIsWeightOnly =
-          op.getNumResults() == 1 && weightOnly(op.getResult(0));
-      if (opIsWeightOnly)
+      if (op.getNumResults() == 1 && fixed(op.getResult(0)))
         continue;
       for (Value operand : op.getOperands()) {
-        if (!weightOnly(operand))
+        if (!fixed(operand))
           continue;
         Value root = operand;
         while (isa<BroadcastOp, ReshapeOp>(root.getDefiningOp()))
           root = root.getDefiningOp()->getOperand(0);
-        Operation *def = root.getDefiningOp();
-        if (isa<WeightOp, ConstantOp>(def) || !readsWeights(root))
-          continue;
-        if (!llvm::is_contained(roots, root))
-          roots.push_back(root);
+        if (!isa<WeightOp, ConstantOp>(root.getDefiningOp()) &&
+            readsWeights(root))
+          hoisted.insert(root);
       }
     }
-    llvm::append_range(hoisted, roots);
   }
 
-  /// The expression under `value` as text: bodies for other sizes repeat it.
+  /// The ops under the hoisted values of a block, in its order.
+  SmallVector<Operation *> opsUnder(Block &block) {
+    DenseSet<Operation *> needed;
+    for (Value root : hoisted)
+      if (root.getParentBlock() == &block)
+        needed.insert(root.getDefiningOp());
+    SmallVector<Operation *> list;
+    for (Operation &op : llvm::reverse(block))
+      if (needed.contains(&op)) {
+        list.push_back(&op);
+        for (Value operand : op.getOperands())
+          needed.insert(operand.getDefiningOp());
+      }
+    std::reverse(list.begin(), list.end());
+    return list;
+  }
+
+  /// The expression under a value as text, from those of its operands: bodies
+  /// for other sizes repeat it. Its hash, since texts grow with their depth.
   std::string keyOf(Value value) {
-    auto [it, isNew] = keys.try_emplace(value);
-    if (!isNew)
-      return it->second;
     Operation *op = value.getDefiningOp();
     std::string key;
     llvm::raw_string_ostream os(key);
     os << op->getName() << op->getAttrDictionary() << value.getType() << '(';
     for (Value operand : op->getOperands())
-      os << keyOf(operand) << ',';
+      os << keys.lookup(operand) << ',';
     os << ')';
-    // Long keys would grow with the depth of the expression.
     llvm::MD5 md5;
     md5.update(key);
     llvm::MD5::MD5Result digest;
     md5.final(digest);
-    return keys[value] = digest.digest().str().str();
+    return digest.digest().str().str();
   }
 
   void buildPrepare() {
@@ -100,27 +106,28 @@ private:
                                          builder.getFunctionType({}, {}));
     builder.setInsertionPointToStart(function.addEntryBlock());
     llvm::StringMap<Value> cloned;
-    auto clone = [&](auto &self, Value value) -> Value {
-      std::string key = keyOf(value);
-      if (Value known = cloned.lookup(key))
-        return known;
-      IRMapping mapping;
-      for (Value operand : value.getDefiningOp()->getOperands())
-        mapping.map(operand, self(self, operand));
-      Value copy = builder.clone(*value.getDefiningOp(), mapping)->getResult(0);
-      cloned[key] = copy;
-      return copy;
-    };
+    for (func::FuncOp entry : entriesOf(module))
+      for (Operation *op : opsUnder(entry.getBody().front())) {
+        Value value = op->getResult(0);
+        std::string &key = keys[value] = keyOf(value);
+        auto [copy, isNew] = cloned.try_emplace(key);
+        if (!isNew)
+          continue;
+        IRMapping mapping;
+        for (Value operand : op->getOperands())
+          mapping.map(operand, cloned.lookup(keys.lookup(operand)));
+        copy->second = builder.clone(*op, mapping)->getResult(0);
+      }
     llvm::SetVector<Value> results;
     for (Value root : hoisted)
-      results.insert(clone(clone, root));
+      results.insert(cloned.lookup(keys.lookup(root)));
     func::ReturnOp::create(builder, module.getLoc(), results.getArrayRef());
     function.setFunctionType(builder.getFunctionType(
         {}, TypeRange(ValueRange(results.getArrayRef()))));
     prepared = results.size();
 
     for (Value root : hoisted) {
-      Value copy = cloned.lookup(keyOf(root));
+      Value copy = cloned.lookup(keys.lookup(root));
       int64_t number = llvm::find(results, copy) - results.begin();
       builder.setInsertionPointAfterValue(root);
       root.replaceAllUsesWith(WeightOp::create(
@@ -132,7 +139,7 @@ private:
       eraseDead(entry.getBody().front());
   }
 
-  SmallVector<Value> hoisted;
+  llvm::SetVector<Value> hoisted;
   DenseMap<Value, std::string> keys;
 };
 

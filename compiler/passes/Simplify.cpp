@@ -92,7 +92,7 @@ struct FoldEmpty : RewritePattern {
 BroadcastOp channelVector(Value value, int64_t dim) {
   auto broadcast = value.getDefiningOp<BroadcastOp>();
   if (broadcast && broadcast.getDims() == ArrayRef<int64_t>{dim} &&
-      WeightOnly()(broadcast.getOperand()))
+      weightOnly()(broadcast.getOperand()))
     return broadcast;
   return {};
 }
@@ -125,7 +125,7 @@ struct ScaleWeights : OpRewritePattern<MulOp> {
         product = add.getLhs().getDefiningOp();
       int64_t dim = product ? channelDim(product) : -1;
       if (dim < 0 || !product->hasOneUse() ||
-          !WeightOnly()(product->getOperand(1)))
+          !weightOnly()(product->getOperand(1)))
         continue;
       BroadcastOp scale = channelVector(factor, dim);
       BroadcastOp bias = add ? channelVector(add.getRhs(), dim) : BroadcastOp();

@@ -26,7 +26,7 @@ SmallVector<int64_t> inverse(ArrayRef<int64_t> perm) {
 TransposeOp sinkable(Value value) {
   auto op = value.getDefiningOp<TransposeOp>();
   if (!op || isa<BlockArgument>(op.getOperand()) ||
-      WeightOnly()(op.getOperand()))
+      weightOnly()(op.getOperand()))
     return {};
   return op;
 }
@@ -69,11 +69,11 @@ Expr untransposed(ExprBuilder &c, Value value, ArrayRef<int64_t> perm) {
 /// operand that would need a transpose of its own, sinking would go on forever
 /// between the two.
 bool allUntransposable(OperandRange operands, ArrayRef<int64_t> perm) {
-  WeightOnly weightOnly;
+  OperandQuestion fixed = weightOnly();
   return llvm::all_of(operands, [&](Value operand) {
     auto moved = operand.getDefiningOp<TransposeOp>();
     return (moved && moved.getPerm() == perm) ||
-           operand.getDefiningOp<BroadcastOp>() || weightOnly(operand);
+           operand.getDefiningOp<BroadcastOp>() || fixed(operand);
   });
 }
 

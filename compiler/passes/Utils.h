@@ -3,6 +3,7 @@
 #define NNCC_PASSES_UTILS_H
 
 #include "dialect/Nncc.h"
+#include "passes/Walks.h"
 
 namespace nncc {
 
@@ -72,13 +73,19 @@ inline int64_t
 lastUse(mlir::Value value,
         const llvm::DenseMap<mlir::Operation *, int64_t> &number) {
   int64_t last = 0;
-  for (mlir::OpOperand &use : value.getUses()) {
-    mlir::Operation *user = use.getOwner();
-    last = std::max(last, number.lookup(user));
-    unsigned i = mlir::isa<AllReduceOp>(user) ? use.getOperandNumber() : 0;
-    if (mlir::isa<ReshapeOp, SliceOp, AllReduceOp>(user))
-      last = std::max(last, lastUse(user->getResult(i), number));
-  }
+  allUses(
+      value,
+      [](mlir::OpOperand &use) {
+        mlir::Operation *user = use.getOwner();
+        unsigned i = mlir::isa<AllReduceOp>(user) ? use.getOperandNumber() : 0;
+        return mlir::isa<ReshapeOp, SliceOp, AllReduceOp>(user)
+                   ? mlir::Value(user->getResult(i))
+                   : mlir::Value();
+      },
+      [&](mlir::OpOperand &use) {
+        last = std::max(last, number.lookup(use.getOwner()));
+        return true;
+      });
   return last;
 }
 
@@ -92,31 +99,6 @@ inline void eraseDead(mlir::Block &block) {
     op = previous;
   }
 }
-
-/// Answers whether a value depends on weights and constants alone.
-class WeightOnly {
-public:
-  bool operator()(mlir::Value value) {
-    mlir::Operation *op = value.getDefiningOp();
-    if (!op) {
-      mlir::Value outside = ScanOp::outside(value);
-      return outside && (*this)(outside);
-    }
-    if (mlir::isa<ScanOp>(op))
-      return false;
-    auto [it, isNew] = known.try_emplace(op, false);
-    if (isNew) {
-      bool all = llvm::all_of(op->getOperands(),
-                              [this](mlir::Value v) { return (*this)(v); });
-      known[op] = all;
-      return all;
-    }
-    return it->second;
-  }
-
-private:
-  llvm::DenseMap<mlir::Operation *, bool> known;
-};
 
 } // namespace nncc
 #endif // NNCC_PASSES_UTILS_H

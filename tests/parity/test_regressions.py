@@ -208,3 +208,14 @@ def repeated(v, times, dim):
 def test_repeated_rows(parity, body, shapes):
     parity(Call(body), tuple(map(torch.randn, shapes)),
            ("native", "x86-64"))
+
+
+def test_many_buffers_behind_a_product(parity):
+    """More masks than a kernel may have buffers."""
+    def body(x, w, *masks):
+        y = x @ w
+        for mask in masks:
+            y = torch.where(mask > 0, y, mask)
+        return y
+    torch.manual_seed(0)
+    parity(Call(body), tuple(torch.randn(8, 8) for _ in range(82)))

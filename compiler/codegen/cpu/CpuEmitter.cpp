@@ -1,5 +1,6 @@
 //===- CpuEmitter.cpp - elements as vector code on buffers ----------------===//
 #include "codegen/cpu/CpuEmitter.h"
+#include "passes/Emission.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -391,9 +392,6 @@ void CpuEmitter::ifThen(Value condition, function_ref<void()> body) {
 //===----------------------------------------------------------------------===//
 // Reductions
 //===----------------------------------------------------------------------===//
-
-/// Reductions over at most this many points are written out.
-static constexpr int64_t unrollLimit = 32;
 
 Value CpuEmitter::combineLanes(Combiner combiner, Value vector,
                                bool isUnsigned) {

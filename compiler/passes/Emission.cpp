@@ -1,0 +1,255 @@
+//===- Emission.cpp - how much code a kernel becomes ----------------------===//
+#include "passes/Emission.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/IR/Matchers.h"
+
+using namespace mlir;
+
+namespace nncc {
+
+/// Lanes of the widest vectors.
+static constexpr int64_t lanes = 16;
+/// Most elements of a kernel, as `elements` counts them. Kernels over windows
+/// are written for a block of pixels at once, so that an element stands for
+/// several.
+static constexpr int64_t most = 2048, mostOverWindows = 512;
+/// Most that are computed again. 32 taps of a depthwise convolution take 64.
+static constexpr int64_t mostRepeated = 256;
+/// What a costly function counts.
+static constexpr int64_t costly = 8;
+/// Where a walk gives up: nothing that comes near joins a kernel.
+static constexpr int64_t hopeless = 1 << 14;
+
+Emission::Emission(MLIRContext *context, IsFree isFree)
+    : ElementEmitter(builder, UnknownLoc::get(context)), builder(context),
+      isFree(std::move(isFree)) {
+  builder.setInsertionPointToEnd(&scratch);
+  scopes.push_back({nullptr, {}});
+  scope = &scopes.front();
+}
+
+Emission::~Emission() { scratch.dropAllReferences(); }
+
+Value Emission::any(Type type) {
+  Value &value = anyOf[type];
+  if (!value)
+    value = fresh(type);
+  return value;
+}
+
+Value Emission::fresh(Type type) {
+  return UnrealizedConversionCastOp::create(b, loc, type, ValueRange())
+      .getResult(0);
+}
+
+Value Emission::lookup(const Key &key) const {
+  for (Scope *s = scope; s; s = s->outer)
+    if (auto it = s->known.find(key); it != s->known.end())
+      return it->second;
+  return {};
+}
+
+int64_t Emission::mostElements() const {
+  return hasWindows ? mostOverWindows : most;
+}
+
+void Emission::begin(ArrayRef<Operation *> ops) {
+  inside.insert(ops.begin(), ops.end());
+  ArrayRef<int64_t> shape = shapeOf(ops.front()->getResult(0));
+  Coords coords;
+  for (size_t d = 0; d < shape.size(); ++d)
+    coords.push_back({fresh(b.getIndexType())});
+  bool isWide = !shape.empty() && shape.back() > 1;
+  if (isWide) {
+    coords.back().lane = 1;
+    coords.back().align = lanes;
+  }
+  Inside wide(*this, isWide ? lanes : 1, scope);
+  for (Operation *op : ops)
+    at(op->getResult(0), coords);
+}
+
+bool Emission::hasRoomFor(Operation *op) {
+  auto it = wanted.find(op->getResult(0));
+  if (it == wanted.end() || it->second.empty())
+    return false;
+  const Place place = it->second.front();
+  int64_t places = it->second.size(), before = elements;
+  size_t scopesBefore = scopes.size();
+  isTrial = true;
+  {
+    Inside trial(*this, place.width, place.scope);
+    emit(op, {place.at, place.width, newScope()});
+  }
+  isTrial = false;
+  while (scopes.size() > scopesBefore)
+    scopes.pop_back();
+  int64_t each = std::exchange(elements, before) - before;
+  return elements + places * each <= mostElements() &&
+         repeated + places - 1 <= mostRepeated;
+}
+
+void Emission::join(Operation *op) {
+  inside.insert(op);
+  auto it = wanted.find(op->getResult(0));
+  std::vector<Place> places = std::move(it->second);
+  wanted.erase(it);
+  repeated += int64_t(places.size()) - 1;
+  for (const Place &place : places)
+    emit(op, place);
+}
+
+void Emission::emit(Operation *op, const Place &place) {
+  Inside there(*this, place.width, place.scope);
+  cast<LowersToElements>(op).emitElement(*this, place.at);
+}
+
+//===----------------------------------------------------------------------===//
+// Elements
+//===----------------------------------------------------------------------===//
+
+Value Emission::at(Value tensor, ArrayRef<Coord> coords) {
+  bool uniform = llvm::all_of(coords, [](const Coord &c) { return !c.lane; });
+  if (uniform && width > 1) {
+    Inside one(*this, 1, scope);
+    at(tensor, coords);
+  }
+  Value result = element(tensorType(tensor).getElementType());
+  Key key{0, uintptr_t(tensor.getAsOpaquePointer()), uintptr_t(width)};
+  for (const Coord &c : coords)
+    key.insert(key.end(), {uintptr_t(c.base.getAsOpaquePointer()),
+                           uintptr_t(c.offset), uintptr_t(c.lane)});
+  if ((uniform && width > 1) || elements > hopeless || lookup(key))
+    return result;
+  scope->known.emplace(std::move(key), result);
+  Operation *op = tensor.getDefiningOp();
+  bool isHere = op && (inside.contains(op) || isFree(op));
+  // A free view is only other coordinates.
+  if (!isHere || inside.contains(op) || !isa<View>(op))
+    elements += isHere && op->hasTrait<OpTrait::nncc::Costly>() ? costly : 1;
+  hasWindows |= isa_and_nonnull<PatchesOp>(op);
+  if (isHere)
+    emit(op, {Coords(coords.begin(), coords.end()), width, scope});
+  else if (!isTrial)
+    wanted[tensor].push_back(
+        {Coords(coords.begin(), coords.end()), width, scope});
+  return result;
+}
+
+Value Emission::constantAt(DenseElementsAttr value, ArrayRef<Coord>) {
+  return element(value.getElementType());
+}
+
+Value Emission::perLane(Value tensor, ArrayRef<Coord> coords) {
+  int64_t count = width;
+  {
+    Inside one(*this, 1, scope);
+    for (int64_t i = 0; i < count && elements <= hopeless; ++i) {
+      Coords lane(coords.begin(), coords.end());
+      for (Coord &c : lane) {
+        c.offset += i * c.lane;
+        c.lane = 0;
+      }
+      at(tensor, lane);
+    }
+  }
+  return element(tensorType(tensor).getElementType());
+}
+
+Value Emission::guarded(ArrayRef<Value>, Value tensor, ArrayRef<Coord> coords,
+                        double) {
+  Inside branch(*this, width, newScope());
+  return at(tensor, coords);
+}
+
+Value Emission::choose(const Coord &along,
+                       ArrayRef<std::pair<int64_t, Value>> parts, int64_t dim,
+                       ArrayRef<Coord> coords) {
+  for (auto [i, part] : llvm::enumerate(parts)) {
+    bool isLast = i + 1 == parts.size();
+    if (!along.base &&
+        (part.first > along.offset ||
+         (!isLast && parts[i + 1].first <= along.offset)))
+      continue; // known to be another one
+    Coords shifted(coords.begin(), coords.end());
+    shifted[dim] = addTo(shifted[dim], -part.first);
+    Inside branch(*this, width, along.base ? newScope() : scope);
+    at(part.second, shifted);
+  }
+  return element(tensorType(parts.front().second).getElementType());
+}
+
+Coord Emission::loadIndex(Value indices, ArrayRef<Coord> coords, int64_t) {
+  Inside one(*this, 1, scope);
+  at(indices, coords);
+  return {fresh(b.getIndexType())};
+}
+
+Value Emission::reduce(Combiner, Type elementType, ArrayRef<int64_t> extents,
+                       bool alongLanes,
+                       function_ref<Value(ArrayRef<Coord>)> body) {
+  int64_t points = 1;
+  for (int64_t extent : extents)
+    points *= extent;
+  Value result = element(elementType);
+  if (points <= unrollLimit) {
+    forEachIndex(extents, [&](ArrayRef<int64_t> index) {
+      Coords iv;
+      for (int64_t i : index)
+        iv.push_back(Coord::constant(i));
+      if (elements <= hopeless)
+        body(iv);
+    });
+    return result;
+  }
+  // Loops, the innermost with four chains and what remains of them.
+  int64_t step = alongLanes && width == 1 && extents.back() >= lanes ? lanes : 1;
+  Inside loops(*this, step > 1 ? step : width, newScope());
+  Coords iv;
+  for (size_t i = 0; i < extents.size(); ++i)
+    iv.push_back({fresh(b.getIndexType())});
+  iv.back().lane = step > 1 ? 1 : 0;
+  iv.back().align = step;
+  for (int64_t chain = 0; chain < 4; ++chain) {
+    body(iv);
+    iv.back().offset += step;
+  }
+  if (extents.back() % (4 * step)) {
+    iv.back() = Coord::constant(0);
+    width = loops.width;
+    body(iv);
+  }
+  return result;
+}
+
+Value Emission::widen(Value bits, FloatType) {
+  Type f32 = b.getF32Type();
+  auto vector = dyn_cast<VectorType>(bits.getType());
+  return any(vector ? Type(VectorType::get(vector.getShape(), f32)) : f32);
+}
+
+Value Emission::narrow(Value x, FloatType) {
+  Type i16 = b.getI16Type();
+  auto vector = dyn_cast<VectorType>(x.getType());
+  return any(vector ? Type(VectorType::get(vector.getShape(), i16)) : i16);
+}
+
+//===----------------------------------------------------------------------===//
+// Coordinates
+//===----------------------------------------------------------------------===//
+
+/// Equal arithmetic is one value, so that equal coordinates are known.
+Value Emission::indexOp(char op, Value x, Value y) {
+  APInt constant;
+  Key key{uintptr_t(op), uintptr_t(x.getAsOpaquePointer())};
+  if (matchPattern(y, m_ConstantInt(&constant)))
+    key.insert(key.end(), {1, uintptr_t(constant.getSExtValue())});
+  else
+    key.insert(key.end(), {0, uintptr_t(y.getAsOpaquePointer())});
+  Value known = lookup(key);
+  if (!known)
+    known = scope->known[std::move(key)] = fresh(b.getIndexType());
+  return known;
+}
+
+} // namespace nncc

@@ -1,0 +1,129 @@
+//===- Emission.h - how much code a kernel becomes --------------*- C++ -*-===//
+//
+// An element of an op is written into a kernel once for each place where it is
+// wanted: at other coordinates, in other branches, lane by lane. Those places
+// multiply along chains (a concatenation of concatenations, windows of windows
+// in reverse), so a kernel must not take every op that it could.
+//
+// Here the ops' own lowering runs against an emitter whose code is thrown away
+// and that only remembers who was asked for, and where. What a kernel reads
+// from memory so far keeps its places: when such an op joins the kernel, only
+// its own elements are looked at, so a kernel costs no more to grow than to
+// write. Counted for 16 lanes, whatever the target: kernels do not depend on
+// it.
+//
+//===----------------------------------------------------------------------===//
+#ifndef NNCC_PASSES_EMISSION_H
+#define NNCC_PASSES_EMISSION_H
+
+#include "dialect/Nncc.h"
+#include <deque>
+#include <map>
+#include <vector>
+
+namespace nncc {
+
+/// Reductions over at most this many points are written out.
+constexpr int64_t unrollLimit = 32;
+
+class Emission : public ElementEmitter {
+public:
+  using IsFree = std::function<bool(mlir::Operation *)>;
+  /// `isFree`: ops that every reader computes for itself.
+  Emission(mlir::MLIRContext *context, IsFree isFree);
+  ~Emission() override;
+
+  /// Adds the ops with the kernel's results, of one shape.
+  void begin(llvm::ArrayRef<mlir::Operation *> ops);
+  /// True if the kernel stays small enough with `op`, which it reads.
+  bool hasRoomFor(mlir::Operation *op);
+  /// Adds an op that it reads.
+  void join(mlir::Operation *op);
+
+  /// Elements that are computed or loaded; elements that are so again.
+  int64_t elements = 0, repeated = 0;
+
+  // ElementEmitter.
+  mlir::Value at(mlir::Value tensor, llvm::ArrayRef<Coord> at) override;
+  mlir::Value constantAt(mlir::DenseElementsAttr value,
+                         llvm::ArrayRef<Coord> at) override;
+  mlir::Value perLane(mlir::Value tensor, llvm::ArrayRef<Coord> at) override;
+  mlir::Value guarded(llvm::ArrayRef<mlir::Value> conditions,
+                      mlir::Value tensor, llvm::ArrayRef<Coord> at,
+                      double otherwise) override;
+  mlir::Value choose(const Coord &along,
+                     llvm::ArrayRef<std::pair<int64_t, mlir::Value>> parts,
+                     int64_t dim, llvm::ArrayRef<Coord> at) override;
+  Coord loadIndex(mlir::Value indices, llvm::ArrayRef<Coord> at,
+                  int64_t size) override;
+  mlir::Value
+  reduce(Combiner combiner, mlir::Type elementType,
+         llvm::ArrayRef<int64_t> extents, bool lanes,
+         llvm::function_ref<mlir::Value(llvm::ArrayRef<Coord>)> body) override;
+  mlir::Value exp(mlir::Value x) override { return x; }
+  mlir::Value log(mlir::Value x) override { return x; }
+  mlir::Value tanh(mlir::Value x) override { return x; }
+  mlir::Value sigmoid(mlir::Value x) override { return x; }
+  mlir::Value erf(mlir::Value x) override { return x; }
+  mlir::Value sin(mlir::Value x) override { return x; }
+  mlir::Value cos(mlir::Value x) override { return x; }
+  mlir::Value pow(mlir::Value x, mlir::Value) override { return x; }
+  mlir::Value widen(mlir::Value bits, mlir::FloatType half) override;
+  mlir::Value narrow(mlir::Value x, mlir::FloatType half) override;
+
+protected:
+  mlir::Value indexOp(char op, mlir::Value x, mlir::Value y) override;
+
+private:
+  using Key = std::vector<uintptr_t>;
+  /// What is known in a branch or loop, and what around it.
+  struct Scope {
+    Scope *outer;
+    std::map<Key, mlir::Value> known;
+  };
+  /// A place where an element is wanted.
+  struct Place {
+    Coords at;
+    int64_t width;
+    Scope *scope;
+  };
+  /// Sets width and scope for a lifetime.
+  struct Inside {
+    Inside(Emission &e, int64_t width, Scope *scope)
+        : e(e), width(e.width), scope(e.scope) {
+      e.width = width;
+      e.scope = scope;
+    }
+    ~Inside() {
+      e.width = width;
+      e.scope = scope;
+    }
+    Emission &e;
+    int64_t width;
+    Scope *scope;
+  };
+
+  mlir::Value lookup(const Key &key) const;
+  /// Some value of the type, or one of its own.
+  mlir::Value any(mlir::Type type);
+  mlir::Value fresh(mlir::Type type);
+  Scope *newScope() { return &scopes.emplace_back(Scope{scope, {}}); }
+  mlir::Value element(mlir::Type elementType) {
+    return any(typeOf(elementType));
+  }
+  void emit(mlir::Operation *op, const Place &place);
+  int64_t mostElements() const;
+
+  mlir::OpBuilder builder;
+  mlir::Block scratch;
+  IsFree isFree;
+  llvm::DenseSet<mlir::Operation *> inside;
+  llvm::DenseMap<mlir::Value, std::vector<Place>> wanted;
+  llvm::DenseMap<mlir::Type, mlir::Value> anyOf;
+  std::deque<Scope> scopes;
+  Scope *scope;
+  bool isTrial = false, hasWindows = false;
+};
+
+} // namespace nncc
+#endif // NNCC_PASSES_EMISSION_H
