@@ -110,14 +110,19 @@ public:
     if (!module)
       return end(Status::internal);
     report("optimizing");
-    optimize(*module, target, options.level, options.threads);
+    auto parts = optimize(*module, target, options.level, options.threads);
+    if (stage != Stage::object)
+      linkParts(*module, parts);
     addDescriptor(*module, *model, target, options.embedded);
     if (stage == Stage::llvm) {
       llvm::raw_string_ostream(result.output) << *module;
       return end(Status::done);
     }
     report("writing machine code");
-    result.output = emitCode(*module, target, stage == Stage::assembly);
+    result.output =
+        stage == Stage::assembly
+            ? emitCode(*module, target, true)
+            : emitObject(*module, std::move(parts), target, options.threads);
     result.header = headerOf(*model);
     return end(Status::done);
   }

@@ -12,6 +12,8 @@
 #include "llvm/IR/LLVMContext.h"
 #include "llvm/IR/Module.h"
 #include <memory>
+#include <string>
+#include <vector>
 
 namespace nncc {
 
@@ -22,10 +24,19 @@ std::unique_ptr<llvm::Module> buildLlvmModule(llvm::LLVMContext &context,
                                               mlir::ModuleOp kernels,
                                               const TargetInfo &target);
 
-/// Runs LLVM's pipeline for `level` in 0..3 on groups of kernels, which do not
-/// depend on the number of threads.
-void optimize(llvm::Module &module, const TargetInfo &target, unsigned level,
-              unsigned threads);
+/// Moves the kernels out of `module`, which keeps their declarations, and runs
+/// LLVM's pipeline for `level` in 0..3 on groups of them. Gives bitcode, which
+/// does not depend on the number of threads.
+std::vector<std::string> optimize(llvm::Module &module,
+                                  const TargetInfo &target, unsigned level,
+                                  unsigned threads);
+
+/// Moves them back, to be printed.
+void linkParts(llvm::Module &module, llvm::ArrayRef<std::string> parts);
+
+/// Machine code of the parts and of `module`, as one object.
+std::string emitObject(llvm::Module &module, std::vector<std::string> parts,
+                       const TargetInfo &target, unsigned threads);
 
 /// Machine code or, if `assembly`, its text.
 std::string emitCode(llvm::Module &module, const TargetInfo &target,
