@@ -6,6 +6,7 @@
 #include "codegen/Pipelines.h"
 #include "codegen/Report.h"
 #include "codegen/cpu/LowerKernels.h"
+#include "dialect/Expr.h"
 #include "dialect/Names.h"
 #include "frontend/Importer.h"
 #include "frontend/Json.h"
@@ -27,6 +28,9 @@ namespace nncc {
 
 namespace {
 
+/// The bytes that a process can have on x86-64.
+constexpr int64_t addressable = int64_t(1) << 47;
+
 class Compilation {
 public:
   Compilation(const std::string &file, const std::string &text,
@@ -38,6 +42,10 @@ public:
                         memref::MemRefDialect, scf::SCFDialect,
                         vector::VectorDialect>();
     context.getDiagEngine().registerHandler([&](Diagnostic &diagnostic) {
+      if (isLimit(diagnostic)) {
+        limit(spanOf(diagnostic.getLocation()), diagnostic.str());
+        return;
+      }
       bool isError = diagnostic.getSeverity() == DiagnosticSeverity::Error;
       llvm::raw_string_ostream(result.messages)
           << (isError ? "nncc: internal: " : "nncc: warning: ") << diagnostic
@@ -83,7 +91,7 @@ public:
     populateKernelPipeline(kernelPasses, target, schedules, options.maxArena);
     injectWrongPass(kernelPasses, options.wrongPass);
     if (failed(kernelPasses.run(*model)))
-      return end(Status::internal);
+      return end(status(Status::internal));
     if (!fitsArena(*model))
       return end(Status::limit);
     if (stage == Stage::kernels)
@@ -92,7 +100,7 @@ public:
     report("writing loops and vectors");
     auto kernels = lowerKernels(*model, target, options.wrongKernel);
     if (failed(kernels))
-      return end(Status::internal);
+      return end(status(Status::internal));
     if (stage == Stage::linalg)
       return print(**kernels);
     if (stage == Stage::report || stage == Stage::reportJson) {
@@ -152,12 +160,39 @@ private:
       problem.notes.push_back(asProblem(from, note));
     return problem;
   }
+  /// What a model asks for beyond a limit, where it stands in the file.
+  void limit(Span span, const std::string &text) {
+    Diagnostics one(diagnostics.fileName().str(), this->text);
+    one.error(span, text);
+    tell(one);
+    isTooLarge = true;
+  }
+  Status status(Status otherwise) {
+    return isTooLarge ? Status::limit : otherwise;
+  }
+  Span spanOf(Location loc) {
+    Span span{0, 1};
+    loc->walk([&](Location part) {
+      auto place = dyn_cast<FileLineColLoc>(part);
+      if (!place)
+        return WalkResult::advance();
+      span = diagnostics.spanAt({place.getLine(), place.getColumn()});
+      return WalkResult::interrupt();
+    });
+    return span;
+  }
   bool fitsArena(ModuleOp model) {
     bool fits = true;
     for (auto entry : model.getOps<func::FuncOp>()) {
       auto bytes = entry->getAttrOfType<IntegerAttr>("nncc.arena");
       if (bytes)
         result.arenaBytes = std::max(result.arenaBytes, bytes.getInt());
+      if (bytes && bytes.getInt() > addressable) {
+        limit({0, 1}, "the arena of " + entry.getName().str() + " takes " +
+                          std::to_string(bytes.getInt()) +
+                          " bytes, more than 2^47");
+        fits = false;
+      }
       if (!options.maxArena || !bytes || bytes.getInt() <= options.maxArena)
         continue;
       llvm::raw_string_ostream(result.messages)
@@ -215,6 +250,7 @@ private:
   MLIRContext context;
   TargetInfo target;
   CompileResult result;
+  bool isTooLarge = false;
 };
 
 } // namespace

@@ -90,7 +90,7 @@ std::vector<TensorInfo> outputsOf(Operation *op) {
   for (auto [i, type] : llvm::enumerate(entry.getResultTypes()))
     if (!entry.getResultAttr(i, updateAttr))
       list.push_back({nameOf(entry.getResultAttrDict(i), i),
-                      cast<RankedTensorType>(type), std::nullopt});
+                      cast<RankedTensorType>(type), std::nullopt, false});
   return list;
 }
 
@@ -98,11 +98,12 @@ std::vector<TensorInfo> weightsOf(ModuleOp model) {
   std::vector<TensorInfo> list;
   auto names = model->getAttrOfType<ArrayAttr>(weightsAttr);
   auto types = model->getAttrOfType<ArrayAttr>(weightTypesAttr);
+  auto fresh = model->getAttrOfType<DenseBoolArrayAttr>(freshAttr);
   if (names && types)
-    for (auto [name, type] : llvm::zip_equal(names, types))
+    for (auto [i, name, type] : llvm::enumerate(names, types))
       list.push_back({cast<StringAttr>(name).str(),
                       cast<RankedTensorType>(cast<TypeAttr>(type).getValue()),
-                      std::nullopt});
+                      std::nullopt, fresh && fresh[i]});
   return list;
 }
 
@@ -162,7 +163,6 @@ private:
       Constants dims;
       for (int64_t size : tensor.type.getShape())
         dims.push_back(number(size));
-      bool isFresh = llvm::StringRef(tensor.name).starts_with("optimizer.");
       llvm::Constant *initial =
           tensor.initial
               ? global(llvm::ConstantFP::get(llvm::Type::getFloatTy(context),
@@ -171,7 +171,7 @@ private:
       rows.push_back(record(
           {text(tensor.name), number(dtypeOf(tensor.type.getElementType())),
            number(tensor.type.getRank()), table(dims),
-           number(byteSize(tensor.type)), number(isFresh), initial}));
+           number(byteSize(tensor.type)), number(tensor.isFresh), initial}));
     }
     return table(rows);
   }

@@ -21,6 +21,8 @@ struct TensorInfo {
   mlir::RankedTensorType type;
   /// Of an input that a call may leave out.
   std::optional<double> initial;
+  /// Of state: a file may lack it, then it is zeros.
+  bool isFresh = false;
 };
 /// What callers give; not the random key.
 std::vector<TensorInfo> inputsOf(mlir::Operation *entry);

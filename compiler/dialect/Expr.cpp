@@ -1,15 +1,43 @@
 //===- Expr.cpp - the vocabulary of compositions --------------------------===//
 #include "dialect/Expr.h"
 #include "dialect/Nncc.h"
+#include "support/Diagnostics.h"
 #include <limits>
 
 using namespace mlir;
 
 namespace nncc {
 
+static Expr failedValue(ExprBuilder &c, const Twine &text) {
+  c.fail(text);
+  return Expr(c, Value());
+}
+
+/// An op of the given type; or, without one, of the type that follows.
+template <typename OpTy, typename... Args>
+static Expr makeOf(ExprBuilder &c, Type type, Args &&...args) {
+  OperationState state(c.loc, OpTy::getOperationName());
+  OpTy::build(c.b, state, type, std::forward<Args>(args)...);
+  Operation *op = buildChecked(c, state);
+  return Expr(c, op ? op->getResult(0) : Value());
+}
 template <typename OpTy, typename... Args>
 static Expr make(ExprBuilder &c, Args &&...args) {
-  return Expr(c, OpTy::create(c.b, c.loc, std::forward<Args>(args)...));
+  return makeOf<OpTy>(c, Type(), std::forward<Args>(args)...);
+}
+/// An op of this shape, if there are such tensors.
+template <typename OpTy, typename... Args>
+static Expr makeOf(ExprBuilder &c, Ints shape, Type element, Args &&...args) {
+  if (std::string text = shapeProblem(shape, c.most); !text.empty())
+    return failedValue(c, text);
+  return makeOf<OpTy>(c, RankedTensorType::get(shape, element),
+                      std::forward<Args>(args)...);
+}
+
+static bool hasDim(Expr x, int64_t d) { return d >= 0 && d < x.rank(); }
+static Expr noSuchDim(Expr x, int64_t d) {
+  return failedValue(x.context(), "a tensor of shape " + shapeText(x.shape()) +
+                                      " has no dimension " + Twine(d));
 }
 
 static DenseI64ArrayAttr ints(ExprBuilder &c, Ints values) {
@@ -35,9 +63,12 @@ std::optional<SmallVector<int64_t>> broadcastShape(Ints x, Ints y) {
 //===----------------------------------------------------------------------===//
 
 Expr full(ExprBuilder &c, Type element, Ints shape, Number value) {
+  if (std::string text = shapeProblem(shape, c.most); !text.empty())
+    return failedValue(c, text);
   auto type = RankedTensorType::get(shape, element);
   Attribute attr = value.toAttr(element);
-  return make<ConstantOp>(c, DenseElementsAttr::get(type, attr));
+  return makeOf<ConstantOp>(
+      c, type, cast<ElementsAttr>(DenseElementsAttr::get(type, attr)));
 }
 
 Expr scalar(ExprBuilder &c, Type element, Number value) {
@@ -45,14 +76,14 @@ Expr scalar(ExprBuilder &c, Type element, Number value) {
 }
 
 Expr random(Expr key, Type element, Ints shape, int64_t stream) {
-  return make<RandomOp>(key.context(), RankedTensorType::get(shape, element),
-                        key.value(), uint64_t(stream));
+  return makeOf<RandomOp>(key.context(), shape, element, key.value(),
+                          uint64_t(stream));
 }
 
 Expr iota(ExprBuilder &c, Type element, Ints shape, int64_t dim, int64_t start,
           int64_t step) {
-  return make<IotaOp>(c, RankedTensorType::get(shape, element), uint64_t(dim),
-                      uint64_t(start), uint64_t(step));
+  return makeOf<IotaOp>(c, shape, element, uint64_t(dim), uint64_t(start),
+                        uint64_t(step));
 }
 
 //===----------------------------------------------------------------------===//
@@ -60,7 +91,7 @@ Expr iota(ExprBuilder &c, Type element, Ints shape, int64_t dim, int64_t start,
 //===----------------------------------------------------------------------===//
 
 template <typename OpTy> static Expr unary(Expr x) {
-  return make<OpTy>(x.context(), x.type(), x.value());
+  return makeOf<OpTy>(x.context(), x.type(), x.value());
 }
 Expr neg(Expr x) { return unary<NegOp>(x); }
 Expr abs(Expr x) {
@@ -68,7 +99,7 @@ Expr abs(Expr x) {
 }
 Expr detach(Expr x) { return unary<DetachOp>(x); }
 Expr withSlope(Expr value, Expr x, Expr slope) {
-  return make<WithSlopeOp>(x.context(), value.type(), value.value(), x.value(),
+  return makeOf<WithSlopeOp>(x.context(), value.type(), value.value(), x.value(),
                            slope.value());
 }
 Expr sqrt(Expr x) { return unary<SqrtOp>(x); }
@@ -102,8 +133,7 @@ Expr logicalNot(Expr x) { return unary<NotOp>(x); }
 Expr convert(Expr x, Type element) {
   if (x.element() == element)
     return x;
-  return make<ConvertOp>(x.context(), RankedTensorType::get(x.shape(), element),
-                         x.value());
+  return makeOf<ConvertOp>(x.context(), x.shape(), element, x.value());
 }
 
 Type promotedType(Type x, Type y) {
@@ -140,7 +170,12 @@ static void unify(Expr &x, Expr &y) {
   x = convert(x, wide);
   y = convert(y, wide);
   auto shape = broadcastShape(x.shape(), y.shape());
-  assert(shape && "callers check shapes");
+  if (!shape) {
+    x = y = failedValue(x.context(), "shapes " + shapeText(x.shape()) +
+                                         " and " + shapeText(y.shape()) +
+                                         " do not broadcast");
+    return;
+  }
   x = broadcastTo(x, *shape);
   y = broadcastTo(y, *shape);
 }
@@ -214,12 +249,12 @@ Expr shiftRight(Expr x, Expr y) { return binary<ShiftRightOp>(x, y); }
 Expr max(Expr x, Expr y) { return binary<MaxOp>(x, y); }
 Expr min(Expr x, Expr y) { return binary<MinOp>(x, y); }
 Expr max(Expr x, Number y, Ties ties) {
-  return make<MaxOp>(x.context(), x.type(), x.value(), like(x, y).value(),
-                     ties);
+  return makeOf<MaxOp>(x.context(), x.type(), x.value(), like(x, y).value(),
+                       ties);
 }
 Expr min(Expr x, Number y, Ties ties) {
-  return make<MinOp>(x.context(), x.type(), x.value(), like(x, y).value(),
-                     ties);
+  return makeOf<MinOp>(x.context(), x.type(), x.value(), like(x, y).value(),
+                       ties);
 }
 
 Expr compare(Predicate predicate, Expr x, Expr y) {
@@ -236,11 +271,14 @@ Expr sign(Expr x) {
 Expr select(Expr condition, Expr x, Expr y) {
   unify(x, y);
   auto shape = broadcastShape(condition.shape(), x.shape());
-  assert(shape && "callers check shapes");
+  if (!shape)
+    return failedValue(x.context(), "shapes " + shapeText(condition.shape()) +
+                                        " and " + shapeText(x.shape()) +
+                                        " do not broadcast");
   x = broadcastTo(x, *shape);
-  return make<SelectOp>(x.context(), x.type(),
-                        broadcastTo(condition, *shape).value(), x.value(),
-                        broadcastTo(y, *shape).value());
+  return makeOf<SelectOp>(x.context(), x.type(),
+                          broadcastTo(condition, *shape).value(), x.value(),
+                          broadcastTo(y, *shape).value());
 }
 
 //===----------------------------------------------------------------------===//
@@ -250,8 +288,7 @@ Expr select(Expr condition, Expr x, Expr y) {
 Expr reshape(Expr x, Ints shape) {
   if (x.shape() == shape)
     return x;
-  return make<ReshapeOp>(x.context(), RankedTensorType::get(shape, x.element()),
-                         x.value());
+  return makeOf<ReshapeOp>(x.context(), shape, x.element(), x.value());
 }
 
 Expr transpose(Expr x, Ints perm) {
@@ -261,6 +298,8 @@ Expr transpose(Expr x, Ints perm) {
 }
 
 Expr swapDims(Expr x, int64_t d, int64_t e) {
+  if (!hasDim(x, d) || !hasDim(x, e))
+    return noSuchDim(x, hasDim(x, d) ? e : d);
   auto perm = llvm::to_vector(llvm::seq<int64_t>(0, x.rank()));
   std::swap(perm[d], perm[e]);
   return transpose(x, perm);
@@ -272,6 +311,9 @@ Expr broadcastTo(Expr x, Ints shape) {
   // Dimensions of size 1 that grow are dropped first.
   SmallVector<int64_t> kept, dims;
   int64_t shift = int64_t(shape.size()) - x.rank();
+  if (shift < 0)
+    return failedValue(x.context(), "cannot broadcast " + shapeText(x.shape()) +
+                                        " to " + shapeText(shape));
   for (int64_t d = 0; d < x.rank(); ++d) {
     if (x.dim(d) == 1 && shape[d + shift] != 1)
       continue;
@@ -281,18 +323,18 @@ Expr broadcastTo(Expr x, Ints shape) {
   x = reshape(x, kept);
   if (x.shape() == shape)
     return x;
-  return make<BroadcastOp>(x.context(),
-                           RankedTensorType::get(shape, x.element()), x.value(),
-                           ints(x.context(), dims));
+  return makeOf<BroadcastOp>(x.context(), shape, x.element(), x.value(),
+                             ints(x.context(), dims));
 }
 
 Expr alongDim(Expr vector, Ints shape, int64_t dim) {
-  return make<BroadcastOp>(vector.context(),
-                           RankedTensorType::get(shape, vector.element()),
-                           vector.value(), ints(vector.context(), {dim}));
+  return makeOf<BroadcastOp>(vector.context(), shape, vector.element(),
+                             vector.value(), ints(vector.context(), {dim}));
 }
 
 Expr slice(Expr x, int64_t dim, int64_t start, int64_t size, int64_t step) {
+  if (!hasDim(x, dim))
+    return noSuchDim(x, dim);
   SmallVector<int64_t> starts(x.rank(), 0), sizes(x.shape()),
       steps(x.rank(), 1);
   starts[dim] = start;
@@ -321,7 +363,8 @@ Expr pad(Expr x, Ints low, Ints high, Number value, Ints interior) {
 }
 
 Expr reverse(Expr x, Ints dims) {
-  return make<ReverseOp>(x.context(), x.value(), ints(x.context(), dims));
+  return makeOf<ReverseOp>(x.context(), x.type(), x.value(),
+                           ints(x.context(), dims));
 }
 
 Expr concat(ArrayRef<Expr> xs, int64_t dim) {
@@ -344,9 +387,8 @@ Expr concat(ArrayRef<Expr> xs, int64_t dim) {
 Expr fold(Expr x, Ints shape, Ints dims, Ints sizes, Ints strides,
           Ints dilations) {
   ExprBuilder &c = x.context();
-  return make<FoldOp>(c, RankedTensorType::get(shape, x.element()), x.value(),
-                      ints(c, dims), ints(c, sizes), ints(c, strides),
-                      ints(c, dilations));
+  return makeOf<FoldOp>(c, shape, x.element(), x.value(), ints(c, dims),
+                        ints(c, sizes), ints(c, strides), ints(c, dilations));
 }
 
 Expr patches(Expr x, Ints dims, Ints sizes, Ints strides, Ints dilations) {
@@ -361,8 +403,11 @@ Expr patches(Expr x, Ints dims, Ints sizes, Ints strides, Ints dilations) {
 
 Expr reduce(Combiner combiner, Expr x, Ints dims, bool keepDims, bool first) {
   SmallVector<int64_t> shape(x.shape());
-  for (int64_t d : dims)
+  for (int64_t d : dims) {
+    if (!hasDim(x, d))
+      return noSuchDim(x, d);
     shape[d] = 1;
+  }
   Expr y = x;
   if (!dims.empty())
     y = make<ReduceOp>(x.context(), combiner, x.value(),
@@ -453,16 +498,25 @@ std::array<Expr, 3> attentionBackward(Expr q, Expr k, Expr v, Expr dResult,
                                       Expr mask, double scale, bool causal) {
   ExprBuilder &c = q.context();
   UnitAttr isCausal = causal ? c.b.getUnitAttr() : UnitAttr();
-  auto op = AttentionBackwardOp::create(
-      c.b, c.loc, q.value(), k.value(), v.value(), dResult.value(),
-      mask.value(), c.b.getF64FloatAttr(scale), isCausal);
-  return {Expr(c, op.getDQ()), Expr(c, op.getDK()), Expr(c, op.getDV())};
+  OperationState state(c.loc, AttentionBackwardOp::getOperationName());
+  AttentionBackwardOp::build(c.b, state, Type(), Type(), Type(), q.value(),
+                             k.value(), v.value(), dResult.value(),
+                             mask.value(), c.b.getF64FloatAttr(scale),
+                             isCausal);
+  Operation *op = buildChecked(c, state);
+  auto result = [&](unsigned i) {
+    return Expr(c, op ? op->getResult(i) : Value());
+  };
+  return {result(0), result(1), result(2)};
 }
 
 Scanned scan(ArrayRef<Expr> inits, ArrayRef<Expr> sequences,
              ArrayRef<Expr> invariants, bool reverse, ScanStep step) {
   ExprBuilder &c = sequences.front().context();
   int64_t steps = sequences.front().dim(0);
+  for (Expr sequence : sequences)
+    if (!hasDim(sequence, 0))
+      c.fail("a sequence needs a dimension of steps");
   auto values = [](ArrayRef<Expr> exprs) {
     return llvm::map_to_vector(exprs, [](Expr x) { return x.value(); });
   };
@@ -482,6 +536,9 @@ Scanned scan(ArrayRef<Expr> inits, ArrayRef<Expr> sequences,
     OpBuilder::InsertionGuard guard(c.b);
     c.b.setInsertionPointToEnd(body.get());
     elements = step(state, now, fixed);
+    if (!c.problem.empty()) // the body is thrown away
+      return {std::vector<Expr>(inits.size(), Expr(c, Value())),
+              std::vector<Expr>(elements.size(), Expr(c, Value()))};
     SmallVector<Value> yielded = values(state);
     llvm::append_range(yielded, values(elements));
     YieldOp::create(c.b, c.loc, yielded);
@@ -489,16 +546,16 @@ Scanned scan(ArrayRef<Expr> inits, ArrayRef<Expr> sequences,
   SmallVector<Type> types(ValueRange(values(inits)).getTypes());
   for (Expr element : elements)
     types.push_back(ScanOp::stackType(element.type(), steps));
-  auto op = ScanOp::create(c.b, c.loc, types, c.b.getI64IntegerAttr(steps),
-                           values(inits), values(sequences), values(invariants),
-                           reverse ? c.b.getUnitAttr() : UnitAttr(),
-                           DenseI64ArrayAttr());
-  op.getBody().push_back(body.release());
+  OperationState scan(c.loc, ScanOp::getOperationName());
+  ScanOp::build(c.b, scan, types, c.b.getI64IntegerAttr(steps), values(inits),
+                values(sequences), values(invariants),
+                reverse ? c.b.getUnitAttr() : UnitAttr(), DenseI64ArrayAttr());
+  scan.regions.front()->push_back(body.release());
+  Operation *op = buildChecked(c, scan);
   Scanned result;
-  for (Value final : op.finals())
-    result.finals.push_back(Expr(c, final));
-  for (Value stack : op.stacks())
-    result.stacks.push_back(Expr(c, stack));
+  for (size_t i = 0; i < types.size(); ++i)
+    (i < inits.size() ? result.finals : result.stacks)
+        .push_back(Expr(c, op ? op->getResult(i) : Value()));
   return result;
 }
 

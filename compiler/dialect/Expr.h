@@ -3,8 +3,9 @@
 // A typed value with operators and free functions. Modules, gradients and
 // rewrites are written in it, so they read like their formulas. Arithmetic
 // broadcasts as NumPy does and promotes integers to floats; everything else
-// wants exact types. Callers check shapes first (`broadcastShape` and so on):
-// here a mismatch is a programming error.
+// wants exact types. What does not fit gives a failed value and a sentence in
+// the builder; every function passes failed values on, so a composition need
+// not look at what it gets on its way.
 //
 //===----------------------------------------------------------------------===//
 #ifndef NNCC_DIALECT_EXPR_H
@@ -14,7 +15,9 @@
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinTypes.h"
 #include <array>
+#include <limits>
 #include <optional>
+#include <string>
 
 namespace nncc {
 
@@ -22,13 +25,47 @@ enum class Combiner : uint32_t;
 enum class Predicate : uint32_t;
 enum class Ties : uint32_t;
 
+/// The most elements of a model's tensors, and the most primitives that an
+/// entry comes to before its gradients.
+constexpr int64_t maxElements = int64_t(1) << 40, maxPrimitives = 1 << 17;
+
 struct ExprBuilder {
+  ExprBuilder(mlir::OpBuilder b, mlir::Location loc) : b(b), loc(loc) {}
+
   mlir::OpBuilder b;
   mlir::Location loc;
+  /// Why a value failed: of the first since this was cleared.
+  std::string problem;
+  /// How many ops may still be built, and the most elements of a result: what
+  /// only moves or multiplies may stand for more than memory holds.
+  int64_t room = std::numeric_limits<int64_t>::max();
+  int64_t most = int64_t(1) << 59;
+
+  /// A first problem stays.
+  void fail(const llvm::Twine &text);
 };
 
 using Ints = llvm::ArrayRef<int64_t>;
 
+/// The name of an element type in model files.
+std::string dtypeName(mlir::Type type);
+
+/// Why there is no tensor of this shape: a negative size, too many elements.
+/// Empty if there is one.
+std::string shapeProblem(Ints shape, int64_t most = maxElements);
+
+/// Reports, as an error in a pass, that the model at `loc` asks for more than
+/// limits allow.
+void reportLimit(mlir::Location loc, const llvm::Twine &text);
+/// True if a diagnostic is one of these.
+bool isLimit(mlir::Diagnostic &diagnostic);
+
+/// The op that `state` describes; null as its type: it follows from the
+/// operands. Null, with a problem in `c`, if its constraints do not hold, its
+/// results are too large, or an operand is null (a failed value).
+mlir::Operation *buildChecked(ExprBuilder &c, mlir::OperationState &state);
+
+/// A value; a failed one, which has a builder; or none at all.
 class Expr {
 public:
   Expr() = default;
@@ -38,12 +75,16 @@ public:
   explicit operator bool() const { return bool(val); }
   mlir::Value value() const { return val; }
   ExprBuilder &context() const { return *builder; }
-  mlir::RankedTensorType type() const {
-    return llvm::cast<mlir::RankedTensorType>(val.getType());
-  }
+  /// A failed value has ones in many dimensions: it can be asked for any.
+  mlir::RankedTensorType type() const;
   Ints shape() const { return type().getShape(); }
   int64_t rank() const { return type().getRank(); }
-  int64_t dim(int64_t d) const { return shape()[d < 0 ? d + rank() : d]; }
+  /// The size of dimension d, negative ones counted from the end; 1 if it has
+  /// none such, as in broadcasting.
+  int64_t dim(int64_t d) const {
+    int64_t at = d < 0 ? d + rank() : d;
+    return at >= 0 && at < rank() ? shape()[at] : 1;
+  }
   mlir::Type element() const { return type().getElementType(); }
   bool isFloat() const { return llvm::isa<mlir::FloatType>(element()); }
 

@@ -25,7 +25,8 @@ def Nncc_FloatTensor : StaticShapeTensorOf<[Nncc_Float]>;
 def Nncc_BoolTensor : StaticShapeTensorOf<[I1]>;
 def Nncc_WholeTensor
     : StaticShapeTensorOf<[I64, I32, I16, I8, UI<8>, I1]>;
-def Nncc_IntTensor : StaticShapeTensorOf<[I64, I32, I16, I8, UI<8>]>;
+def Nncc_Int : AnyTypeOf<[I64, I32, I16, I8, UI<8>], "integer type">;
+def Nncc_IntTensor : StaticShapeTensorOf<[Nncc_Int]>;
 
 /// [seed, step] of the random ops of one run.
 defvar Nncc_KeyType =

@@ -53,6 +53,8 @@ LogicalResult ReverseWalk::run() {
     cast<Differentiable>(op).gradient(gradient);
     failed |= gradient.failed;
     ++steps;
+    if (!c.problem.empty())
+      break; // of this op
   }
   return failure(failed);
 }

@@ -28,7 +28,8 @@ bool Call::hasTensor(StringRef arg) const { return bool(tensor(arg)); }
 Expr Call::tensor(StringRef arg) const {
   if (const Arg *found = find(arg); found && found->result.value)
     return found->result.value;
-  return state.lookup(arg);
+  auto it = state.find(arg);
+  return it == state.end() ? Expr(*builder, Value()) : it->second;
 }
 
 std::vector<Expr> Call::tensors(StringRef arg) const {
@@ -78,7 +79,8 @@ Type Call::dtype(StringRef arg, StringRef standard) const {
 
 void Call::limitInput(Expr indices, int64_t first, int64_t limit,
                       int64_t except) {
-  auto argument = dyn_cast<BlockArgument>(sourceOfElements(indices.value()));
+  auto argument = dyn_cast_or_null<BlockArgument>(
+      indices ? sourceOfElements(indices.value()) : Value());
   if (!argument)
     return;
   auto function = cast<func::FuncOp>(argument.getOwner()->getParentOp());
@@ -102,9 +104,11 @@ Expr Call::dropout(Expr x, double p) {
 }
 
 Result Call::error(StringRef arg, const Twine &text) {
+  failed = true;
+  if (builder && !builder->problem.empty())
+    return Result(); // it follows from that one
   const Arg *found = find(arg);
   report(found && found->isGiven ? found->value->span : span, text);
-  failed = true;
   return Result();
 }
 

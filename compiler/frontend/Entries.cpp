@@ -25,8 +25,13 @@ bool Importer::parseInputs(const Json *list, Signature &signature) {
     if (member.key == "comment")
       continue;
     if (!parseTensor(member.value, spec) ||
-        !checkName(member.key, member.keySpan))
+        !checkName(member.key, member.keySpan) ||
+        !checkFree(member.key, "an input", member.keySpan))
       return false;
+    if (member.key == "loss") {
+      diagnostics.error(member.keySpan, "the name \"loss\" is reserved");
+      return false;
+    }
     if (llvm::is_contained(signature.names, member.key)) {
       diagnostics.error(member.keySpan, "input \"" + member.key +
                                             "\" is an input of the model "
@@ -46,6 +51,8 @@ func::FuncOp Importer::beginFunction(StringRef name, const Signature &signature,
   buffers.clear();
   updates.clear();
   streams = 0;
+  builder.room = maxPrimitives;
+  builder.most = maxElements;
   builder.b.setInsertionPointToEnd(module->getBody());
   function =
       func::FuncOp::create(builder.b, UnknownLoc::get(context), name,
@@ -174,7 +181,7 @@ void Importer::addUpdates(const Json &root, Scope &scope) {
 /// The model's outputs, by name.
 bool Importer::findOutputs(const Json &root, Scope &scope, Outputs &outputs) {
   bool complete = true;
-  auto output = [&](const Json &value, const std::string &as) {
+  auto output = [&](const Json &value, const std::string &as, Span span) {
     if (!value.isString()) {
       diagnostics.error(value.span, "an output is the name of a value, got " +
                                         value.describe());
@@ -187,15 +194,20 @@ bool Importer::findOutputs(const Json &root, Scope &scope, Outputs &outputs) {
       diagnostics.error(value.span,
                         "output \"" + value.string + "\" is a tuple");
       complete = false;
+    } else if (llvm::is_contained(outputs.names, as)) {
+      diagnostics.error(span, "output \"" + as + "\" is named twice");
+      complete = false;
     } else if (result) {
+      complete &= checkName(as, span) && checkFree(as, "an output", span);
       outputs.add(as, result.value);
     }
   };
   const Json &list = *root.find("outputs");
   for (const Json &item : list.items)
-    output(item, item.string);
+    output(item, item.string, item.span);
   for (const JsonMember &member : list.members)
-    output(member.value, member.key);
+    if (member.key != "comment")
+      output(member.value, member.key, member.keySpan);
   return complete;
 }
 
@@ -359,6 +371,14 @@ static constexpr const char *trainingExample =
     "\n   \"nodes\": [{\"name\": \"l\", \"op\": \"F.cross_entropy\", "
     "\"inputs\": [\"logits\", \"target\"]}]}";
 
+/// Reports what a constraint refused in the formulas of an entry itself.
+bool Importer::hasProblem(Span span, const std::string &entry) {
+  std::string problem = std::exchange(builder.problem, "");
+  if (!problem.empty())
+    diagnostics.error(span, "the entry " + entry + ": " + problem);
+  return !problem.empty();
+}
+
 void Importer::importBody(const Json &root, const std::string &entry,
                           unsigned index, bool accumulates) {
   Scope scope;
@@ -429,6 +449,9 @@ void Importer::importBody(const Json &root, const std::string &entry,
     for (const std::string &input : trainedInputs(root, scope))
       of.push_back({input, scope.values[input].value});
   }
+  Span place = withLoss ? training->span : root.span;
+  if (hasProblem(place, entry))
+    return;
   if (trains) {
     size_t reached =
         steps ? splitReached(parameters, total) : parameters.size();
@@ -447,6 +470,8 @@ void Importer::importBody(const Json &root, const std::string &entry,
                                                  outputs.names.size())
                         : std::nullopt);
   }
+  if (hasProblem(place, entry))
+    return;
   SmallVector<Value> results;
   SmallVector<Type> types;
   for (const Expr &value : outputs.values) {

@@ -88,11 +88,23 @@ bool Importer::checkName(StringRef name, Span span) {
   return false;
 }
 
+/// A name never means both a value and a tensor of the state.
+bool Importer::checkFree(const std::string &path, StringRef what, Span span) {
+  auto it = state.find(path);
+  if (it == state.end())
+    return true;
+  diagnostics.error(span,
+                    what + " has the name of the state \"" + path + "\"");
+  diagnostics.note(it->second.span, "defined here");
+  return false;
+}
+
 bool Importer::bindNames(const Json &name, const Result &result, Scope &scope) {
   if (name.isNull())
     return true;
   if (name.isString()) {
-    if (!checkName(name.string, name.span))
+    if (!checkName(name.string, name.span) ||
+        !checkFree(scope.prefix + name.string, "a value", name.span))
       return false;
     if (!scope.values.try_emplace(name.string, result).second) {
       diagnostics.error(name.span,
@@ -127,7 +139,18 @@ Result Importer::emit(Call &call, Span span) {
   call.random = [this](Type element, Ints shape) {
     return random(key(), element, shape, streams++);
   };
-  return runCall(call);
+  return checked(call, runCall(call));
+}
+
+/// The result of a call, unless a constraint of a primitive refused something on
+/// the way: then that is the call's error.
+Result Importer::checked(Call &call, const Result &result) {
+  std::string problem = std::exchange(builder.problem, "");
+  if (call.failed)
+    return {};
+  if (!problem.empty() || !result)
+    return call.error("", problem.empty() ? "gives no value" : problem);
+  return result;
 }
 
 void Importer::refuseInput(const Json &item) {
@@ -153,8 +176,9 @@ Result Importer::runOp(const Spelling &spelling, const Json &node,
   Call call(*spelling.face, op.string, "", op.span, diagnostics);
   bindNode(call, node, scope);
   Result result = emit(call, op.span);
-  return spelling.isInPlace && result.value ? keepReceiver(call, result.value)
-                                            : result;
+  return spelling.isInPlace && result.value
+             ? checked(call, keepReceiver(call, result.value))
+             : result;
 }
 
 /// The new value of the tensor that "Tensor.add_" and its kin would change: of
@@ -188,7 +212,8 @@ Result Importer::runClass(Instance &instance, ArrayRef<Result> inputs,
     return {};
   }
   for (size_t i = 0; i < count; ++i)
-    scope.values[names->items[i].string] = inputs[i];
+    if (!bindNames(names->items[i], inputs[i], scope))
+      return {};
   if (!runNodes(graph, scope))
     return {};
   const Json *outputs = graph.find("outputs");
@@ -265,11 +290,8 @@ Call Importer::callOf(Instance &instance, const Json &node) {
 
 Result Importer::runLeaf(Instance &instance, Call &call) {
   builder.loc = location(instance.path, instance.type, instance.span);
-  std::string prefix = instance.path + ".";
-  for (const std::string &path : statePaths)
-    if (StringRef rest = path; rest.consume_front(prefix))
-      if (!rest.contains('.'))
-        call.state[rest] = stateValue(path).value;
+  for (auto &[name, path] : instance.states)
+    call.state[name] = stateValue(path).value;
   runHidden(instance, call);
   return emit(call, instance.span);
 }
@@ -284,11 +306,11 @@ void Importer::runHidden(Instance &instance, Call &call) {
     bindAttributes(formula, hidden.attributes);
     formula.trains = trains;
     formula.update = [this](Expr old, Expr now) { updateBuffer(old, now); };
-    for (auto &[key, path] : hidden.states) {
+    for (auto &[key, path] : hidden.states)
       formula.state[key] = stateValue(path).value;
-      call.state.erase(StringRef(path).drop_front(instance.path.size() + 1));
-    }
-    call.state[hidden.name] = hidden.how->of->emit(formula).value;
+    call.state[hidden.name] =
+        checked(formula, hidden.how->of->emit(formula)).value;
+    call.failed |= formula.failed;
   }
 }
 

@@ -8,10 +8,47 @@
 #include "frontend/ImporterImpl.h"
 #include "frontend/Training.h"
 #include "support/Identifier.h"
+#include "support/Size.h"
 
 using namespace mlir;
 
 namespace nncc {
+
+/// The most bodies of an entry.
+constexpr int64_t maxBodies = 1024;
+
+/// Other names of tensors: alike, of the model's own state, one step long.
+void Importer::declareTies(const Json &list) {
+  if (!list.isObject()) {
+    diagnostics.error(list.span,
+                      "tie must be an object, got " + list.describe());
+    return;
+  }
+  for (const JsonMember &member : list.members) {
+    const Json &to = member.value;
+    if (member.key == "comment")
+      continue;
+    auto one = state.find(member.key), other = state.find(to.string);
+    if (one == state.end())
+      diagnostics.error(member.keySpan,
+                        "tie names no state \"" + member.key + "\"");
+    else if (!to.isString() || other == state.end())
+      diagnostics.error(to.span, "tie names no state \"" + to.string + "\"");
+    else if (to.string == member.key || list.find(to.string))
+      diagnostics.error(to.span, "\"" + to.string + "\" is tied itself");
+    else if (one->second.shape != other->second.shape ||
+             one->second.element != other->second.element)
+      diagnostics.error(member.keySpan,
+                        "cannot tie " + member.key + ", " +
+                            dtypeName(one->second.element) + " " +
+                            shapeText(one->second.shape) + ", to " +
+                            to.string + ", " +
+                            dtypeName(other->second.element) + " " +
+                            shapeText(other->second.shape));
+    else
+      ties[member.key] = to.string;
+  }
+}
 
 OwningOpRef<ModuleOp> Importer::run(const Json &root) {
   if (!root.isObject()) {
@@ -42,18 +79,10 @@ OwningOpRef<ModuleOp> Importer::run(const Json &root) {
   for (auto &[name, list] : sizes)
     current[name] = list.front();
   if (const Json *list = root.find("classes"))
-    for (const JsonMember &member : list->members) {
-      classes[member.key] = &member.value;
-      (void)checkTrain(member.value, false); // its other graph runs instead
-    }
-  if (const Json *tie = root.find("tie"))
-    for (const JsonMember &member : tie->members)
-      ties[member.key] = member.value.string;
+    declareClasses(*list);
   declareGraph(root, "");
-  for (const auto &tie : ties)
-    if (!state.count(tie.second))
-      diagnostics.error(root.find("tie")->span,
-                        "tie names no state \"" + tie.second + "\"");
+  if (const Json *tie = root.find("tie"))
+    declareTies(*tie);
 
   const Json *training = root.find("training");
   if (training)
@@ -75,6 +104,16 @@ OwningOpRef<ModuleOp> Importer::run(const Json &root) {
     module.get()->setAttr(trainingAttr,
                           builder.b.getStringAttr(training->compact()));
   // One body per combination of symbolic sizes.
+  Size bodies = 1;
+  for (const auto &[name, list] : sizes)
+    bodies = bodies * int64_t(list.size());
+  if (bodies > maxBodies) {
+    const Json *dims = root.find("dims");
+    diagnostics.error(dims ? dims->span : root.span,
+                      "the sizes of dims combine to more than " +
+                          Twine(maxBodies) + " bodies");
+    return nullptr;
+  }
   unsigned index = 0;
   auto combine = [&](auto &self, DimSizes::iterator dim) -> void {
     if (dim == sizes.end()) {
@@ -104,6 +143,7 @@ OwningOpRef<ModuleOp> Importer::run(const Json &root) {
   if (diagnostics.hasErrors())
     return nullptr;
   SmallVector<Attribute> list, types;
+  SmallVector<bool> fresh;
   for (const std::string &path : statePaths) {
     if (ties.count(path))
       continue;
@@ -111,13 +151,16 @@ OwningOpRef<ModuleOp> Importer::run(const Json &root) {
     list.push_back(builder.b.getStringAttr(path));
     types.push_back(
         TypeAttr::get(RankedTensorType::get(spec.shape, spec.element)));
+    fresh.push_back(false);
   }
   for (auto &[path, type] : optimizerStates) {
     list.push_back(builder.b.getStringAttr(path));
     types.push_back(TypeAttr::get(type));
+    fresh.push_back(true);
   }
   module.get()->setAttr(weightsAttr, builder.b.getArrayAttr(list));
   module.get()->setAttr(weightTypesAttr, builder.b.getArrayAttr(types));
+  module.get()->setAttr(freshAttr, builder.b.getDenseBoolArrayAttr(fresh));
   for (const auto &tie : ties)
     aliases[tie.first().str()] = tie.second;
   SmallVector<NamedAttribute> others;

@@ -24,6 +24,7 @@ struct TensorSpec {
   llvm::SmallVector<int64_t> shape;
   mlir::Type element;
   bool isBuffer = false; // of state: no parameter
+  Span span = {};        // of state: its declaration
 };
 
 /// A parametrized tensor of a module.
@@ -45,6 +46,8 @@ struct Instance {
   llvm::StringRef type;
   Span span;
   ParsedCall attributes;
+  /// Its own state: what it calls a tensor, and the path.
+  std::vector<std::pair<std::string, std::string>> states;
   std::vector<HiddenTensor> hidden;
   bool called = false;
   bool rejected = false; // its definition has errors; calls stay silent
@@ -97,6 +100,8 @@ private:
   // The tree of modules.
   void checkKeys(const Json &object, llvm::ArrayRef<llvm::StringRef> known,
                  llvm::StringRef what);
+  void declareClasses(const Json &list);
+  void declareTies(const Json &list);
   void declareGraph(const Json &graph, const std::string &prefix);
   void declareModules(const Json &list, const std::string &prefix);
   void declareModule(const std::string &path, const Json &json, Span span);
@@ -106,7 +111,7 @@ private:
   void runHidden(Instance &instance, Call &call);
   void declareTensors(const Json &graph, llvm::StringRef key,
                       const std::string &prefix);
-  void addState(const std::string &path, const TensorSpec &spec, Span span);
+  bool addState(const std::string &path, const TensorSpec &spec, Span span);
   bool parseShape(const Json &json, llvm::SmallVectorImpl<int64_t> &shape);
   bool parseTensor(const Json &json, TensorSpec &spec);
   void collectDims(const Json &root);
@@ -155,11 +160,15 @@ private:
   Result runClass(Instance &instance, llvm::ArrayRef<Result> inputs,
                   const Json &node);
   Result runOp(const Spelling &spelling, const Json &node, Scope &scope);
+  Result checked(Call &call, const Result &result);
   Result keepReceiver(Call &call, Expr value);
+  bool hasProblem(Span span, const std::string &entry);
   void refuseInput(const Json &item);
   void bindNode(Call &call, const Json &node, Scope &scope);
   void markUnknown(const Json &name, Scope &scope);
   bool checkName(llvm::StringRef name, Span span);
+  bool checkFree(const std::string &path, llvm::StringRef what, Span span);
+  bool checkPart(llvm::StringRef part, llvm::StringRef what, Span span);
   bool bindNames(const Json &name, const Result &result, Scope &scope);
   Result lookup(llvm::StringRef name, Span span, Scope &scope);
   Result lookup(const Json &name, Scope &scope) {
@@ -202,6 +211,7 @@ private:
   std::map<std::string, std::string> aliases;
   /// The arguments of a node: a class has its nodes once, and calls of them.
   std::map<std::pair<const Json *, const Face *>, ParsedCall> parsedNodes;
+  bool hasTooManyModules = false; // which is said
   int64_t nodesRun = 0;
   llvm::StringMap<Expr> weights; // of the body being built, as they are now
   llvm::SmallVector<std::string> classStack;

@@ -67,13 +67,13 @@ public:
     return scalar(numberLength(), std::move(json));
   }
   bool number_unsigned(number_unsigned_t value) override {
-    if (value <= uint64_t(INT64_MAX))
-      return number_integer(int64_t(value));
-    Span span = place(numberLength());
-    diagnostics.error(span, "integer does not fit into 64 bits");
-    return false;
+    return value <= uint64_t(INT64_MAX) ? number_integer(int64_t(value))
+                                        : tooLarge();
   }
-  bool number_float(number_float_t value, const string_t &) override {
+  bool number_float(number_float_t value, const string_t &token) override {
+    // An integer that fits into no type of the parser's comes as a float.
+    if (token.find_first_of(".eE") == string_t::npos)
+      return tooLarge();
     Json json;
     json.kind = Json::Kind::number;
     json.number = value;
@@ -144,6 +144,11 @@ private:
           return (c >= '0' && c <= '9') || llvm::StringRef("+-.eE").contains(c);
         })
         .size();
+  }
+  bool tooLarge() {
+    diagnostics.error(place(numberLength()),
+                      "integer does not fit into 64 bits");
+    return false;
   }
   size_t stringLength() {
     skip();

@@ -10,9 +10,6 @@ using namespace mlir;
 
 namespace nncc {
 
-/// The most elements of one tensor.
-constexpr int64_t maxElements = int64_t(1) << 40;
-
 void Importer::checkKeys(const Json &object, ArrayRef<StringRef> known,
                          StringRef what) {
   for (const JsonMember &member : object.members)
@@ -28,7 +25,6 @@ bool Importer::parseShape(const Json &json, SmallVectorImpl<int64_t> &shape) {
                       "shape must be a list, got " + json.describe());
     return false;
   }
-  int64_t elements = 1;
   for (const Json &item : json.items) {
     int64_t size;
     if (item.isInteger() && item.integer >= 0) {
@@ -48,14 +44,12 @@ bool Importer::parseShape(const Json &json, SmallVectorImpl<int64_t> &shape) {
                                        item.describe());
       return false;
     }
-    if (size && elements > maxElements / size) {
-      diagnostics.error(json.span, "the tensor has more than 2^40 elements");
-      return false;
-    }
-    elements *= size;
     shape.push_back(size);
   }
-  return true;
+  std::string problem = shapeProblem(shape);
+  if (!problem.empty())
+    diagnostics.error(json.span, problem);
+  return problem.empty();
 }
 
 bool Importer::parseTensor(const Json &json, TensorSpec &spec) {
@@ -86,13 +80,23 @@ bool Importer::parseTensor(const Json &json, TensorSpec &spec) {
   return parseShape(*shape, spec.shape);
 }
 
-void Importer::addState(const std::string &path, const TensorSpec &spec,
+bool Importer::addState(const std::string &path, const TensorSpec &spec,
                         Span span) {
-  if (!state.try_emplace(path, spec).second) {
-    diagnostics.error(span, "state \"" + path + "\" is defined twice");
-    return;
+  if (std::string problem = shapeProblem(spec.shape); !problem.empty()) {
+    diagnostics.error(span, path + ": " + problem);
+    return false;
   }
+  auto [it, isNew] = state.try_emplace(path, spec);
+  if (!isNew) {
+    diagnostics.error(span, "state \"" + path + "\" is defined twice");
+    diagnostics.note(it->second.span, "first defined here");
+    return false;
+  }
+  if (path == "optimizer.step")
+    diagnostics.error(span, "the name \"" + path + "\" is reserved");
+  it->second.span = span;
   statePaths.push_back(path);
+  return true;
 }
 
 void Importer::declareTensors(const Json &graph, StringRef key,
@@ -107,10 +111,60 @@ void Importer::declareTensors(const Json &graph, StringRef key,
   }
   for (const JsonMember &member : list->members) {
     TensorSpec spec;
-    if (member.key != "comment" && parseTensor(member.value, spec)) {
+    if (member.key != "comment" &&
+        checkPart(member.key, "a tensor", member.keySpan) &&
+        parseTensor(member.value, spec)) {
       spec.isBuffer = key == "buffers";
       addState(prefix + member.key, spec, member.keySpan);
     }
+  }
+}
+
+/// A name in a path, which C strings and files have to hold.
+bool Importer::checkPart(StringRef part, StringRef what, Span span) {
+  bool fits = !part.empty() && llvm::all_of(part, [](char c) {
+    return static_cast<unsigned char>(c) >= ' ' && c != 127;
+  });
+  if (!fits)
+    diagnostics.error(span, "the name of " + what +
+                                " is not empty and has no control characters");
+  return fits;
+}
+
+/// The classes of the file, which the registry's names are not free for.
+void Importer::declareClasses(const Json &list) {
+  if (!list.isObject()) {
+    diagnostics.error(list.span,
+                      "classes must be an object, got " + list.describe());
+    return;
+  }
+  for (const JsonMember &member : list.members) {
+    if (member.key == "comment")
+      continue;
+    const Json &graph = member.value;
+    if (StringRef(member.key).starts_with("nn."))
+      diagnostics.error(member.keySpan,
+                        "the name \"" + member.key + "\" is torch.nn's");
+    if (!graph.isObject()) {
+      diagnostics.error(graph.span, "a class is an object, got " +
+                                        graph.describe());
+      continue;
+    }
+    checkKeys(graph,
+              {"inputs", "modules", "parameters", "buffers", "nodes", "outputs",
+               "train"},
+              "a class");
+    for (const char *key : {"inputs", "outputs"}) {
+      const Json *names = graph.find(key);
+      bool fits = names && names->isArray() &&
+                  llvm::all_of(names->items,
+                               [](const Json &item) { return item.isString(); });
+      if (!fits)
+        diagnostics.error(names ? names->span : graph.span,
+                          Twine(key) + " of a class must be a list of names");
+    }
+    (void)checkTrain(graph, false); // its other graph runs instead
+    classes[member.key] = &graph;
   }
 }
 
@@ -132,13 +186,29 @@ void Importer::declareModules(const Json &list, const std::string &prefix) {
                                      list.describe());
     return;
   }
-  for (const JsonMember &member : list.members)
-    if (member.key != "comment")
+  for (const JsonMember &member : list.members) {
+    if (member.key == "comment" ||
+        !checkPart(member.key, "a module", member.keySpan))
+      continue;
+    if (StringRef(member.key).contains('.'))
+      diagnostics.error(member.keySpan, "the name of a module has no \".\"");
+    else
       declareModule(prefix + member.key, member.value, member.keySpan);
+  }
 }
+
+/// The most modules, those of classes at each of their instances.
+constexpr size_t maxModules = 1 << 16;
+
 
 void Importer::declareModule(const std::string &path, const Json &json,
                              Span span) {
+  if (instances.size() >= maxModules) {
+    if (!std::exchange(hasTooManyModules, true))
+      diagnostics.error(span, "the model has more than " + Twine(maxModules) +
+                                  " modules");
+    return;
+  }
   const Json *type = json.isObject() ? json.find("type") : nullptr;
   auto instance = std::make_unique<Instance>();
   if (!type || !type->isString()) {
@@ -238,9 +308,9 @@ void Importer::declareHidden(Instance &instance, std::vector<StateDef> &list,
       continue;
     for (const HiddenState &one : states) {
       std::string path = instance.path + "." + one.names.front();
-      addState(path,
-               {one.shape, parseDType(entry->dtype, context), one.isBuffer},
-               member.keySpan);
+      instance.rejected |= !addState(
+          path, {one.shape, parseDType(entry->dtype, context), one.isBuffer},
+          member.keySpan);
       hidden.states.push_back({one.key, path});
       for (const std::string &other : ArrayRef(one.names).drop_front())
         aliases[instance.path + "." + other] = path;
@@ -265,10 +335,13 @@ void Importer::declareLeaf(Instance &instance) {
     declareHidden(instance, list, *hidden);
   if (call.failed)
     return;
-  for (const StateDef &entry : list)
-    addState(instance.path + "." + entry.name,
-             {entry.shape, parseDType(entry.dtype, context), entry.isBuffer},
-             instance.span);
+  for (const StateDef &entry : list) {
+    std::string path = instance.path + "." + entry.name;
+    instance.rejected |= !addState(
+        path, {entry.shape, parseDType(entry.dtype, context), entry.isBuffer},
+        instance.span);
+    instance.states.push_back({entry.name, path});
+  }
 }
 
 /// Every dim of "dims" and of --dim, with its sizes.

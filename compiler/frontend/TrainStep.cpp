@@ -14,6 +14,8 @@ namespace nncc {
 /// A tensor of the optimizer's state: a weight that files may lack.
 Expr Importer::optimizerState(const std::string &name, RankedTensorType type) {
   std::string path = "optimizer." + name;
+  if (auto own = state.find(path); own != state.end())
+    checkFree(path, "a tensor of the optimizer", own->second.span);
   optimizerStates.insert({path, type});
   return Expr(builder,
               WeightOp::create(builder.b, builder.loc, type,

@@ -32,16 +32,6 @@ Type parseDType(StringRef name, MLIRContext *context) {
   return {};
 }
 
-std::string dtypeName(Type type) {
-  if (type.isUnsignedInteger(8))
-    return "u8";
-  if (type.isInteger(1))
-    return "bool";
-  std::string text;
-  llvm::raw_string_ostream(text) << type;
-  return text;
-}
-
 namespace {
 
 /// A tensor of a call, and the number that stands for it.

@@ -37,6 +37,7 @@ struct Autodiff : impl::NnccAutodiffBase<Autodiff> {
 private:
   void replace(GradientOp op) {
     ExprBuilder c{OpBuilder(op), op.getLoc()};
+    c.room = 8 * maxPrimitives;
     ReverseWalk walk(c);
     for (Value value : op.getOf())
       walk.ask(value);
@@ -44,6 +45,10 @@ private:
     walk.give(op.getValue(), Expr(c, op.getSeed()));
     if (failed(walk.run()))
       signalPassFailure();
+    if (!c.problem.empty()) {
+      reportLimit(c.loc, "a gradient: " + c.problem);
+      return signalPassFailure();
+    }
     for (auto [value, result] : llvm::zip_equal(op.getOf(), op.getResults())) {
       Expr gradient = walk.gradientOf(value);
       if (!gradient) { // nothing reaches it

@@ -12,24 +12,39 @@ Diagnostics::Diagnostics(std::string file, llvm::StringRef text)
       lineStarts.push_back(i + 1);
 }
 
+void Diagnostics::add(Severity severity, Span span,
+                      const llvm::Twine &message) {
+  std::string words = message.str();
+  isRepeated = !said.insert(std::to_string(span.begin) + words).second;
+  if (isRepeated)
+    return;
+  entries.push_back({severity, span, words, {}});
+  errors += severity == Severity::error;
+}
+
 void Diagnostics::error(Span span, const llvm::Twine &message) {
-  entries.push_back({Severity::error, span, message.str(), {}});
-  ++errors;
+  add(Severity::error, span, message);
 }
 
 void Diagnostics::warning(Span span, const llvm::Twine &message) {
-  entries.push_back({Severity::warning, span, message.str(), {}});
+  add(Severity::warning, span, message);
 }
 
 void Diagnostics::note(Span span, const llvm::Twine &message) {
   assert(!entries.empty() && "a note belongs to an error");
-  entries.back().notes.push_back({Severity::note, span, message.str(), {}});
+  if (!isRepeated)
+    entries.back().notes.push_back({Severity::note, span, message.str(), {}});
 }
 
 LineColumn Diagnostics::lineColumn(size_t offset) const {
   auto next = llvm::upper_bound(lineStarts, offset);
   return {static_cast<unsigned>(next - lineStarts.begin()),
           static_cast<unsigned>(offset - *std::prev(next) + 1)};
+}
+
+Span Diagnostics::spanAt(LineColumn at) const {
+  size_t begin = lineStarts[at.line - 1] + at.column - 1;
+  return {begin, begin + 1};
 }
 
 void Diagnostics::printOne(llvm::raw_ostream &os, const Entry &entry) const {

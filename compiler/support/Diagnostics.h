@@ -9,6 +9,7 @@
 
 #include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/StringRef.h"
+#include "llvm/ADT/StringSet.h"
 #include "llvm/ADT/Twine.h"
 #include "llvm/Support/raw_ostream.h"
 #include <string>
@@ -39,7 +40,8 @@ public:
 
   Diagnostics(std::string file, llvm::StringRef text);
 
-  /// Texts are lower case without a final period (see docs/errors.md).
+  /// Texts are lower case without a final period (see docs/errors.md). What a
+  /// place says again, at another call or entry, is dropped with its notes.
   void error(Span span, const llvm::Twine &text);
   void warning(Span span, const llvm::Twine &text);
   /// Adds another place to the last error or warning.
@@ -50,18 +52,23 @@ public:
   /// In file order.
   std::vector<const Entry *> sorted() const;
   LineColumn lineColumn(size_t offset) const;
+  /// The place that has this line and column, which are in the text.
+  Span spanAt(LineColumn at) const;
   llvm::StringRef fileName() const { return file; }
   /// All entries in file order, then a count of errors.
   void print(llvm::raw_ostream &os) const;
 
 private:
+  void add(Severity severity, Span span, const llvm::Twine &text);
   void printOne(llvm::raw_ostream &os, const Entry &entry) const;
 
   std::string file;
   llvm::StringRef text;
   std::vector<size_t> lineStarts; // offsets, in order
   std::vector<Entry> entries;
+  llvm::StringSet<> said;
   unsigned errors = 0;
+  bool isRepeated = false; // the last one
 };
 
 /// `, did you mean "x"?` for the nearest of `known`, or nothing if none is

@@ -1,6 +1,7 @@
 //===- Convolution.cpp - the general convolution --------------------------===//
 #include "dialect/Gradient.h"
 #include "dialect/Nncc.h"
+#include "support/Size.h"
 
 using namespace mlir;
 
@@ -23,16 +24,19 @@ LogicalResult ConvolutionOp::inferReturnTypes(MLIRContext *,
                                   "spatial dimension"); // C1
   int64_t groups = adaptor.getGroups();
   if (groups < 1 || w.getDimSize(0) % groups ||
-      x.getDimSize(1) != groups * w.getDimSize(1))
+      x.getDimSize(1) != int64_t(Size(groups) * w.getDimSize(1)))
     return emitOptionalError(loc, "groups = ", groups, " does not fit ",
                              x.getDimSize(1), " input channels and kernel ",
                              w); // C2
   SmallVector<int64_t> shape{x.getDimSize(0), w.getDimSize(0)};
   for (size_t i = 0; i < spatial; ++i) {
-    int64_t size = (x.getDimSize(i + 2) - 1) * adaptor.getInputDilations()[i] +
-                   1 + adaptor.getLow()[i] + adaptor.getHigh()[i];
-    int64_t reach = (w.getDimSize(i + 2) - 1) * adaptor.getDilations()[i] + 1;
-    if (size < reach || adaptor.getStrides()[i] < 1)
+    int64_t size((Size(x.getDimSize(i + 2)) - 1) *
+                     adaptor.getInputDilations()[i] +
+                 1 + adaptor.getLow()[i] + adaptor.getHigh()[i]);
+    int64_t reach((Size(w.getDimSize(i + 2)) - 1) * adaptor.getDilations()[i] +
+                  1);
+    if (reach < 1 || size < reach || size > maxElements ||
+        adaptor.getStrides()[i] < 1)
       return emitOptionalError(loc, "a kernel that reaches over ", reach,
                                " elements does not fit into ", size); // C3
     shape.push_back((size - reach) / adaptor.getStrides()[i] + 1);

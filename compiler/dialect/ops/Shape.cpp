@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 #include "dialect/Gradient.h"
 #include "dialect/Nncc.h"
+#include "support/Size.h"
 
 using namespace mlir;
 
@@ -268,7 +269,7 @@ LogicalResult SliceOp::inferReturnTypes(MLIRContext *,
     if (steps[d] < 1 || sizes[d] < 0)
       return emitOptionalError(loc, "dimension ", d,
                                " has a step below 1 or a negative size"); // C2
-    int64_t last = starts[d] + (sizes[d] - 1) * steps[d];
+    int64_t last(starts[d] + (Size(sizes[d]) - 1) * steps[d]);
     if (starts[d] < 0 || (sizes[d] > 0 && last >= type.getDimSize(d)))
       return emitOptionalError(loc, "dimension ", d, " of size ",
                                type.getDimSize(d), " does not hold elements ",
@@ -341,8 +342,9 @@ LogicalResult PadOp::inferReturnTypes(MLIRContext *,
       return emitOptionalError(loc, "dimension ", d,
                                " has negative padding"); // C2
     int64_t size = type.getDimSize(d);
-    shape.push_back(low[d] + high[d] + size +
-                    std::max<int64_t>(size - 1, 0) * interior[d]);
+    shape.push_back(int64_t(Size(low[d]) + high[d] + size +
+                            Size(std::max<int64_t>(size - 1, 0)) *
+                                interior[d]));
   }
   types.push_back(RankedTensorType::get(shape, type.getElementType()));
   return success();

@@ -1,6 +1,7 @@
 //===- Windows.cpp - patches and concat -----------------------------------===//
 #include "dialect/Gradient.h"
 #include "dialect/Nncc.h"
+#include "support/Size.h"
 
 using namespace mlir;
 
@@ -27,7 +28,7 @@ LogicalResult PatchesOp::inferReturnTypes(MLIRContext *,
     if (sizes[i] < 1 || strides[i] < 1 || dilations[i] < 1)
       return emitOptionalError(
           loc, "sizes, strides and dilations must be positive"); // C2
-    int64_t room = shape[dims[i]] - (sizes[i] - 1) * dilations[i] - 1;
+    int64_t room(shape[dims[i]] - (Size(sizes[i]) - 1) * dilations[i] - 1);
     if (room < 0)
       return emitOptionalError(loc, "a window of ", sizes[i],
                                " elements with dilation ", dilations[i],
@@ -174,7 +175,8 @@ LogicalResult ConcatOp::inferReturnTypes(MLIRContext *,
   if (adaptor.getOperands().empty())
     return emitOptionalError(loc, "needs at least one operand"); // C1
   auto first = tensorType(adaptor.getOperands().front());
-  int64_t dim = adaptor.getDim(), total = 0;
+  int64_t dim = adaptor.getDim();
+  Size total = 0;
   if (dim < 0 || dim >= first.getRank())
     return emitOptionalError(loc, "dim ", dim, " is not a dimension of ",
                              first); // C1
@@ -187,10 +189,10 @@ LogicalResult ConcatOp::inferReturnTypes(MLIRContext *,
         type.getElementType() != first.getElementType())
       return emitOptionalError(loc, type, " does not match ", first,
                                " outside dim ", dim); // C2
-    total += expected[dim];
+    total = total + expected[dim];
   }
   SmallVector<int64_t> shape(first.getShape());
-  shape[dim] = total;
+  shape[dim] = int64_t(total);
   types.push_back(RankedTensorType::get(shape, first.getElementType()));
   return success();
 }
