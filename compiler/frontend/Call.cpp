@@ -103,6 +103,14 @@ Expr Call::dropout(Expr x, double p) {
   return x * convert(kept, x.element()) * (p < 1 ? 1 / (1 - p) : 0);
 }
 
+bool Call::isTooLong(StringRef arg, int64_t count) {
+  constexpr int64_t most = 1 << 14;
+  if (count > most)
+    error(arg, "comes to " + Twine(count) + " parts, at most " + Twine(most) +
+                   " are allowed");
+  return count > most;
+}
+
 Result Call::error(StringRef arg, const Twine &text) {
   failed = true;
   if (builder && !builder->problem.empty())

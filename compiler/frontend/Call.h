@@ -103,6 +103,9 @@ public:
   /// x with elements zeroed with probability p, the others divided by 1 - p.
   Expr dropout(Expr x, double p);
 
+  /// An error, and true, if what `arg` asks for would be written out too often:
+  /// asked before work starts.
+  bool isTooLong(llvm::StringRef arg, int64_t count);
   /// Reports at the argument `arg`, or at the call if it is not written there.
   /// Gives an empty result, so that emit can return it.
   Result error(llvm::StringRef arg, const llvm::Twine &text);

@@ -122,6 +122,8 @@ static Result emitAdaptiveAvgPool(Call &c) {
     return mean(x, dims, true);
   for (int64_t i = 0; i < rank; ++i) {
     int64_t d = dims[i], length = x.dim(d), out = sizes[i];
+    if (c.isTooLong("output_size", out))
+      return {};
     std::vector<Expr> parts;
     for (int64_t o = 0; o < out; ++o) {
       int64_t lo = o * length / out;

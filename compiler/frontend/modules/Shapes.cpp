@@ -83,6 +83,8 @@ static Result emitUnbind(Call &c) {
   llvm::SmallVector<int64_t> shape(x.shape());
   shape.erase(shape.begin() + d);
   std::vector<Result> parts;
+  if (c.isTooLong("", x.dim(d)))
+    return {};
   for (int64_t i = 0; i < x.dim(d); ++i)
     parts.push_back(reshape(slice(x, d, i, 1), shape));
   return Result::tuple(parts);
@@ -116,7 +118,10 @@ static Result emitSplit(Call &c, const std::string &argument) {
   if (c.isSingle(argument)) {
     if (sizes.front() == 0 && length != 0)
       return c.error(argument, argument + " must be at least 1, got 0");
-    return pieces(x, d, partsOf(length, std::max<int64_t>(1, sizes.front())));
+    int64_t size = std::max<int64_t>(1, sizes.front());
+    return c.isTooLong(argument, length / size)
+               ? Result()
+               : pieces(x, d, partsOf(length, size));
   }
   for (int64_t size : sizes)
     sum += size;
@@ -130,8 +135,10 @@ static Result emitSplit(Call &c, const std::string &argument) {
 static Result emitChunk(Call &c) {
   Expr x = c.tensor("input");
   int64_t d = c.dim("dim"), count = c.integer("chunks");
-  int64_t size = std::max<int64_t>(1, (x.dim(d) + count - 1) / count);
-  return pieces(x, d, partsOf(x.dim(d), size));
+  int64_t size = x.dim(d) ? (x.dim(d) - 1) / count + 1 : 1;
+  return c.isTooLong("chunks", x.dim(d) / size)
+             ? Result()
+             : pieces(x, d, partsOf(x.dim(d), size));
 }
 
 static Result emitExpand(Call &c) {

@@ -1,0 +1,91 @@
+"""Damaged models end in a sentence: exit 0, 1, 4 or 6 and, unless 0, what is
+wrong at file:line:column; never a signal, an abort, "internal" or a hang.
+
+    python tests/damage/test_damage.py 100000 [FIRST SEED]    by hand
+"""
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+
+from corpus import MODELS
+from damage import damage
+
+BUILD = os.path.join(HERE, "..", "..", "build")
+DRIVER = os.path.join(BUILD, "tests", "damage", "damage-driver")
+LOCATED = re.compile(r"^m\.json:\d+:\d+: error: \S", re.M)
+
+
+def compiled(models, jobs=2):
+    """(how it ended, what was said) of each of (text, entries, stage)."""
+    with tempfile.TemporaryDirectory() as folder:
+        lines = []
+        for i, (text, entries, stage) in enumerate(models):
+            path = os.path.join(folder, str(i))
+            open(path, "w").write(text)
+            lines.append(f"{stage} {','.join(entries)} {path}\n")
+        done = subprocess.run([DRIVER, str(jobs)], input="".join(lines),
+                              text=True, capture_output=True, check=True)
+        ends = dict(line.split(" ", 1) for line in done.stdout.splitlines())
+        for i in range(len(models)):
+            path = os.path.join(folder, str(i))
+            yield ends[path], open(path + ".txt", errors="replace").read()
+
+
+def fault(end, said):
+    """What is wrong with this end, or nothing."""
+    if end == "exit 0":
+        return None
+    if end not in ("exit 1", "exit 4", "exit 6"):
+        return end
+    if "internal" in said:
+        return "internal"
+    return None if LOCATED.search(said) else "no located sentence"
+
+
+def tries(seeds, jobs=2):
+    """Faults of these seeds: (seed, fault, model, what was said)."""
+    for start in range(0, len(seeds), 500):
+        part = seeds[start:start + 500]
+        damaged = [damage(seed) for seed in part]
+        models = [(text, entries, "object" if seed % 8 == 0 else "kernels")
+                  for seed, (text, entries, _) in zip(part, damaged)]
+        for seed, model, (end, said) in zip(part, models,
+                                            compiled(models, jobs)):
+            if problem := fault(end, said):
+                yield seed, problem, model, said
+
+
+def test_corpus_is_valid():
+    models = [(text, lists[-1], "kernels") for text, lists in MODELS]
+    for (text, _, _), (end, said) in zip(models, compiled(models)):
+        assert end == "exit 0", (text, said)
+
+
+def test_corpus_has_every_name():
+    nncc = os.path.join(BUILD, "bin", "nncc")
+    schema = subprocess.run([nncc, "schema"], capture_output=True, text=True,
+                            check=True).stdout
+    text = "\n".join(model for model, _ in MODELS)
+    names = re.findall(r'"((?:nn|F|torch|Tensor)\.\w+)"', schema)
+    assert len(names) > 200
+    assert [name for name in names if f'"{name}"' not in text] == []
+
+
+def test_damaged_models():
+    assert list(tries(range(3000))) == []
+
+
+if __name__ == "__main__":
+    first = int(sys.argv[2]) if len(sys.argv) > 2 else 0
+    count = 0
+    for seed, problem, (text, entries, stage), said in tries(
+            range(first, first + int(sys.argv[1]))):
+        count += 1
+        print(f"--- seed {seed}: {problem} ({stage}, {','.join(entries)})\n"
+              f"{text}\n{said}", flush=True)
+    print(f"{count} faults")
