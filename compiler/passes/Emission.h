@@ -50,7 +50,7 @@ public:
   mlir::Value perLane(mlir::Value tensor, llvm::ArrayRef<Coord> at) override;
   mlir::Value guarded(llvm::ArrayRef<mlir::Value> conditions,
                       mlir::Value tensor, llvm::ArrayRef<Coord> at,
-                      double otherwise) override;
+                      Number otherwise) override;
   mlir::Value choose(const Coord &along,
                      llvm::ArrayRef<std::pair<int64_t, mlir::Value>> parts,
                      int64_t dim, llvm::ArrayRef<Coord> at) override;
