@@ -78,6 +78,7 @@ def NnccFormKernels : Pass<"nncc-form-kernels", "::mlir::ModuleOp"> {
     as an entry is.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect",
+                           "::mlir::math::MathDialect",
                            "::mlir::vector::VectorDialect"];
   let statistics = [
     Statistic<"kernels", "kernels", "different kernels">,
