@@ -31,8 +31,8 @@ class Recurrent(nn.Module):
         self.lstm = nn.LSTM(12, 8, num_layers=2, dropout=0.5)
 
     def forward(self, x):
-        y, (h, c) = self.lstm(x[None])
-        return y[0, :, :5] + 0 * c[0, :, :1]
+        y, (h, c) = self.lstm(x.reshape(2, 4, 12))
+        return y.reshape(8, 8)[:, :5] + 0 * c.sum()
 
 
 class Corners(nn.Module):
