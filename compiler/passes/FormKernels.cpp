@@ -132,9 +132,11 @@ private:
         use = &use->get().getDefiningOp()->getOpOperand(0);
       use->set(copy);
     }
-    if (hasOrder(operand.getOwner(), operand.getOperandNumber(), *view))
-      return;
-    shareCopy(operand);
+    // An attention reads memory only; a contraction of a constant is loops.
+    Operation *root = operand.getOwner(), *base = view->base.getDefiningOp();
+    bool isThere = isa<ContractOp>(root) || !base || !isFreeAnywhere(base);
+    if (!isThere || !hasOrder(root, operand.getOperandNumber(), *view))
+      shareCopy(operand);
   }
 
   /// One copy serves all readers behind the first.

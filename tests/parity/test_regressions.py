@@ -219,3 +219,29 @@ def test_many_buffers_behind_a_product(parity):
         return y
     torch.manual_seed(0)
     parity(Call(body), tuple(torch.randn(8, 8) for _ in range(82)))
+
+
+class Constants(nn.Module):
+    """Products and attentions of tensors that no memory holds."""
+
+    def forward(self, x):
+        ones = torch.ones(1, 4, 6)
+        return (F.scaled_dot_product_attention(x, ones, x * 2),
+                F.scaled_dot_product_attention(ones, x, ones),
+                ones[0].transpose(0, 1) @ x[0], x[0] @ torch.ones(6, 5))
+
+
+def test_products_of_constants(parity):
+    """They were refused: a constant has no strides in memory."""
+    torch.manual_seed(0)
+    parity(Constants(), (torch.randn(1, 4, 6),))
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_sequence_of_one(tmp_path, kind):
+    """The initial state of one step alone is such a constant."""
+    torch.manual_seed(0)
+    model, x = kind(5, 6, num_layers=2), torch.randn(1, 2, 5)
+    nncc.export(model, (x,), tmp_path)
+    compiled = nncc.compile(tmp_path, entries=("forward", "backward"))
+    torch.testing.assert_close(compiled(x)[0], model(x)[0])

@@ -26,11 +26,13 @@ int64_t KernelCode::schedule(StringRef name) const {
   return number.getInt();
 }
 
-/// What a product reads through strides must have been proven to lie inside
-/// its tensors: form-kernels copies the rest.
+/// What an attention reads through strides must have been proven to lie inside
+/// its tensors: form-kernels copies the rest. A contraction without such
+/// strides (of a constant) is written as loops over elements.
 static LogicalResult checkReads(func::FuncOp kernel) {
   WalkResult result = kernel.walk([&](Operation *op) {
-    for (unsigned i = 0, e = isRoot(op) ? productOperands(op) : 0; i < e; ++i)
+    bool isAttention = isRoot(op) && !isa<ContractOp>(op);
+    for (unsigned i = 0, e = isAttention ? productOperands(op) : 0; i < e; ++i)
       if (failed(operandView(op->getOperand(i)))) {
         op->emitError("operand ") << i << " has no strides inside its tensor";
         return WalkResult::interrupt();
