@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "codegen/Abi.h"
-#include "Compiler.h"
+#include "codegen/EmbeddedWeights.h"
 #include "codegen/cpu/LowerKernels.h"
 #include "dialect/Nncc.h"
 #include "passes/Utils.h"

@@ -119,7 +119,8 @@ def complaints(subject, body):
 
 def test_commit_messages():
     log = subprocess.run(
-        ["git", "log", "--no-merges", "--format=%h%x00%s%x00%b%x01",
+        ["git", "log", "--first-parent", "--no-merges",
+         "--format=%h%x00%s%x00%b%x01",
          BEFORE_THE_RULE + "..HEAD"], cwd=ROOT, text=True,
         capture_output=True)
     if log.returncode:

@@ -225,10 +225,10 @@ class Constants(nn.Module):
     """Products and attentions of tensors that no memory holds."""
 
     def forward(self, x):
-        ones = torch.ones(1, 4, 6)
+        ones = torch.ones(1, 4, 6, dtype=x.dtype)
         return (F.scaled_dot_product_attention(x, ones, x * 2),
                 F.scaled_dot_product_attention(ones, x, ones),
-                ones[0].transpose(0, 1) @ x[0], x[0] @ torch.ones(6, 5))
+                ones[0].transpose(0, 1) @ x[0], x[0] @ torch.ones(6, 5, dtype=x.dtype))
 
 
 def test_products_of_constants(parity):
