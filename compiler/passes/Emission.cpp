@@ -101,7 +101,17 @@ void Emission::join(Operation *op) {
 
 void Emission::emit(Operation *op, const Place &place) {
   Inside there(*this, place.width, place.scope);
-  cast<LowersToElements>(op).emitElement(*this, place.at);
+  if (auto lowers = dyn_cast<LowersToElements>(op)) {
+    lowers.emitElement(*this, place.at);
+    return;
+  }
+  // A scatter has an emitter of its own, which goes over all it reads.
+  for (Value operand : op->getOperands()) {
+    Coords coords;
+    for (size_t d = 0; d < shapeOf(operand).size(); ++d)
+      coords.push_back({fresh(b.getIndexType())});
+    at(operand, coords);
+  }
 }
 
 //===----------------------------------------------------------------------===//

@@ -84,6 +84,9 @@ class _Exporter:
                                    "module that it was made of")
         self.name = type(module).__name__.lower()
         self.signature = inspect.signature(module.forward)
+        # A class of torch.nn alone: its input is x, as users call it.
+        self.is_of_torch = type(module).__module__.startswith(
+            "torch.nn.modules")
         self.model = as_model(module)
         self.args, self.kwargs = _arguments(self.signature, inputs, kwargs)
         if loss is None and (optimizer is not None or len(targets)):

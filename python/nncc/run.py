@@ -104,7 +104,8 @@ class Run:
 
     def _bind_inputs(self, args, kwargs):
         bound = self.exporter.signature.bind(*args, **kwargs)
-        return [self._bind(tensor, name, self.root)
+        names = {"input": "x"} if self.exporter.is_of_torch else {}
+        return [self._bind(tensor, names.get(name, name), self.root)
                 for name, tensor in _arguments(bound)]
 
     def _check_inputs(self, values, what):

@@ -245,3 +245,16 @@ def test_sequence_of_one(tmp_path, kind):
     nncc.export(model, (x,), tmp_path)
     compiled = nncc.compile(tmp_path, entries=("forward", "backward"))
     torch.testing.assert_close(compiled(x)[0], model(x)[0])
+
+
+def test_gradient_of_a_table(tmp_path):
+    """A scatter has no elements to count code by; that was a crash."""
+    torch.manual_seed(0)
+    model, ids = nn.Embedding(5, 6), torch.tensor([1, 3, 1])
+    nncc.export(model, (ids,), tmp_path)
+    compiled = nncc.compile(tmp_path, entries=("forward", "backward"))
+    up = torch.randn(3, 6)
+    model(ids).backward(up)
+    torch.testing.assert_close(
+        compiled.run("backward", ids, up)["grad.module.weight"],
+        model.weight.grad)
