@@ -131,7 +131,7 @@ private:
   bool fitsArena(ModuleOp model) {
     bool fits = true;
     for (auto entry : model.getOps<func::FuncOp>()) {
-      auto bytes = entry->getAttrOfType<IntegerAttr>("nncc.arena");
+      auto bytes = entry->getAttrOfType<IntegerAttr>(arenaAttr);
       if (!options.maxArena || !bytes || bytes.getInt() <= options.maxArena)
         continue;
       llvm::raw_string_ostream(result.messages)

@@ -7,6 +7,7 @@
 #ifndef NNCC_COMPILER_H
 #define NNCC_COMPILER_H
 
+#include "codegen/EmbeddedWeights.h"
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -29,15 +30,6 @@ enum class Stage {
   llvm,
   assembly,
   object
-};
-
-/// State that goes into the object, so that it runs without a weights file.
-struct EmbeddedWeights {
-  /// The bytes of each tensor of the model's table, in order; null for fresh
-  /// state of an optimizer.
-  std::vector<std::string_view> tensors;
-  /// What the model's `prepare` made of them.
-  std::string_view prepared;
 };
 
 struct CompileOptions {

@@ -17,7 +17,8 @@ MAY_INCLUDE = {
                          "runtime/abi.h"},
     "runtime": set(),
     "tools": {"compiler/Compiler.h", "compiler/Reference.h", "runtime",
-              "support/FileIO.h", "dialect/Nncc.h", "passes/Passes.h"},
+              "support/FileIO.h", "support/Version.h", "dialect/Nncc.h",
+              "passes/Passes.h"},
 }
 
 

@@ -4,6 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Verbs.h"
+#include "support/Version.h"
 #include <csignal>
 #include <iostream>
 
@@ -15,7 +16,7 @@ int main(int argc, char **argv) {
                "JSON, to native code.",
                "nncc");
   app.require_subcommand(1);
-  app.set_version_flag("--version", "nncc 0.1.0");
+  app.set_version_flag("--version", versionText);
   app.footer("Examples:\n"
              "  nncc model.json -o model.so\n"
              "  nncc run model.json --weights w.safetensors "
