@@ -3,13 +3,12 @@
 // f32 within 2 ULP on scalars and vectors alike, so that a tail computed
 // lane by lane gives the same bits. Polynomials: exp, log, tanh from Cephes
 // (S. L. Moshier), erf after N. Juffa. Other float types go through libm.
-// tests/unit/VectorMathTest.cpp measures the error over all ranges.
+// tests/parity/test_vector_math.py measures the error over all ranges.
 //
 //===----------------------------------------------------------------------===//
-#include "codegen/cpu/CpuEmitter.h"
+#include "codegen/kernels/BufferEmitter.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
-#include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 using namespace mlir;
 
@@ -18,7 +17,7 @@ namespace nncc {
 static bool isF32(Value x) { return getElementTypeOrSelf(x.getType()).isF32(); }
 
 /// Horner's scheme, highest coefficient first.
-Value CpuEmitter::polynomial(Value x, ArrayRef<double> coefficients) {
+Value BufferEmitter::polynomial(Value x, ArrayRef<double> coefficients) {
   Type f32 = b.getF32Type();
   Value sum = splat(f32, coefficients.front());
   for (double c : coefficients.drop_front())
@@ -27,7 +26,7 @@ Value CpuEmitter::polynomial(Value x, ArrayRef<double> coefficients) {
 }
 
 /// 2^n for an integer element n in [-126, 127].
-static Value powerOfTwo(CpuEmitter &e, Value n) {
+static Value powerOfTwo(BufferEmitter &e, Value n) {
   Type i32 = e.b.getI32Type();
   Value biased = e.add(n, e.splat(i32, 127));
   Value bits = arith::ShLIOp::create(e.b, e.loc, biased, e.splat(i32, 23));
@@ -36,7 +35,7 @@ static Value powerOfTwo(CpuEmitter &e, Value n) {
 
 /// exp for x in [-104, 89]: x = n ln2 + r, exp(r) by polynomial, then 2^n in
 /// two factors so that neither leaves the range.
-Value CpuEmitter::expFinite(Value x) {
+Value BufferEmitter::expFinite(Value x) {
   Type f32 = b.getF32Type(), i32 = b.getI32Type();
   constexpr double magic = 12582912.0; // 1.5 * 2^23: adding it rounds
   Value shifted = fma(x, splat(f32, 1.44269504088896341), splat(f32, magic));
@@ -53,7 +52,7 @@ Value CpuEmitter::expFinite(Value x) {
   return mul(y, powerOfTwo(*this, sub(exponent, half)));
 }
 
-Value CpuEmitter::exp(Value x) {
+Value BufferEmitter::exp(Value x) {
   if (!isF32(x))
     return math::ExpOp::create(b, loc, x);
   Type f32 = b.getF32Type();
@@ -62,7 +61,7 @@ Value CpuEmitter::exp(Value x) {
   return expFinite(clamped);
 }
 
-Value CpuEmitter::log(Value x) {
+Value BufferEmitter::log(Value x) {
   if (!isF32(x))
     return math::LogOp::create(b, loc, x);
   Type f32 = b.getF32Type(), i32 = b.getI32Type();
@@ -101,7 +100,7 @@ Value CpuEmitter::log(Value x) {
                 splat(f32, std::numeric_limits<double>::quiet_NaN()));
 }
 
-Value CpuEmitter::tanh(Value x) {
+Value BufferEmitter::tanh(Value x) {
   if (!isF32(x))
     return math::TanhOp::create(b, loc, x);
   Type f32 = b.getF32Type();
@@ -119,13 +118,13 @@ Value CpuEmitter::tanh(Value x) {
   return select(isNear, near, far);
 }
 
-Value CpuEmitter::sigmoid(Value x) {
+Value BufferEmitter::sigmoid(Value x) {
   Type element = getElementTypeOrSelf(x.getType());
   Value one = splat(element, 1);
   return div(one, add(one, exp(neg(x))));
 }
 
-Value CpuEmitter::erf(Value x) {
+Value BufferEmitter::erf(Value x) {
   if (!isF32(x))
     return math::ErfOp::create(b, loc, x);
   Type f32 = b.getF32Type();
@@ -146,12 +145,12 @@ Value CpuEmitter::erf(Value x) {
   return select(isFar, far, near);
 }
 
-Value CpuEmitter::sin(Value x) { return math::SinOp::create(b, loc, x); }
-Value CpuEmitter::cos(Value x) { return math::CosOp::create(b, loc, x); }
+Value BufferEmitter::sin(Value x) { return math::SinOp::create(b, loc, x); }
+Value BufferEmitter::cos(Value x) { return math::CosOp::create(b, loc, x); }
 
 /// By squaring, modulo 2^bits. Negative exponents: 1, -1 or 0, as integer
 /// division gives.
-static Value integerPower(CpuEmitter &e, Value x, Value y) {
+static Value integerPower(BufferEmitter &e, Value x, Value y) {
   Type type = getElementTypeOrSelf(x.getType());
   Value zero = e.splat(type, 0), one = e.splat(type, 1);
   SmallVector<Value> last =
@@ -174,7 +173,7 @@ static Value integerPower(CpuEmitter &e, Value x, Value y) {
   return e.select(isNegative, reciprocal, last[0]);
 }
 
-Value CpuEmitter::pow(Value x, Value y) {
+Value BufferEmitter::pow(Value x, Value y) {
   if (isa<FloatType>(getElementTypeOrSelf(x.getType())))
     return math::PowFOp::create(b, loc, x, y);
   return integerPower(*this, x, y);
