@@ -157,7 +157,7 @@ Value Emission::perLane(Value tensor, ArrayRef<Coord> coords) {
 }
 
 Value Emission::guarded(ArrayRef<Value>, Value tensor, ArrayRef<Coord> coords,
-                        double) {
+                        Number) {
   Inside branch(*this, width, newScope());
   return at(tensor, coords);
 }

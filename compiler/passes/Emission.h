@@ -50,7 +50,7 @@ public:
   mlir::Value perLane(mlir::Value tensor, llvm::ArrayRef<Coord> at) override;
   mlir::Value guarded(llvm::ArrayRef<mlir::Value> conditions,
                       mlir::Value tensor, llvm::ArrayRef<Coord> at,
-                      double otherwise) override;
+                      Number otherwise) override;
   mlir::Value choose(const Coord &along,
                      llvm::ArrayRef<std::pair<int64_t, mlir::Value>> parts,
                      int64_t dim, llvm::ArrayRef<Coord> at) override;
@@ -60,13 +60,9 @@ public:
   reduce(Combiner combiner, mlir::Type elementType,
          llvm::ArrayRef<int64_t> extents, bool lanes,
          llvm::function_ref<mlir::Value(llvm::ArrayRef<Coord>)> body) override;
-  mlir::Value exp(mlir::Value x) override { return x; }
-  mlir::Value log(mlir::Value x) override { return x; }
-  mlir::Value tanh(mlir::Value x) override { return x; }
-  mlir::Value sigmoid(mlir::Value x) override { return x; }
-  mlir::Value erf(mlir::Value x) override { return x; }
-  mlir::Value sin(mlir::Value x) override { return x; }
-  mlir::Value cos(mlir::Value x) override { return x; }
+  mlir::Value fma(mlir::Value x, mlir::Value, mlir::Value) override {
+    return x;
+  }
   mlir::Value pow(mlir::Value x, mlir::Value) override { return x; }
   mlir::Value widen(mlir::Value bits, mlir::FloatType half) override;
   mlir::Value narrow(mlir::Value x, mlir::FloatType half) override;
