@@ -1,6 +1,7 @@
 //===- Compiler.cpp - the compiler as a library ---------------------------===//
 #include "Compiler.h"
 #include "codegen/Abi.h"
+#include "codegen/CheckBounds.h"
 #include "codegen/Header.h"
 #include "codegen/Object.h"
 #include "codegen/Pipelines.h"
@@ -93,6 +94,8 @@ public:
     auto kernels = lowerKernels(*model, target, options.wrongKernel);
     if (failed(kernels))
       return end(Status::internal);
+    if (options.checkBounds)
+      checkBounds(**kernels);
     if (stage == Stage::linalg)
       return print(**kernels);
     if (stage == Stage::report || stage == Stage::reportJson) {

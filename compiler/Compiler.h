@@ -67,6 +67,9 @@ struct CompileOptions {
   const EmbeddedWeights *embedded = nullptr;
   /// Told what begins, if set: "reading the model", "kernel passes", ...
   std::function<void(const char *)> progress;
+  /// For tests: every load and store of a kernel is compared with the size of
+  /// its buffer, and a program that leaves it says so and aborts.
+  bool checkBounds = false;
   /// For tests of `check --bisect`: after this pass the result is doubled, this
   /// kernel overwrites an element.
   std::string wrongPass, wrongKernel;

@@ -1,6 +1,7 @@
 //===- Object.cpp - from kernels to an object file ------------------------===//
 #include "codegen/Object.h"
 #include "codegen/Abi.h"
+#include "codegen/CheckBounds.h"
 #include "codegen/JoinObjects.h"
 #include "dialect/Nncc.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
@@ -100,6 +101,7 @@ std::unique_ptr<llvm::Module> buildLlvmModule(llvm::LLVMContext &context,
     code->setName(kernel.getName() + codeSuffix);
     addWrapper(*module, code, kernel.getName());
   }
+  defineBoundsReport(*module);
   for (llvm::Function &function : *module) {
     if (function.isDeclaration())
       continue;
@@ -174,8 +176,11 @@ static std::vector<std::string> splitKernels(llvm::Module &module,
   }
   for (llvm::Function *kernel : kernels)
     kernel->deleteBody();
-  while (!module.global_empty()) // constants, which went with the kernels
-    module.global_begin()->eraseFromParent();
+  // Constants went with the kernels.
+  for (llvm::GlobalVariable &global :
+       llvm::make_early_inc_range(module.globals()))
+    if (global.use_empty())
+      global.eraseFromParent();
   return list;
 }
 
