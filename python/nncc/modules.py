@@ -93,13 +93,7 @@ def _rebuilt(module, made):
     """A module of the same constructor arguments without memory, or None."""
     kind = class_of(module)
     arguments = {}
-    for name in _arguments_of(kind):
-        if name in ("device", "dtype", "inplace") or \
-                not hasattr(module, name):
-            continue
-        value = getattr(module, name)
-        if name == "bias" and not isinstance(value, bool):
-            value = value is not None
+    for name, _, value in _held_arguments(module):
         if isinstance(value, (torch.Tensor, nn.Module)) or callable(value):
             return None
         arguments[name] = value
@@ -184,17 +178,22 @@ def _arguments_of(kind):
             and not name.startswith("_")}
 
 
-def attributes(module):
-    """Constructor arguments that differ from their defaults."""
-    result = {}
-    parameters = _arguments_of(class_of(module))
-    for name, parameter in parameters.items():
+def _held_arguments(module):
+    """Constructor arguments that a module keeps: name, parameter, value."""
+    for name, parameter in _arguments_of(class_of(module)).items():
         if name in ("device", "dtype", "inplace") or \
                 not hasattr(module, name):
             continue
         value = getattr(module, name)
         if name == "bias" and not isinstance(value, bool):
             value = value is not None
+        yield name, parameter, value
+
+
+def attributes(module):
+    """Constructor arguments that differ from their defaults."""
+    result = {}
+    for name, parameter, value in _held_arguments(module):
         if isinstance(value, torch.Tensor):
             value = {"shape": list(value.shape), "dtype": DTYPES[value.dtype]}
         if isinstance(value, tuple):
@@ -210,7 +209,7 @@ def attributes(module):
         if callable(value) and not isinstance(value, nn.Module):
             value = value.__name__
         result[name] = plain if isinstance(plain, (int, float)) else value
-    if "dtype" in parameters:
+    if "dtype" in _arguments_of(class_of(module)):
         state = [*module._parameters.values(), *module._buffers.values()]
         dtypes = {t.dtype for t in state
                   if t is not None and t.dtype.is_floating_point}
