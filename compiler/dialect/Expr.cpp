@@ -150,16 +150,19 @@ Type promotedType(Type x, Type y) {
   return xFloat ? Type(b.getF32Type()) : Type(b.getIntegerType(16));
 }
 
-/// Order of kinds of types: bool, integers, floats.
-static int category(Type type) {
-  return type.isInteger(1) ? 0 : isa<FloatType>(type) ? 2 : 1;
+Kind kindOf(Type type) {
+  return type.isInteger(1)     ? Kind::boolean
+         : isa<FloatType>(type) ? Kind::floating
+                                : Kind::integer;
 }
+
+bool isHalf(Type type) { return type.isF16() || type.isBF16(); }
 
 Type promotedType(Expr x, Expr y) {
   if (x.rank() == 0 && y.rank() > 0)
     std::swap(x, y);
   if (x.rank() > 0 && y.rank() == 0 &&
-      category(x.element()) >= category(y.element()))
+      kindOf(x.element()) >= kindOf(y.element()))
     return x.element();
   return promotedType(x.element(), y.element());
 }

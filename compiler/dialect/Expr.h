@@ -99,6 +99,11 @@ std::optional<llvm::SmallVector<int64_t>> broadcastShape(Ints x, Ints y);
 /// The type that PyTorch gives to arithmetic on both: of tensors of rank 0
 /// beside others only the category counts.
 mlir::Type promotedType(mlir::Type x, mlir::Type y);
+/// bool, integer, float: PyTorch converts upwards without being asked.
+enum class Kind { boolean, integer, floating };
+Kind kindOf(mlir::Type element);
+/// f16 or bf16.
+bool isHalf(mlir::Type element);
 mlir::Type promotedType(Expr x, Expr y);
 
 // Creation. `scalar` has rank 0; `full` is a splat.

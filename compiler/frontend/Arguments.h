@@ -42,6 +42,10 @@ std::vector<StateDef> stateOf(Call &call);
 /// checks what the definition says about types. False after an error.
 bool settleTypes(Call &call);
 
+/// Of a call whose result is f16 or bf16: converts its tensors and state to f32
+/// and gives the type to round the result to. Null for other calls.
+mlir::Type widenHalves(Call &call);
+
 /// Counts dimensions from the front and checks what the definition says about
 /// shapes. False after an error.
 bool checkShapes(Call &call);

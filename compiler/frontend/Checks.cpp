@@ -180,7 +180,11 @@ bool checkShapes(Call &call) {
 Result runCall(Call &call) {
   if (call.failed || !settleTypes(call) || !checkShapes(call))
     return {};
-  return call.def.of->emit(call);
+  mlir::Type rounded = call.def.of->isInF32 ? widenHalves(call) : mlir::Type();
+  Result result = call.def.of->emit(call);
+  if (rounded && result.value && result.value.element().isF32())
+    result.value = convert(result.value, rounded);
+  return result;
 }
 
 } // namespace nncc

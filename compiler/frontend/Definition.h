@@ -221,6 +221,9 @@ struct Definition {
   std::vector<std::string> broadcasting; // operands, with each other
   std::vector<Division> divisions;
   TypeRule types = TypeRule::any;
+  /// Halves are computed in f32 and the result is rounded once, as in PyTorch's
+  /// kernels: constants keep their digits, sums and steps between are f32.
+  bool isInF32 = false;
   /// Adds state that no list of tensors says: one per layer.
   std::function<void(Call &, std::vector<StateDef> &)> declare;
   /// Of a parametrization: what stands behind a tensor of this shape. Reports

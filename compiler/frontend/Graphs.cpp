@@ -175,23 +175,28 @@ Result Importer::runOp(const Spelling &spelling, const Json &node,
   const Json &op = *node.find("op");
   Call call(*spelling.face, op.string, "", op.span, diagnostics);
   bindNode(call, node, scope);
+  if (!spelling.isInPlace)
+    return emit(call, op.span);
+  // Before the call's type rule converts it.
+  Expr receiver = call.tensor(call.def.inputs.front().name);
   Result result = emit(call, op.span);
-  return spelling.isInPlace && result.value
-             ? checked(call, keepReceiver(call, result.value))
-             : result;
+  return result.value ? checked(call, keepReceiver(call, receiver, result.value))
+                      : result;
 }
 
 /// The new value of the tensor that "Tensor.add_" and its kin would change: of
 /// its type, and not larger.
-Result Importer::keepReceiver(Call &call, Expr value) {
-  Expr receiver = call.tensor(call.def.inputs.front().name);
+Result Importer::keepReceiver(Call &call, Expr receiver, Expr value) {
   mlir::Type element = receiver.element();
-  if (tensorType(value.value()).getNumElements() !=
-      tensorType(receiver.value()).getNumElements())
+  bool fits = call.def.of->broadcasting.empty()
+                  ? tensorType(value.value()).getNumElements() ==
+                        tensorType(receiver.value()).getNumElements()
+                  : value.shape() == receiver.shape();
+  if (!fits)
     return call.error("", "the result " + shapeText(value.shape()) +
                               " does not fit into its receiver " +
                               shapeText(receiver.shape()));
-  if (value.isFloat() && !receiver.isFloat())
+  if (kindOf(value.element()) > kindOf(element))
     return call.error("", "the result is " + dtypeName(value.element()) +
                               ", its receiver " + dtypeName(element));
   return convert(value, element);

@@ -161,7 +161,7 @@ private:
                   const Json &node);
   Result runOp(const Spelling &spelling, const Json &node, Scope &scope);
   Result checked(Call &call, const Result &result);
-  Result keepReceiver(Call &call, Expr value);
+  Result keepReceiver(Call &call, Expr receiver, Expr value);
   bool hasProblem(Span span, const std::string &entry);
   void refuseInput(const Json &item);
   void bindNode(Call &call, const Json &node, Scope &scope);

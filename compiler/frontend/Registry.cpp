@@ -128,6 +128,11 @@ Define &Define::types(TypeRule rule) {
   return *this;
 }
 
+Define &Define::inF32() {
+  def.isInF32 = true;
+  return *this;
+}
+
 Define &Define::domain(Domain where) {
   first.front().domain = std::move(where);
   return *this;

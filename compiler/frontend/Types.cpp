@@ -178,4 +178,48 @@ bool settleTypes(Call &call) {
   return true;
 }
 
+/// What the operands' types promote to; tensors of rank 0 count by kind alone.
+static Type promoted(const std::vector<Operand> &operands) {
+  Type tensors, scalars;
+  for (const Operand &operand : operands) {
+    if (operand.def->elements != Elements::any)
+      continue;
+    Type &type = operand.value->rank() ? tensors : scalars;
+    Type element = operand.value->element();
+    type = type ? promotedType(type, element) : element;
+  }
+  if (!tensors || !scalars)
+    return tensors ? tensors : scalars;
+  return kindOf(tensors) >= kindOf(scalars) ? tensors
+                                            : promotedType(tensors, scalars);
+}
+
+Type widenHalves(Call &call) {
+  std::vector<Operand> operands = operandsOf(call);
+  Type type = promoted(operands), f32 = call.builder->b.getF32Type();
+  if (!type || !isHalf(type))
+    return {};
+  DenseMap<Value, Expr> halves; // by what stands for them
+  auto widen = [&](Expr &value) {
+    Expr wide = convert(value, f32);
+    halves[wide.value()] = value;
+    value = wide;
+  };
+  for (Operand &operand : operands) {
+    if (std::optional<Number> number = call.literal(operand.name))
+      *operand.value = scalar(*call.builder, f32, *number); // all its digits
+    else if (operand.value->isFloat())
+      widen(*operand.value);
+  }
+  for (auto &[name, value] : call.state)
+    if (isHalf(value.element()))
+      widen(value);
+  call.update = [update = call.update, halves](Expr old, Expr now) {
+    auto it = halves.find(old.value());
+    Expr buffer = it == halves.end() ? old : it->second;
+    update(buffer, convert(now, buffer.element()));
+  };
+  return type;
+}
+
 } // namespace nncc

@@ -1,5 +1,7 @@
 """Convolutions of one to three dimensions."""
-from .record import Sample as S, T, record
+import torch
+
+from .record import INTEGERS, Sample as S, T, record
 
 SIZES = {1: (17,), 2: (9, 11), 3: (4, 5, 6)}
 
@@ -28,9 +30,9 @@ for rank in (1, 2, 3):
            S(T(2, 6, *SIZES[rank]), T(9, 2, *k), groups=3, padding=1),
            S(T(2, 6, *SIZES[rank]), T(4, 6, *k), None, 2, [1] * rank),
            S(T(6, *SIZES[rank]), T(4, 6, *k), bias=T(4), stride=[2] * rank,
-             padding="valid"))
+             padding="valid"), lacks=INTEGERS)
     record(f"F.conv_transpose{rank}d",
            S(T(2, 6, *SIZES[rank]), T(6, 5, *k), T(5)),
            S(T(2, 6, *SIZES[rank]), T(6, 2, *k), None, 2, 1, 1, 2),
            S(T(6, *SIZES[rank]), T(6, 4, *k), padding=1,
-             dilation=[2] * rank))
+             dilation=[2] * rank), lacks=(torch.int64,))

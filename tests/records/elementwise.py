@@ -32,8 +32,10 @@ for name in ("floor", "ceil"):
     spelled(name, *ONE)
 for name in ("log", "sqrt", "rsqrt"):
     spelled(name, *ONE, within=(0.1, 4))
-for name in ("exp2", "expm1", "atan", "sinh", "cosh", "asinh", "erfc"):
+for name in ("exp2", "expm1", "atan", "asinh", "erfc"):
     spelled(name, *ONE)
+for name in ("sinh", "cosh"):  # PyTorch's overflow early
+    spelled(name, *ONE, within=(-9, 9))
 for name in ("log2", "log10", "log1p"):
     spelled(name, *ONE, within=(0.1, 4))
 for name in ("tan", "asin", "acos", "atanh"):

@@ -133,7 +133,8 @@ class Written:
                            **{k: self.attribute(v, getattr(module, k, None))
                               for k, v in case.sample.make.items()}}
             if case.dtype.is_floating_point and \
-                    case.dtype != torch.float32 and any(module.parameters()):
+                    case.dtype != torch.float32 and \
+                    set(module.state_dict()) - set(case.sample.make):
                 self.module["dtype"] = DTYPES[case.dtype]
             self.state = {f"{self.prefix}.{k}": v
                           for k, v in module.state_dict().items()}

@@ -1,21 +1,24 @@
 """Losses, as functions and modules."""
-from .record import I, Sample as S, T, record
+from .record import INTEGERS, I, Sample as S, T, record
 
 X, Y, W = T(4, 7), T(4, 7), T(7, low=0.5, high=1.5)
 UNIT = T(4, 7, low=0.02, high=0.98)
 LOGS = T(4, 7, low=-5, high=-0.1)
 
 
-def loss(module, function, *calls):
+def loss(module, function, *calls, lacks=()):
     """Both faces of one loss: calls are (input, target, options)."""
-    record(module, *[S(x, y, make=options) for x, y, options in calls])
+    record(module, *[S(x, y, make=options) for x, y, options in calls],
+           lacks=lacks)
     record(function, *[S(x, y, **options) for x, y, options in calls],
-           fixed=("weight", "pos_weight"))
+           fixed=("weight", "pos_weight"), lacks=lacks)
 
 
 REDUCTIONS = [dict(reduction=word) for word in ("none", "sum", "mean")]
+loss("nn.L1Loss", "F.l1_loss", (T(5), T(5), {}),
+     *[(X, Y, options) for options in REDUCTIONS], lacks=INTEGERS)
 for module, function, more in [
-        ("nn.MSELoss", "F.mse_loss", []), ("nn.L1Loss", "F.l1_loss", []),
+        ("nn.MSELoss", "F.mse_loss", []),
         ("nn.SmoothL1Loss", "F.smooth_l1_loss", [dict(beta=0.5),
                                                  dict(beta=0.0)]),
         ("nn.HuberLoss", "F.huber_loss", [dict(delta=0.7)])]:

@@ -1,4 +1,6 @@
 """Pooling of one to three dimensions."""
+import torch
+
 from .convolutions import SIZES
 from .record import Sample as S, T, record
 
@@ -17,8 +19,9 @@ for rank in (1, 2, 3):
     record(f"nn.MaxPool{rank}d", *[S(x, make=w) for w in largest])
     record(f"F.max_pool{rank}d", *[S(x, **w) for w in largest])
     record(f"nn.AvgPool{rank}d", *[S(x, make=w) for w in means],
-           S(T(6, *SIZES[rank]), make=windows[0]))
-    record(f"F.avg_pool{rank}d", *[S(x, **w) for w in means])
+           S(T(6, *SIZES[rank]), make=windows[0]), lacks=(torch.int64,))
+    record(f"F.avg_pool{rank}d", *[S(x, **w) for w in means],
+           lacks=(torch.int64,))
     record(f"nn.AdaptiveAvgPool{rank}d",
            *[S(x, make=dict(output_size=size)) for size in sizes])
     record(f"F.adaptive_avg_pool{rank}d", *[S(x, size) for size in sizes])

@@ -5,6 +5,7 @@ for a module `Sample(T(3, 4), make=dict(dim=-1))`, what it is constructed with.
 Tensors stand in it as descriptions; `draw` gives them values.
 """
 import dataclasses
+import math
 
 import torch
 
@@ -30,7 +31,7 @@ class Tensor:
             return torch.rand(self.shape, generator=generator) < 0.5
         if not dtype.is_floating_point:
             low = 0 if dtype == torch.uint8 else -100
-            low = low if self.low is None else int(self.low)
+            low = low if self.low is None else math.ceil(self.low)
             high = 100 if self.high is None else max(int(self.high), low + 1)
             return torch.randint(low, high, self.shape,
                                  generator=generator).to(dtype)

@@ -53,6 +53,7 @@ void registerActivations(Registry &r) {
       .module("nn.SiLU", {inplace()})
       .function("F.silu", {inplace()})
       .types(floating)
+      .inF32()
       .emit(silu);
   define(r, "tanh(x)")
       .module("nn.Tanh")
@@ -74,24 +75,28 @@ void registerActivations(Registry &r) {
       .module("nn.GELU", {word("approximate", {"none", "tanh"}, "none")})
       .function("F.gelu", {word("approximate", {"none", "tanh"}, "none")})
       .types(floating)
+      .inF32()
       .emit(emitGelu);
   define(r, "exp(x) normalised along dim")
       .module("nn.Softmax", {dim()})
       .functions({"F.softmax", "torch.softmax", "Tensor.softmax"},
                  {dim(), resultType()})
       .types(floating)
+      .inF32()
       .emit(softmax);
   define(r, "log of softmax along dim")
       .module("nn.LogSoftmax", {dim()})
       .functions({"F.log_softmax", "torch.log_softmax", "Tensor.log_softmax"},
                  {dim(), resultType()})
       .types(floating)
+      .inF32()
       .emit(logSoftmax);
   ArgDef p = number("p", 0.5).min(0).max(1);
   define(r, "if training zeros with probability p, the rest over 1 - p")
       .module("nn.Dropout", {p, inplace()})
       .function("F.dropout", {p, mode("training", true), inplace()})
       .types(floating)
+      .inF32()
       .emit([](Call &c) -> Result {
         Expr x = c.tensor("input");
         return c.isTraining() ? c.dropout(x, c.number("p")) : x;

@@ -11,6 +11,9 @@ static Result emitAdd(Call &c) {
   return c.tensor("input") + alpha(c, c.tensor("other"));
 }
 static Result emitSub(Call &c) {
+  for (const char *name : {"input", "other"})
+    if (!c.literal(name) && c.tensor(name).element().isInteger(1))
+      return c.error(name, "has no meaning for bool; convert it with Tensor.to");
   return c.tensor("input") - alpha(c, c.tensor("other"));
 }
 
@@ -156,6 +159,7 @@ void registerElementwise(Registry &r) {
       .broadcast({"input", "other"})
       .functions(spellings("add"), {number("alpha", 1)})
       .twins()
+      .inF32()
       .emit(emitAdd);
   define(r, "input - alpha other")
       .operands(twoOperands())
@@ -163,6 +167,7 @@ void registerElementwise(Registry &r) {
       .functions(spellings("sub"), {number("alpha", 1)})
       .twins()
       .types(numeric)
+      .inF32()
       .emit(emitSub);
   define(r, "input to the power of other")
       .operands(twoOperands())
@@ -170,6 +175,7 @@ void registerElementwise(Registry &r) {
       .functions(spellings("pow"))
       .twins()
       .types(numeric)
+      .inF32()
       .emit(emitPow);
   binary(r, {{"mul", "input * other", operator*},
              {"div", "input / other", divide},

@@ -68,7 +68,8 @@ void binary(Registry &r, std::vector<Binary> rows) {
     Define one = define(r, row.doc)
                      .operands(twoOperands())
                      .broadcast({"input", "other"})
-                     .functions(spellings(row.name));
+                     .functions(spellings(row.name))
+                     .inF32();
     if (row.hasTwin)
       one.twins();
     one.emit([function = row.function](Call &c) -> Result {

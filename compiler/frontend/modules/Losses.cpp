@@ -201,14 +201,16 @@ static Define ofClasses(Registry &r, const char *doc, ArgDef target) {
   return define(r, doc)
       .operands({tensor("input").shaped({"N?", "C", "..."}), target})
       .tensor("weight", {"C"}, given())
-      .types(floating);
+      .types(floating)
+      .inF32();
 }
 
 static Define ofValues(Registry &r, const char *doc) {
   return define(r, doc)
       .operands({tensor("input"), tensor("target")})
       .broadcast({"input", "target"})
-      .types(floating);
+      .types(floating)
+      .inF32();
 }
 
 static Define ofBinary(Registry &r, const char *doc, Domain input) {
@@ -216,7 +218,8 @@ static Define ofBinary(Registry &r, const char *doc, Domain input) {
       .operands({tensor("input").shaped({"*shape"}).in(input),
                  tensor("target").shaped({"*shape"}).in(between(0, 1))})
       .tensor("weight", {"*shape"}, givenToBroadcast())
-      .types(floating);
+      .types(floating)
+      .inF32();
 }
 
 /// nn.X and F.x take the same options.

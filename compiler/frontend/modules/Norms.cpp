@@ -125,7 +125,8 @@ static void ofChannels(Define &d) {
       .buffer("num_batches_tracked", ShapeFormula({}), tracked.ofModule("i64"))
       .tensor("weight", {"num_features"}, affine)
       .tensor("bias", {"num_features"}, affine.andWhen("bias"))
-      .types(floating);
+      .types(floating)
+      .inF32();
 }
 
 static void batchNorm(Registry &r, std::string name, ShapeFormula input) {
@@ -163,6 +164,7 @@ void registerNorms(Registry &r) {
       .tensor("bias", {"*normalized_shape"},
               when("elementwise_affine").andWhen("bias"))
       .types(floating)
+      .inF32()
       .emit(emitLayerNorm);
 }
 

@@ -160,6 +160,7 @@ static void registerRank(Registry &r, int64_t rank) {
       .module("nn.AvgPool" + end, average)
       .function("F.avg_pool" + end, average)
       .types(floating)
+      .inF32()
       .emit(emitAvgPool);
   ArgDef output = integers("output_size").each(rank).min(1).orNullItems();
   define(r, "mean over windows that give the asked size")
@@ -167,6 +168,7 @@ static void registerRank(Registry &r, int64_t rank) {
       .module("nn.AdaptiveAvgPool" + end, {output})
       .function("F.adaptive_avg_pool" + end, {output})
       .types(floating)
+      .inF32()
       .emit(emitAdaptiveAvgPool);
 }
 

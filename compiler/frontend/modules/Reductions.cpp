@@ -25,6 +25,7 @@ void registerReductions(Registry &r) {
   define(r, "mean over dim")
       .functions(spellings("mean"), withType)
       .types(floating)
+      .inF32()
       .emit(over(mean));
   define(r, "maximum over dim")
       .functions(spellings("amax"), reducedDims())

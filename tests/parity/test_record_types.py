@@ -1,0 +1,50 @@
+"""Every record on every element type: where PyTorch takes the call, the result
+has its type and value; where PyTorch refuses it, so does nncc, at the node.
+
+What PyTorch's CPU kernels only lack ("not implemented for 'Half'") may work or
+be refused.
+"""
+import pytest
+import torch
+from test_records import compare
+
+from records import harness
+from records.record import DTYPES
+
+PARTS = [(dtype, part) for dtype in DTYPES if dtype != torch.float32
+         for part in range(2)]
+
+
+def attempt(case):
+    """PyTorch's results, or what it raises."""
+    try:
+        return case.eager()
+    except Exception as error:  # whatever PyTorch raises
+        return error
+
+
+@pytest.mark.parametrize("dtype, part", PARTS, ids=str)
+def test_types(dtype, part):
+    cases = harness.all_cases(dtype)[part::2]
+    theirs = {case: attempt(case) for case in cases}
+    refused = harness.refused(cases)[1]
+    wrong, computed = [], []
+    for case in cases:
+        if isinstance(theirs[case], NotImplementedError):
+            continue
+        right = isinstance(theirs[case], Exception)
+        if refused[case] != (right or dtype in case.record.lacks):
+            wrong.append(f"{case}: refused {refused[case]}, PyTorch "
+                         f"{theirs[case]}"[:200])
+        elif not refused[case]:
+            computed.append(case)
+    for group in dict.fromkeys(harness.batches(computed, 80).values()):
+        for case, found in harness.run(group, "forward").items():
+            try:
+                assert not isinstance(found, str), found
+                exact = case.eager(torch.float64)
+                for i, their in enumerate(theirs[case]):
+                    compare(f"y{i}", found[f"y{i}"], their, exact[i])
+            except AssertionError as error:
+                wrong.append(f"{case}: {error}")
+    assert not wrong, "\n".join(wrong)
