@@ -193,8 +193,8 @@ struct StateDef {
 /// One tensor that stands behind a parametrized one.
 struct HiddenState {
   std::string key; // what the formula calls it
-  /// State names relative to the module: parametrize's spelling first, then the
-  /// older one of nn.utils, if there are two.
+  /// State names relative to the module: that of nn.utils.parametrizations and
+  /// the older one of nn.utils, if there are two.
   std::vector<std::string> names;
   llvm::SmallVector<int64_t> shape;
   bool isBuffer = false;

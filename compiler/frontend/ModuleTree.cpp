@@ -306,7 +306,11 @@ void Importer::declareHidden(Instance &instance, std::vector<StateDef> &list,
       states = how.of->hidden(call, member.key, entry->shape);
     if (call.failed)
       continue;
-    for (const HiddenState &one : states) {
+    // The type's spelling names the state, the other one is an alias.
+    bool isOlder = !StringRef(type->string).contains(".parametrizations.");
+    for (HiddenState &one : states) {
+      if (isOlder)
+        std::swap(one.names.front(), one.names.back());
       std::string path = instance.path + "." + one.names.front();
       instance.rejected |= !addState(
           path, {one.shape, parseDType(entry->dtype, context), one.isBuffer},

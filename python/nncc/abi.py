@@ -41,6 +41,10 @@ class Entry(ctypes.Structure):
                 ("trains", ctypes.c_uint64)]
 
 
+class Alias(ctypes.Structure):
+    _fields_ = [("name", ctypes.c_char_p), ("weight", ctypes.c_uint64)]
+
+
 class Model(ctypes.Structure):
     _fields_ = [("abi_version", ctypes.c_uint32),
                 ("reserved", ctypes.c_uint32),
@@ -49,7 +53,11 @@ class Model(ctypes.Structure):
                 ("entries", ctypes.POINTER(Entry)),
                 ("entry_count", ctypes.c_uint64),
                 ("weights", ctypes.POINTER(Tensor)),
-                ("weight_count", ctypes.c_uint64)]
+                ("weight_count", ctypes.c_uint64),
+                ("prepare", ctypes.c_void_p),
+                ("prepared_bytes", ctypes.c_uint64),
+                ("aliases", ctypes.POINTER(Alias)),
+                ("alias_count", ctypes.c_uint64)]
 
 
 class Gradient(ctypes.Structure):

@@ -39,8 +39,10 @@ class Tree:
         return tree
 
     def _children(self, module, path):
+        """Under each of its names: a child may have several."""
         return {name: self._describe(child, f"{path}.{name}".lstrip("."))
-                for name, child in module.named_children()}
+                for name, child in module._modules.items()
+                if child is not None}
 
     def _describe(self, module, path):
         described = self.leaves.get(module)

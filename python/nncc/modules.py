@@ -236,7 +236,8 @@ def parametrizations_of(module):
                 f" by {', '.join(type(c).__name__ for c in chain)}")
         one = chain[0]
         if type(one).__name__ == "_WeightNorm":
-            result[name] = {"type": "nn.utils.weight_norm",
+            result[name] = {"type":
+                            "nn.utils.parametrizations.weight_norm",
                             "dim": None if one.dim == -1 else one.dim}
         else:
             result[name] = {"type":

@@ -32,20 +32,10 @@ def describe_training(module, optimizer=None, trained=None):
               if p.is_floating_point() and not p.requires_grad]
     if frozen:
         section["frozen"] = frozen
-    _check_hooks(module)
     if optimizer is not None:
         section["optimizer"], state = _Describer(
             optimizer, module, trained).describe()
     return section, state
-
-
-def _check_hooks(module):
-    """Refuses hooks that change gradients on their way."""
-    for name, p in module.named_parameters():
-        if p._backward_hooks or getattr(p, "_post_accumulate_grad_hooks", None):
-            raise UnsupportedModel(
-                f"{name} has a hook on its gradient, which training would "
-                "leave out: remove it")
 
 
 def _known_optimizers():

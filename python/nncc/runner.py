@@ -94,6 +94,9 @@ class CompiledModel:
                 ctypes.byref(self._weights)))
         self._dtypes = {model.weights[i].name.decode(): model.weights[i].dtype
                         for i in range(model.weight_count)}
+        self._aliases = {
+            alias.name.decode(): model.weights[alias.weight].name.decode()
+            for alias in model.aliases[:model.alias_count]}
         trains = any(e != "forward" for e in self._entries)
         self._all_reduce = abi.AllReduce()  # must live as long as the context
         if all_reduce:
@@ -233,30 +236,38 @@ class CompiledModel:
         return result
 
     def load_state_dict(self, tensors):
-        """Replaces weights by those of a state_dict or the like: all of the
-        model, and of the optimizer's state what there is."""
+        """Replaces weights by those of a state_dict or the like, under any of
+        their names: all of the model, and of the optimizer's state what there
+        is."""
         present = self.state()
         if not present and self._model.contents.weight_count:
             raise RuntimeError("the weights of a model without an entry that "
                                "trains cannot change: compile it with one, as "
                                "entries=(\"forward\", \"backward\")")
-        unknown = [n for n in tensors if n not in present]
-        missing = [n for n in present if n not in tensors
-                   and not n.startswith("optimizer.")]
-        problems = [f"{n} is not part of the model" for n in unknown]
-        problems += [f"{n} is missing" for n in missing]
-        arrays = {}
-        for name in tensors.keys() & present.keys():
-            dtype = self._dtypes[name]
+        one = {name: self._aliases.get(name, name) for name in tensors}
+        problems = [f"{n} is not part of the model" for n in tensors
+                    if one[n] not in present]
+        problems += [f"{n} is missing" for n in present
+                     if n not in one.values()
+                     and not n.startswith("optimizer.")]
+        arrays, given = {}, {}
+        for name, path in one.items():
+            if path not in present:
+                continue
             try:
-                arrays[name] = _array(name, tensors[name], dtype)
+                array = _array(name, tensors[name], self._dtypes[path])
             except TypeError as error:
                 problems.append(str(error).replace("input ", "", 1))
                 continue
-            if arrays[name].shape != present[name].shape:
+            if array.shape != present[path].shape:
                 problems.append(f"{name} must have shape "
-                                f"{list(present[name].shape)}, got "
-                                f"{list(arrays[name].shape)}")
+                                f"{list(present[path].shape)}, got "
+                                f"{list(array.shape)}")
+            elif path in arrays and \
+                    array.tobytes() != arrays[path].tobytes():
+                problems.append(f"{given[path]} and {name} are one tensor of "
+                                "the model, but differ")
+            arrays[path], given[path] = array, name
         if problems:
             raise ValueError("the tensors do not fit the model:\n  "
                              + "\n  ".join(sorted(problems)))

@@ -260,10 +260,11 @@ REFUSED = {
     "step": (with_other_step, "the optimizer (SGD): its step was replaced, "
              "which training would leave out: export with an optimizer as "
              "torch makes it"),
-    "gradient hook": (with_gradient_hook, "0.weight has a hook on its "
-                      "gradient, which training would leave out: remove it"),
-    "accumulate hook": (with_accumulate_hook, "0.weight has a hook on its "
-                        "gradient, which training would leave out: remove it"),
+    "gradient hook": (with_gradient_hook, "the hook on the gradient of "
+                      "0.weight, which a compiled step leaves out: remove it"),
+    "accumulate hook": (with_accumulate_hook, "the hook on the gradient of "
+                        "0.weight, which a compiled step leaves out: remove "
+                        "it"),
     "own class": (lambda net: Mine(net.parameters()), "the optimizer (Mine): a "
                   "class of your own, of which only the step itself says what "
                   "it does: export with one of torch.optim's"),

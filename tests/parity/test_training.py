@@ -226,7 +226,7 @@ def test_buffers_call_by_call(momentum, tmp_path):
     before = copy.deepcopy(module)
     follow(module, optimizer, data, str(tmp_path))
     x = data[0][0]
-    ours = compiled(before.eval(), (x,), (data[0][1],), optimizer,
+    ours = compiled(before.eval(), (x,), (data[0][1],), None,
                     str(tmp_path / "entries"),
                     entries=("backward", "train_forward", "loss_and_grad"))
     before.train()(x)

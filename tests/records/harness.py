@@ -89,13 +89,16 @@ class Case:
     def __hash__(self):
         return hash(str(self))
 
-    def call(self, module, args, kwargs):
-        """What PyTorch gives."""
+    def call(self, module, args, kwargs, plain=False):
+        """What PyTorch gives; of a twin, if `plain`, what the name that it is
+        the twin of gives."""
         if self.record.is_module:
             return module(*args, **kwargs)
         space, name = self.record.name.split(".")
         if self.record.is_in_place:  # of a leaf it is refused
             args = (args[0].clone(), *args[1:])
+            if plain and hasattr(SPACES[space], name[:-1]):
+                name = name[:-1]
         if name == "__getitem__":
             return args[0][kwargs["index"]]
         return getattr(SPACES[space], name)(*args, **kwargs)
@@ -295,7 +298,8 @@ def autograd(case, to):
         return mapped(value, note)
     args = tuple(leaf(i, a) for i, a in enumerate(args))
     kwargs = {k: leaf(k, a) for k, a in kwargs.items()}
-    outputs = tensors_of(case.call(module, args, kwargs))
+    # PyTorch has no derivative of some twins (asinh_).
+    outputs = tensors_of(case.call(module, args, kwargs, plain=True))
     reached = [(y, c.to(to)) for y, c in zip(
         [y for y in outputs if y.is_floating_point()], cotangents(case))
         if y.requires_grad]
