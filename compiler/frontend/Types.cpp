@@ -169,9 +169,14 @@ bool settleTypes(Call &call) {
   RuleCheck check(call);
   if (rule == TypeRule::numeric)
     return check.numeric(operands);
-  for (auto &[name, value] : call.state)
-    if (value.isFloat())
+  for (auto &[name, value] : call.state) {
+    bool hasOwnType = llvm::any_of(
+        call.def.of->tensors, [name = name.str()](const TensorDef &tensor) {
+          return tensor.name == name && tensor.isOfModule;
+        });
+    if (!hasOwnType)
       operands.push_back({nullptr, name.str(), &value, std::nullopt});
+  }
   for (Operand &operand : operands)
     if (!check.agrees(operand.name, *operand.value))
       return false;

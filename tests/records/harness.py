@@ -216,17 +216,19 @@ def parts_of(cases):
 
 
 def model_of(parts):
-    """The model file of some parts, one line for each node."""
+    """The model file of some parts, one line for each module and node."""
     model = {"format": "nncc-model/1", "name": "records",
              "inputs": {name: described for part in parts
                         for name, described in part.described().items()}}
     modules = {p.prefix: p.module for p in parts if hasattr(p, "module")}
-    if modules:
-        model["modules"] = modules
     nodes = ",\n".join(json.dumps(part.node) for part in parts)
     outputs = json.dumps([o for part in parts for o in part.outputs])
-    return (json.dumps(model)[:-1] +
-            f',\n"nodes": [\n{nodes}\n],\n"outputs": {outputs}}}\n')
+    text = json.dumps(model)[:-1]
+    if modules:
+        lines = ",\n".join(f'"{name}": {json.dumps(module)}'
+                           for name, module in modules.items())
+        text += f',\n"modules": {{\n{lines}\n}}'
+    return text + f',\n"nodes": [\n{nodes}\n],\n"outputs": {outputs}}}\n'
 
 
 def write(parts, folder):
@@ -320,9 +322,17 @@ def zeros(x):
     return torch.zeros_like(x) if x.grad is None else x.grad
 
 
+def attempt(case):
+    """PyTorch's results, or what it raises."""
+    try:
+        return case.eager()
+    except Exception as error:  # whatever PyTorch raises
+        return error
+
+
 def refused(cases):
-    """For each case: whether the compiler has an error on its node's line, of a
-    model of nothing else."""
+    """For each case: whether the compiler has an error on the line of its node
+    or module, in a model without outputs."""
     parts = [Written(case, i) for i, case in enumerate(cases)]
     for part in parts:
         part.node["name"] = None
@@ -338,7 +348,11 @@ def refused(cases):
               if line.startswith(path + ":")]
     lines = {int(number) for _, number in places if number.isdigit()}
     first = text.split('"nodes": [\n')[0].count("\n") + 2
-    return done, {case: first + i in lines for i, case in enumerate(cases)}
+    own = {part.prefix: {first + i} for i, part in enumerate(parts)}
+    for number, line in enumerate(text.splitlines()[:first], 1):
+        if line.startswith('"c'):
+            own[line[1:].split('"')[0]].add(number)
+    return done, {part.case: bool(own[part.prefix] & lines) for part in parts}
 
 
 def all_cases(dtype=torch.float32):
@@ -355,5 +369,5 @@ def batches(cases, size=40):
     return groups
 
 
-__all__ = ["Case", "Sample", "all_cases", "autograd", "batches", "refused",
-           "run"]
+__all__ = ["Case", "Sample", "all_cases", "attempt", "autograd", "batches",
+           "refused", "run"]

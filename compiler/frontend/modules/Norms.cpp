@@ -104,6 +104,8 @@ static Result emitBatchNormFunction(Call &c) {
 static Result emitLayerNorm(Call &c) {
   Expr x = c.tensor("input");
   int64_t count = c.integers("normalized_shape").size();
+  if (count == 0)
+    return c.error("normalized_shape", "normalized_shape has no sizes");
   llvm::SmallVector<int64_t> dims;
   for (int64_t d = x.rank() - count; d < x.rank(); ++d)
     dims.push_back(d);

@@ -135,7 +135,11 @@ static Result emitSplit(Call &c, const std::string &argument) {
 static Result emitChunk(Call &c) {
   Expr x = c.tensor("input");
   int64_t d = c.dim("dim"), count = c.integer("chunks");
-  int64_t size = x.dim(d) ? (x.dim(d) - 1) / count + 1 : 1;
+  if (x.dim(d) == 0) // as many as asked for, all empty
+    return c.isTooLong("chunks", count)
+               ? Result()
+               : pieces(x, d, llvm::SmallVector<int64_t>(count, 0));
+  int64_t size = (x.dim(d) - 1) / count + 1;
   return c.isTooLong("chunks", x.dim(d) / size)
              ? Result()
              : pieces(x, d, partsOf(x.dim(d), size));

@@ -1,0 +1,76 @@
+"""Calls near those of the records (records/variants.py): what PyTorch refuses
+is refused at its node or module, what both take has PyTorch's values.
+
+Not compared: what PyTorch's CPU kernels only lack, indices beyond their tensor
+(they are checked at run time), and tensors without elements that PyTorch's
+convolutions and pools refuse: here their result has no elements either.
+"""
+import dataclasses
+import os
+import zlib
+
+import pytest
+import torch
+from test_records import compare
+
+from records import RECORDS, harness, variants
+
+FULL = os.environ.get("NNCC_FULL") == "1"
+PARTS = 6
+BEYOND = ("valid range", "out of DATA bounds")
+EMPTY = ("Pool", "pool", "Transpose", "transpose", "EmbeddingBag")
+
+
+def cases_of(part):
+    """{case: what is changed} of each PARTS-th record's first sample."""
+    cases = {}
+    for record in list(RECORDS.values())[part::PARTS]:
+        changed = list(variants.of_sample(record.samples[0]))
+        other = dataclasses.replace(record, samples=tuple(s for _, s in changed))
+        for i, (text, _) in enumerate(changed):
+            case = harness.Case(other, i)
+            if is_writable(case):
+                cases[case] = text
+    return cases
+
+
+def is_writable(case):
+    """Whether PyTorch constructs the module, so that it has state."""
+    try:
+        return bool(harness.Written(case, 0))
+    except Exception:  # whatever PyTorch raises
+        return False
+
+
+def is_compared(case, theirs):
+    if isinstance(theirs, (IndexError, NotImplementedError)) or any(
+            text in str(theirs) for text in BEYOND):
+        return False
+    tensors = harness.tensors_of(case.drawn[1:])
+    return not (isinstance(theirs, Exception) and
+                any(name in case.record.name for name in EMPTY) and
+                any(t.numel() == 0 for t in tensors))
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_variants(part):
+    cases = cases_of(part)
+    theirs = {case: harness.attempt(case) for case in cases}
+    refused = harness.refused(list(cases))[1]
+    wrong = [f"accepted: {case.record.name}, {text}: {theirs[case]}"
+             for case, text in cases.items()
+             if isinstance(theirs[case], Exception) and not refused[case] and
+             is_compared(case, theirs[case])]
+    both = [case for case in cases if not refused[case] and
+            not isinstance(theirs[case], Exception) and
+            (FULL or zlib.crc32(str(case).encode()) % 4 == 0)]
+    for group in dict.fromkeys(harness.batches(both, 80).values()):
+        for case, found in harness.run(group, "forward").items():
+            try:
+                assert not isinstance(found, str), found
+                exact = case.eager(torch.float64)
+                for i, their in enumerate(theirs[case]):
+                    compare(f"y{i}", found[f"y{i}"], their, exact[i])
+            except AssertionError as error:
+                wrong.append(f"{case.record.name}, {cases[case]}: {error}")
+    assert not wrong, "\n".join(wrong)
