@@ -182,6 +182,22 @@ def test_check(nncc):
         r"bisect: no pass and no kernel differs\n", done.stdout)
 
 
+def test_check_halves(nncc, tmp_path):
+    """The interpreter does not round to halves."""
+    model = tmp_path / "m.json"
+    model.write_text("""{"format": "nncc-model/1",
+        "inputs": {"x": {"shape": [50], "dtype": "f32"}},
+        "nodes": [{"name": "a", "op": "Tensor.to", "inputs": ["x"],
+                   "dtype": "f16"},
+                  {"name": "b", "op": "Tensor.to", "inputs": ["x"],
+                   "dtype": "bf16"}],
+        "outputs": ["a", "b"]}""")
+    assert re.fullmatch(
+        r"a: largest difference \S+ of its scale, allowed 4e-3, ok\n"
+        r"b: largest difference \S+ of its scale, allowed 3e-2, ok\n",
+        nncc("check", str(model)).stdout)
+
+
 def test_bisect_finds_a_wrong_kernel(nncc):
     done = nncc("check", "lenet.json", *W, *X, "--bisect", "--wrong-kernel",
                 "k2", code=3)

@@ -64,8 +64,7 @@ std::string gradientKind(const std::string &name) {
 
 struct CheckVerb {
   SessionFlags flags;
-  double tolerance = 1e-4;
-  std::string typedTolerance = "1e-4";
+  std::string tolerance; // as typed
   bool bisect = false, asJson = false, gradients = false;
   std::string expected; // a file with recorded outputs
 
@@ -81,8 +80,11 @@ private:
                        const TensorValues &values);
   int bisectPasses(const ReferenceResult &reference);
   int bisectKernels(Session &session, const ReferenceResult &reference);
+  /// The largest difference for elements of this nncc_dtype: a half's numbers
+  /// are further apart, and the interpreter does not round to them.
+  std::string allowed(uint64_t dtype) const;
   int say(const char *kind, const std::string &name, double error,
-          const char *how);
+          const std::string &most, const char *how);
   int end(int code);
 
   std::string lines;
@@ -147,10 +149,16 @@ int CheckVerb::readExpected(const Session &session, TensorValues &values) {
   return code;
 }
 
+std::string CheckVerb::allowed(uint64_t dtype) const {
+  if (!tolerance.empty())
+    return tolerance;
+  return dtype == NNCC_F16 ? "4e-3" : dtype == NNCC_BF16 ? "3e-2" : "1e-4";
+}
+
 /// A line about one difference; exitDiffers if it is too large.
 int CheckVerb::say(const char *kind, const std::string &name, double error,
-                   const char *how) {
-  bool isGood = error <= tolerance;
+                   const std::string &most, const char *how) {
+  bool isGood = error <= *realNumber(most);
   llvm::json::Object row{{kind, jsonText(name)}, {"ok", isGood}};
   if (std::isfinite(error))
     row["error"] = error;
@@ -160,7 +168,7 @@ int CheckVerb::say(const char *kind, const std::string &name, double error,
   char number[40];
   snprintf(number, sizeof number, "%.1e", error);
   lines += name + ": largest difference " + number + how + ", allowed " +
-           typedTolerance + (isGood ? ", ok\n" : ", DIFFERS\n");
+           most + (isGood ? ", ok\n" : ", DIFFERS\n");
   return isGood ? exitDone : exitDiffers;
 }
 
@@ -172,7 +180,8 @@ int CheckVerb::compare(const Session &session, const TensorValues &reference) {
     double error =
         difference(valuesOf(tensor), reference.at(tensor.name),
                    kind.empty() ? 1e-30 : gradientFloor(reference, kind));
-    if (say("output", tensor.name, error, " of its scale"))
+    if (say("output", tensor.name, error, allowed(tensor.dtype),
+            " of its scale"))
       code = exitDiffers;
   }
   return code;
@@ -192,7 +201,8 @@ int CheckVerb::compareGradients(const ReferenceResult &reference,
   }
   int code = exitDone;
   for (auto &[name, error] : worst)
-    if (say("gradient", "grad." + name, error, " from differences"))
+    if (say("gradient", "grad." + name, error, allowed(NNCC_F64),
+            " from differences"))
       code = exitDiffers;
   return code;
 }
@@ -230,7 +240,7 @@ int CheckVerb::bisectKernels(Session &session,
     for (size_t k = 0; k < values.size(); ++k)
       values[k] = elementAt(data, call.dtype, k);
     double error = difference(values, call.result);
-    if (error > tolerance) {
+    if (error > *realNumber(allowed(call.dtype))) {
       char number[40];
       snprintf(number, sizeof number, "%.1e", error);
       found = "first difference at step " + std::to_string(i) + ", kernel " +
@@ -345,11 +355,11 @@ Verb makeCheck() {
   self->flags.addTo(verb, "model file; with --expect also a compiled one");
   verb.add({{"--tolerance"},
             "NUMBER",
-            "largest difference, relative to an output's scale (1e-4)",
+            "largest difference, relative to an output's scale (1e-4; f16 "
+            "4e-3, bf16 3e-2)",
             [self](const std::string &text) {
               auto number = realNumber(text);
-              self->tolerance = number.value_or(0);
-              self->typedTolerance = text;
+              self->tolerance = text;
               return number && *number >= 0 && std::isfinite(*number)
                          ? ""
                          : "expected a number, at least 0";
