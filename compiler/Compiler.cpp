@@ -184,7 +184,7 @@ private:
   bool fitsArena(ModuleOp model) {
     bool fits = true;
     for (auto entry : model.getOps<func::FuncOp>()) {
-      auto bytes = entry->getAttrOfType<IntegerAttr>("nncc.arena");
+      auto bytes = entry->getAttrOfType<IntegerAttr>(arenaAttr);
       if (bytes)
         result.arenaBytes = std::max(result.arenaBytes, bytes.getInt());
       if (bytes && bytes.getInt() > addressable) {

@@ -1,6 +1,6 @@
 //===- Reference.cpp - the interpreter's view of a model ------------------===//
 #include "Reference.h"
-#include "codegen/Abi.h"
+#include "codegen/Signature.h"
 #include "codegen/Pipelines.h"
 #include "dialect/Interpreter.h"
 #include "dialect/Nncc.h"

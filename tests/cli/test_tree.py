@@ -18,7 +18,8 @@ MAY_INCLUDE = {
     "runtime": set(),
     "tools": {"compiler/Compiler.h", "compiler/Reference.h", "runtime",
               "support/FileIO.h", "support/Diagnostics.h",
-              "support/Identifier.h", "dialect/Nncc.h", "passes/Passes.h"},
+              "support/Identifier.h", "support/Version.h", "dialect/Nncc.h",
+              "passes/Passes.h"},
 }
 
 

@@ -8,9 +8,6 @@
 
 namespace nncc {
 
-/// The attribute of a kernel that holds its number of tiles.
-inline constexpr const char *tilesAttr = "nncc.tiles";
-
 /// A module with one function per kernel of `module`, of the same name with
 /// memrefs for operands and results and a tile range, in scf, vector, memref
 /// and arith ops. Sets `nncc.tiles` on the kernels. For tests, `wrongKernel`
