@@ -57,6 +57,8 @@ inline constexpr const char *packedAttr = "nncc.packed";
 inline constexpr const char *kernelKeyAttr = "nncc.kernel_key";
 inline constexpr const char *scheduleAttr = "nncc.schedule";
 inline constexpr const char *tilesAttr = "nncc.tiles";
+/// On a kernel: its kind, for the target (codegen/kernels/KernelKind.h).
+inline constexpr const char *kindAttr = "nncc.kind";
 
 } // namespace nncc
 #endif // NNCC_DIALECT_NAMES_H
