@@ -149,7 +149,7 @@ static bool lookup(StringRef cpu, TargetInfo &info, std::string &error) {
   return lookupTarget(cpu, info, error);
 }
 
-static Type bufferType(int64_t elements, Type stored) {
+static Type bufferType(MLIRContext *, int64_t elements, Type stored) {
   return MemRefType::get({elements}, stored);
 }
 

@@ -75,7 +75,8 @@ Value BufferEmitter::indexOp(char op, Value x, Value y) {
 // Elements
 //===----------------------------------------------------------------------===//
 
-BufferEmitter::Key BufferEmitter::keyOf(Value tensor, ArrayRef<Coord> coords) const {
+BufferEmitter::Key BufferEmitter::keyOf(Value tensor,
+                                       ArrayRef<Coord> coords) const {
   Key key{0, uintptr_t(tensor.getAsOpaquePointer()), uintptr_t(width)};
   for (const Coord &c : coords)
     key.insert(key.end(), {uintptr_t(c.base.getAsOpaquePointer()),

@@ -20,11 +20,4 @@ const ScheduleNumber *KernelTarget::number(StringRef name) const {
   return nullptr;
 }
 
-bool KernelTarget::hasOrder(Operation *root, unsigned operand,
-                            const StridedView &view) const {
-  return llvm::all_of(kinds, [&](const KernelKind &kind) {
-    return !kind.hasOrder || kind.hasOrder(root, operand, view);
-  });
-}
-
 } // namespace nncc

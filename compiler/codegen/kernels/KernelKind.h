@@ -1,8 +1,8 @@
 //===- KernelKind.h - the kinds of kernels a target knows -------*- C++ -*-===//
 //
 // One row per kind of kernel and target. Everything that asks what kind a
-// kernel is goes through these rows: which numbers its schedule has and what
-// they are best, which order its operands need in memory, and its code.
+// kernel is goes through these rows: which numbers its schedule has, what they
+// are best, and its code.
 //
 //===----------------------------------------------------------------------===//
 #ifndef NNCC_CODEGEN_KERNELS_KERNELKIND_H
@@ -29,10 +29,6 @@ struct KernelKind {
                                        const TargetInfo &target);
   /// Writes the kernel's code and gives its number of tiles.
   int64_t (*emit)(KernelCode &code);
-  /// Whether a root's operand may stay as `view` has it, or needs a copy; true
-  /// for roots of other kinds. Null: any strides will do.
-  bool (*hasOrder)(mlir::Operation *root, unsigned operand,
-                   const StridedView &view) = nullptr;
 };
 
 /// What is behind the passes for one target.
@@ -42,7 +38,8 @@ struct KernelTarget {
   /// The facts about a machine; false and a sentence for an unknown name.
   bool (*lookup)(llvm::StringRef cpu, TargetInfo &info, std::string &error);
   /// What a kernel takes for the memory of a tensor of such elements.
-  mlir::Type (*bufferType)(int64_t elements, mlir::Type stored);
+  mlir::Type (*bufferType)(mlir::MLIRContext *context, int64_t elements,
+                           mlir::Type stored);
   std::unique_ptr<BufferEmitter> (*emitter)(mlir::OpBuilder &b,
                                             mlir::Location loc,
                                             const TargetInfo &target);
@@ -51,9 +48,6 @@ struct KernelTarget {
   const KernelKind &kind(llvm::StringRef name) const;
   /// The number of that name in some kind's schedule, or null.
   const ScheduleNumber *number(llvm::StringRef name) const;
-  /// hasOrder of all kinds.
-  bool hasOrder(mlir::Operation *root, unsigned operand,
-                const StridedView &view) const;
 };
 
 /// The CPU (codegen/cpu): what models are compiled for unless tests say else.

@@ -66,7 +66,8 @@ static LogicalResult lowerKernel(OpBuilder &b, func::FuncOp kernel,
     return kernel.emitError("a kernel with ") << tensors.size() << " buffers";
   SmallVector<Type> types;
   for (Value tensor : tensors)
-    types.push_back(how.bufferType(tensorType(tensor).getNumElements(),
+    types.push_back(how.bufferType(b.getContext(),
+                                   tensorType(tensor).getNumElements(),
                                    storageType(elementOf(tensor))));
   types.append(2, b.getIndexType());
   auto function = func::FuncOp::create(b, kernel.getLoc(), kernel.getName(),

@@ -52,7 +52,8 @@ Value BufferEmitter::reduce(Combiner combiner, Type elementType,
     });
     return result;
   }
-  if (lanes && width == 1 && extents.back() >= target.lanes)
+  if (lanes && width == 1 && target.lanes > 1 &&
+      extents.back() >= target.lanes)
     return reduceAlongLanes(combiner, elementType, extents, body);
   Coords iv;
   auto into = [&](Value acc, Coord i) {
