@@ -13,7 +13,7 @@ from test_records import (CASES, GROUP, TRAINED, TRAINED_GROUP, compare,
 
 from records import harness
 
-TOY = os.path.join(ROOT, "build", "bin", "nncc-toy")
+TOY = os.environ.get("NNCC_TOY", os.path.join(ROOT, "build", "bin", "nncc-toy"))
 
 
 @functools.lru_cache(None)

@@ -34,7 +34,12 @@ int main(int argc, char **argv) {
     else if (argument.size() == 3 && argument.rfind("-O", 0) == 0)
       argument = "--O=" + argument.substr(2);
   std::reverse(arguments.begin(), arguments.end()); // as CLI11 wants it
-  CLI11_PARSE(app, arguments);
+  try {
+    app.parse(arguments);
+  } catch (const CLI::ParseError &error) {
+    app.exit(error);
+    return exitUsage;
+  }
   if (!flags.finish())
     return exitUsage;
   flags.options.kernels = &toyTarget();
