@@ -6,13 +6,13 @@
 //
 //===----------------------------------------------------------------------===//
 #include "ToyTarget.h"
+#include "dialect/VectorMath.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include <cmath>
 
 using namespace mlir;
-
-namespace nncc {
+using namespace nncc;
 
 namespace {
 
@@ -31,16 +31,13 @@ public:
     auto module = b.getBlock()->getParentOp()->getParentOfType<ModuleOp>();
     Type element = stored.getElementType();
     auto type = LLVM::LLVMArrayType::get(element, stored.size());
-    auto others = module.getOps<LLVM::GlobalOp>();
-    std::string name = "toy" + std::to_string(llvm::range_size(others));
-    OpBuilder top = OpBuilder::atBlockBegin(module.getBody());
-    LLVM::GlobalOp::create(top, loc, type, true, LLVM::Linkage::Private, name,
-                           stored);
-    return LLVM::AddressOfOp::create(b, loc, pointer(), name);
+    OpBuilder detached(b.getContext());
+    auto global = LLVM::GlobalOp::create(
+        detached, loc, type, true, LLVM::Linkage::Private, "toy", stored);
+    SymbolTable(module).insert(global); // renames it
+    return LLVM::AddressOfOp::create(b, loc, global);
   }
-  Value scratchMemory(Type, int64_t) override {
-    llvm_unreachable("loops need none");
-  }
+  Value scratchMemory(Type, int64_t) override { llvm_unreachable("unused"); }
   Value at(Value tensor, ArrayRef<Coord> coords) override;
   Value compareAt(Predicate how, const Coord &x, const Coord &y) {
     return compare(how, coordElement(x, b.getI64Type()),
@@ -48,26 +45,35 @@ public:
   }
 
 private:
-  Type pointer() { return LLVM::LLVMPointerType::get(b.getContext()); }
   Value address(Value memory, Type type, const Coord &position) {
     Value i = coordElement({position.base, position.offset}, b.getI64Type());
-    return LLVM::GEPOp::create(b, loc, pointer(), type, memory,
+    return LLVM::GEPOp::create(b, loc, memory.getType(), type, memory,
                                LLVM::GEPArg(i));
   }
 };
 
-/// Scores of attention, at rows t and keys s of a head.
+/// Scores of one row of attention.
 template <typename OpTy> struct Scores {
   ToyEmitter &e;
   OpTy op;
   Coords head;
+  Coord row;
   Type element = tensorType(op.getQ()).getElementType();
   int64_t keys = shapeOf(op.getK()).drop_back().back();
+  Value scale = e.splat(element, op.getScale().convertToDouble()), top, total;
 
-  Value load(Value tensor, const Coord &row, const Coord &column) {
+  Scores(ToyEmitter &e, OpTy op, ArrayRef<Coord> rows)
+      : e(e), op(op), head(rows.drop_back()), row(rows.back()) {
+    top = over(Combiner::max, keys, [&](const Coord &s) { return score(s); });
+    total = over(Combiner::sum, keys, [&](const Coord &s) { return power(s); });
+  }
+  Coords at(const Coord &row, const Coord &column) {
     Coords at = head;
     llvm::append_range(at, ArrayRef<Coord>{row, column});
-    return e.at(tensor, at);
+    return at;
+  }
+  Value load(Value tensor, const Coord &row, const Coord &column) {
+    return e.at(tensor, at(row, column));
   }
   Value over(Combiner combiner, int64_t count,
              function_ref<Value(const Coord &)> body) {
@@ -76,47 +82,38 @@ template <typename OpTy> struct Scores {
                     return {e.combine(combiner, sum[0], body(i))};
                   })[0];
   }
-  /// x[t] y[s] over the last dimension.
-  Value product(Value x, const Coord &t, Value y, const Coord &s) {
+  /// x[row] y[s] over the last dimension.
+  Value product(Value x, Value y, const Coord &s) {
     return over(Combiner::sum, shapeOf(x).back(), [&](const Coord &d) {
-      return e.mul(load(x, t, d), load(y, s, d));
+      return e.mul(load(x, row, d), load(y, s, d));
     });
   }
-  Value score(const Coord &t, const Coord &s) {
-    Value scale = e.splat(element, op.getScale().convertToDouble());
-    Value x = e.mul(product(op.getQ(), t, op.getK(), s), scale);
+  Value score(const Coord &s) {
+    Value x = e.mul(product(op.getQ(), op.getK(), s), scale);
     if (op.getMask())
-      x = e.add(x, load(op.getMask(), t, s));
+      x = e.add(x, load(op.getMask(), row, s));
     if (!op.getCausal())
       return x;
     Value hidden = e.splat(element, -INFINITY);
-    return e.select(e.compareAt(Predicate::le, s, t), x, hidden);
+    return e.select(e.compareAt(Predicate::le, s, row), x, hidden);
+  }
+  Value power(const Coord &s) {
+    return vectorMath::exp(e, e.sub(score(s), top));
   }
   /// sum_s softmax(score)[s] value(s)
-  Value weighted(const Coord &t, function_ref<Value(const Coord &)> value) {
-    Value top =
-        over(Combiner::max, keys, [&](const Coord &s) { return score(t, s); });
-    auto power = [&](const Coord &s) { return e.exp(e.sub(score(t, s), top)); };
-    Value total = over(Combiner::sum, keys, power);
+  Value weighted(function_ref<Value(const Coord &)> value) {
     Value sum = over(Combiner::sum, keys, [&](const Coord &s) {
       return e.mul(power(s), value(s));
     });
     return e.div(sum, total);
-  }
-  /// softmax(score)[s]
-  Value probability(const Coord &t, const Coord &s) {
-    return weighted(t, [&](const Coord &other) {
-      return e.convert(e.compareAt(Predicate::eq, other, s), e.b.getI1Type(),
-                       element);
-    });
   }
 };
 
 Value ToyEmitter::at(Value tensor, ArrayRef<Coord> coords) {
   Operation *op = tensor.getDefiningOp();
   if (auto attention = dyn_cast_or_null<AttentionOp>(op)) {
-    Scores<AttentionOp> scores{*this, attention, Coords(coords.drop_back(2))};
-    return scores.weighted(coords.drop_back().back(), [&](const Coord &s) {
+    Scores<AttentionOp> scores(*this, attention, coords.drop_back());
+    return scores.weighted([&](const Coord &s) {
       return scores.load(attention.getV(), s, coords.back());
     });
   }
@@ -138,32 +135,37 @@ Value ToyEmitter::at(Value tensor, ArrayRef<Coord> coords) {
 int64_t emitBackward(KernelCode &code) {
   auto &e = static_cast<ToyEmitter &>(code.e);
   auto op = *code.kernel.getOps<AttentionBackwardOp>().begin();
-  Scores<AttentionBackwardOp> scores{e, op, {}};
-  Value dO = op.getDResult(), v = op.getV();
-  Value rights[] = {op.getK(), op.getQ(), dO};
-  auto dScore = [&](const Coord &t, const Coord &s) {
-    auto dP = [&](const Coord &s) { return scores.product(dO, t, v, s); };
-    Value dS = e.mul(scores.probability(t, s),
-                     e.sub(dP(s), scores.weighted(t, dP)));
-    return e.mul(dS, e.splat(scores.element, op.getScale().convertToDouble()));
-  };
-  for (unsigned o = 0; o < 3; ++o) {
-    ArrayRef<int64_t> shape = shapeOf(op.getResult(o));
-    int64_t count = tensorType(op.getResult(o)).getNumElements();
-    e.forEach(0, count, 1, [&](const Coord &n) {
-      Coords at = *e.reshape({n}, {count}, shape);
-      Coord column = at.pop_back_val(), row = at.pop_back_val();
-      scores.head = at;
-      int64_t others = shapeOf(rights[o]).drop_back().back();
-      Value sum = scores.over(Combiner::sum, others, [&](const Coord &i) {
-        Value left = o == 0   ? dScore(row, i)
-                     : o == 1 ? dScore(i, row)
-                              : scores.probability(i, row);
-        return e.mul(left, scores.load(rights[o], i, column));
-      });
-      e.store(code.outputs[o], n, sum);
-    });
+  for (auto [o, result] : llvm::enumerate(op.getResults())) {
+    const Buffer &out = code.outputs[o];
+    Value zero = e.splat(out.elementType, 0);
+    e.forEach(0, tensorType(result).getNumElements(), 1,
+              [&](const Coord &i) { e.store(out, i, zero); });
   }
+  Value dO = op.getDResult();
+  ArrayRef<int64_t> rows = shapeOf(op.getQ()).drop_back();
+  int64_t count = ShapedType::getNumElements(rows);
+  e.forEach(0, count, 1, [&](const Coord &n) {
+    Scores<AttentionBackwardOp> scores(e, op, *e.reshape({n}, {count}, rows));
+    auto add = [&](unsigned o, const Coord &row, Value factor, Value from,
+                   const Coord &fromRow) {
+      ArrayRef<int64_t> shape = shapeOf(op.getResult(o));
+      int64_t size = ShapedType::getNumElements(shape);
+      e.forEach(0, shape.back(), 1, [&](const Coord &column) {
+        Coord i = e.reshape(scores.at(row, column), shape, {size})->front();
+        Value term = e.mul(factor, scores.load(from, fromRow, column));
+        e.store(code.outputs[o], i, e.add(e.load(code.outputs[o], i), term));
+      });
+    };
+    auto dP = [&](const Coord &s) { return scores.product(dO, op.getV(), s); };
+    Value mean = scores.weighted(dP);
+    e.forEach(0, scores.keys, 1, [&](const Coord &s) {
+      Value p = e.div(scores.power(s), scores.total);
+      Value dS = e.mul(e.mul(p, e.sub(dP(s), mean)), scores.scale);
+      add(0, scores.row, dS, op.getK(), s);
+      add(1, s, dS, op.getQ(), scores.row);
+      add(2, s, p, dO, scores.row);
+    });
+  });
   return 1; // all of it is one tile
 }
 
@@ -187,7 +189,7 @@ std::unique_ptr<BufferEmitter> emitter(OpBuilder &b, Location loc,
 
 } // namespace
 
-const KernelTarget &toyTarget() {
+const KernelTarget &nncc::toyTarget() {
   static constexpr ScheduleNumber one[] = {{"tiles"}};
   static const KernelKind kinds[] = {
       {"backward", one, isBackward, oneTile, emitBackward},
@@ -195,5 +197,3 @@ const KernelTarget &toyTarget() {
   static const KernelTarget target{kinds, lookup, bufferType, emitter};
   return target;
 }
-
-} // namespace nncc
