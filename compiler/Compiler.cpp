@@ -1,15 +1,16 @@
 //===- Compiler.cpp - the compiler as a library ---------------------------===//
 #include "Compiler.h"
+#include "Schedules.h"
+#include "WrongPass.h"
 #include "codegen/Abi.h"
 #include "codegen/Header.h"
 #include "codegen/Object.h"
 #include "codegen/Pipelines.h"
 #include "codegen/Report.h"
-#include "codegen/cpu/LowerKernels.h"
+#include "codegen/kernels/LowerKernels.h"
 #include "dialect/Expr.h"
 #include "dialect/Names.h"
 #include "frontend/Importer.h"
-#include "frontend/Json.h"
 #include "frontend/Schema.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
@@ -35,7 +36,9 @@ class Compilation {
 public:
   Compilation(const std::string &file, const std::string &text,
               const CompileOptions &options)
-      : options(options), diagnostics(file, text), text(text),
+      : options(options),
+        how(options.kernels ? *options.kernels : cpuTarget()),
+        diagnostics(file, text), text(text),
         context(MLIRContext::Threading::DISABLED) {
     context.loadDialect<arith::ArithDialect, cf::ControlFlowDialect,
                         LLVM::LLVMDialect, math::MathDialect,
@@ -60,7 +63,7 @@ public:
           "; x86_64-unknown-linux-gnu is supported\n";
       return end(Status::unsupported);
     }
-    if (!lookupTarget(options.cpu, target, result.messages))
+    if (!how.lookup(options.cpu, target, result.messages))
       return end(Status::usage);
     result.cpu = target.cpu;
     report("reading the model");
@@ -88,7 +91,8 @@ public:
 
     report("forming kernels");
     PassManager kernelPasses(&context);
-    populateKernelPipeline(kernelPasses, target, schedules, options.maxArena);
+    populateKernelPipeline(kernelPasses, target, how, schedules,
+                           options.maxArena);
     injectWrongPass(kernelPasses, options.wrongPass);
     if (failed(kernelPasses.run(*model)))
       return end(status(Status::internal));
@@ -98,7 +102,7 @@ public:
       return print(*model);
 
     report("writing loops and vectors");
-    auto kernels = lowerKernels(*model, target, options.wrongKernel);
+    auto kernels = lowerKernels(*model, target, how, options.wrongKernel);
     if (failed(kernels))
       return end(status(Status::internal));
     if (stage == Stage::linalg)
@@ -184,7 +188,7 @@ private:
   bool fitsArena(ModuleOp model) {
     bool fits = true;
     for (auto entry : model.getOps<func::FuncOp>()) {
-      auto bytes = entry->getAttrOfType<IntegerAttr>("nncc.arena");
+      auto bytes = entry->getAttrOfType<IntegerAttr>(arenaAttr);
       if (bytes)
         result.arenaBytes = std::max(result.arenaBytes, bytes.getInt());
       if (bytes && bytes.getInt() > addressable) {
@@ -203,35 +207,9 @@ private:
     }
     return fits;
   }
-  /// {"key of a kernel": {"rows": 4, ...}, ...}
   bool parseSchedules(ScheduleTable &table) {
-    if (options.scheduleText.empty())
-      return true;
     Diagnostics problems(options.scheduleFile, options.scheduleText);
-    auto json = parseJson(options.scheduleText, problems);
-    if (json && !json->isObject())
-      problems.error(json->span,
-                     "schedules must be an object, got " + json->describe());
-    if (json)
-      for (const JsonMember &kernel : json->members) {
-        if (!kernel.value.isObject())
-          problems.error(kernel.value.span,
-                         "a schedule must be an object, got " +
-                             kernel.value.describe());
-        for (const JsonMember &number : kernel.value.members) {
-          if (!isScheduleName(number.key))
-            problems.error(number.keySpan, "unknown number \"" + number.key +
-                                               "\" in a schedule");
-          else if (!number.value.isInteger() || number.value.integer < 1 ||
-                   number.value.integer > (1 << 20))
-            problems.error(number.value.span,
-                           number.key + " must be an integer from 1 to " +
-                               std::to_string(1 << 20) + ", got " +
-                               number.value.describe());
-          else
-            table[kernel.key][number.key] = number.value.integer;
-        }
-      }
+    table = nncc::parseSchedules(options.scheduleText, how, problems);
     tell(problems);
     return !problems.hasErrors();
   }
@@ -245,6 +223,7 @@ private:
   }
 
   CompileOptions options;
+  const KernelTarget &how;
   Diagnostics diagnostics;
   const std::string &text;
   MLIRContext context;

@@ -18,6 +18,8 @@
 
 namespace nncc {
 
+struct KernelTarget; // codegen/kernels/KernelKind.h
+
 /// What --emit= names, in the order of the pipeline.
 /// `report` and `reportJson` are what `inspect` prints.
 enum class Stage {
@@ -57,6 +59,8 @@ struct CompileOptions {
   int64_t maxArena = 0;
   /// Must outlive the compilation; null: weights come at run time.
   const EmbeddedWeights *embedded = nullptr;
+  /// What generates code for kernels; null: the CPU's. For tests.
+  const KernelTarget *kernels = nullptr;
   /// Told what begins, if set: "reading the model", "kernel passes", ...
   std::function<void(const char *)> progress;
   /// For tests of `check --bisect`: after this pass the result is doubled, this

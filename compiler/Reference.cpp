@@ -1,6 +1,7 @@
 //===- Reference.cpp - the interpreter's view of a model ------------------===//
 #include "Reference.h"
-#include "codegen/Abi.h"
+#include "WrongPass.h"
+#include "codegen/Signature.h"
 #include "codegen/Pipelines.h"
 #include "dialect/Interpreter.h"
 #include "dialect/Nncc.h"
@@ -165,7 +166,8 @@ ReferenceResult interpretModel(const std::string &file, const std::string &text,
   Reference reference(what, inputs, weights);
   ReferenceResult &result = reference.result;
   TargetInfo target;
-  if (!lookupTarget(options.cpu, target, result.messages)) {
+  const KernelTarget &how = options.kernels ? *options.kernels : cpuTarget();
+  if (!how.lookup(options.cpu, target, result.messages)) {
     result.status = Status::usage;
     return result;
   }
@@ -192,7 +194,7 @@ ReferenceResult interpretModel(const std::string &file, const std::string &text,
   if (!what.everyPass)
     return result;
   PassManager passes(&context);
-  populateKernelPipeline(passes, target, {});
+  populateKernelPipeline(passes, target, how, {});
   passes.addInstrumentation(std::make_unique<AfterPass>(reference));
   // Hooks behind a pass run last to first: the fault comes before the look.
   injectWrongPass(passes, options.wrongPass);

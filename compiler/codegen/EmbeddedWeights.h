@@ -1,4 +1,8 @@
-//===- EmbeddedWeights.h - weights that an object carries -------*- C++ -*-===//
+//===- EmbeddedWeights.h - state inside the object --------------*- C++ -*-===//
+//
+// Apart from the rest so that tools see it without seeing MLIR.
+//
+//===----------------------------------------------------------------------===//
 #ifndef NNCC_CODEGEN_EMBEDDEDWEIGHTS_H
 #define NNCC_CODEGEN_EMBEDDEDWEIGHTS_H
 

@@ -1,6 +1,5 @@
 //===- Object.cpp - from kernels to an object file ------------------------===//
 #include "codegen/Object.h"
-#include "codegen/Abi.h"
 #include "codegen/JoinObjects.h"
 #include "dialect/Nncc.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"

@@ -4,13 +4,10 @@
 //
 //===----------------------------------------------------------------------===//
 #include "codegen/Pipelines.h"
-#include "dialect/Names.h"
 #include "passes/Passes.h"
-#include "passes/Utils.h"
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/LLVMIR/Transforms/Passes.h"
 #include "mlir/Dialect/MemRef/Transforms/Passes.h"
-#include "mlir/Pass/PassInstrumentation.h"
 #include "mlir/Transforms/Passes.h"
 
 using namespace mlir;
@@ -18,6 +15,7 @@ using namespace mlir;
 namespace nncc {
 
 void populateKernelPipeline(OpPassManager &pm, const TargetInfo &target,
+                            const KernelTarget &how,
                             const ScheduleTable &schedules, int64_t maxArena) {
   pm.addPass(createNnccAutodiff()); // before anything specialises ops
   pm.addPass(createNnccSimplify());
@@ -36,32 +34,7 @@ void populateKernelPipeline(OpPassManager &pm, const TargetInfo &target,
   memory.maxArena = maxArena;
   pm.addPass(createNnccPlanMemory(memory));
   // Last: nothing before it depends on how a kernel runs.
-  pm.addPass(createTilePass(target, schedules));
-}
-
-namespace {
-struct WrongPass : PassInstrumentation {
-  explicit WrongPass(std::string name) : name(std::move(name)) {}
-  void runAfterPass(Pass *pass, Operation *op) override {
-    auto module = dyn_cast<ModuleOp>(op);
-    if (!module || pass->getArgument() != name)
-      return;
-    for (func::FuncOp entry : entriesOf(module)) {
-      Operation *ret = entry.getBody().front().getTerminator();
-      if (!entry->hasAttr(entryAttr) || ret->getNumOperands() == 0)
-        continue;
-      OpBuilder b(ret);
-      Value value = ret->getOperand(0);
-      ret->setOperand(0, AddOp::create(b, ret->getLoc(), value, value));
-    }
-  }
-  std::string name;
-};
-} // namespace
-
-void injectWrongPass(PassManager &pm, const std::string &pass) {
-  if (!pass.empty())
-    pm.addInstrumentation(std::make_unique<WrongPass>(pass));
+  pm.addPass(createTilePass(target, how, schedules));
 }
 
 void populateLlvmPipeline(OpPassManager &pm, bool debugLines) {

@@ -4,8 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "codegen/Report.h"
-#include "codegen/Abi.h"
-#include "codegen/cpu/LowerKernels.h"
+#include "codegen/Signature.h"
 #include "dialect/Nncc.h"
 #include "passes/Utils.h"
 #include "support/Diagnostics.h"
@@ -67,7 +66,7 @@ static json::Object entryInfo(ModuleOp model, func::FuncOp entry) {
     int64_t times = scan ? int64_t(scan.getSteps()) : 1;
     runs += times;
     json::Array reasons;
-    if (auto list = call->getAttrOfType<ArrayAttr>("nncc.reasons"))
+    if (auto list = call->getAttrOfType<ArrayAttr>(reasonsAttr))
       for (Attribute reason : list)
         reasons.push_back(cast<StringAttr>(reason).getValue());
     flops +=
@@ -92,7 +91,7 @@ static json::Object entryInfo(ModuleOp model, func::FuncOp entry) {
       {"name", entry.getName()},
       {"inputs", tensorList(inputsOf(entry))},
       {"outputs", tensorList(outputsOf(entry))},
-      {"arena_bytes", entry->getAttrOfType<IntegerAttr>("nncc.arena").getInt()},
+      {"arena_bytes", entry->getAttrOfType<IntegerAttr>(arenaAttr).getInt()},
       {"flops", flops},
       {"kernel_calls", runs},
       {"calls", std::move(calls)}};

@@ -97,12 +97,9 @@ bool lookupTarget(llvm::StringRef cpu, TargetInfo &info, std::string &error) {
   } else if (has("avx2") && info.hasFma) {
     info.lanes = 8;
   }
-  if (native) {
-    if (long bytes = sysconf(_SC_LEVEL1_DCACHE_SIZE); bytes > 0)
-      info.l1Bytes = bytes;
+  if (native)
     if (long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE); bytes > 0)
       info.l2Bytes = bytes;
-  }
   return true;
 }
 

@@ -22,7 +22,7 @@ struct TargetInfo {
   /// f32 elements of a vector, and vector registers.
   int64_t lanes = 4, registers = 16;
   bool hasFma = false, hasF16c = false;
-  int64_t l1Bytes = 32 << 10, l2Bytes = 512 << 10;
+  int64_t l2Bytes = 512 << 10;
 
   /// The widest panel of packed weights in f32 elements.
   int64_t maxPanel() const { return registers == 32 ? 4 * lanes : 2 * lanes; }

@@ -33,6 +33,10 @@ inline constexpr const char *keyAttr = "nncc.key";
 /// there are to an update with this one.
 inline constexpr const char *accumulateAttr = "nncc.accumulate";
 inline constexpr const char *periodAttr = "nncc.period";
+/// On an entry: the bytes of its arena.
+inline constexpr const char *arenaAttr = "nncc.arena";
+/// On a call: why each operand comes from memory.
+inline constexpr const char *reasonsAttr = "nncc.reasons";
 /// On a call: an earlier one gave the same, which was not kept.
 inline constexpr const char *recomputedAttr = "nncc.recomputed";
 /// On a kernel's argument: a result may be written over it.
@@ -49,9 +53,12 @@ inline constexpr const char *trainingAttr = "nncc.training";
 inline constexpr const char *packedAttr = "nncc.packed";
 
 /// On a kernel: a hash of its text, the same in every model; the numbers that
-/// it is tiled with, by name.
-inline constexpr const char *kernelKeyAttr = "nncc.key";
+/// it is tiled with, by name; how many tiles it has.
+inline constexpr const char *kernelKeyAttr = "nncc.kernel_key";
 inline constexpr const char *scheduleAttr = "nncc.schedule";
+inline constexpr const char *tilesAttr = "nncc.tiles";
+/// On a kernel: its kind, for the target (codegen/kernels/KernelKind.h).
+inline constexpr const char *kindAttr = "nncc.kind";
 
 } // namespace nncc
 #endif // NNCC_DIALECT_NAMES_H

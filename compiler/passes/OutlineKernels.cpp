@@ -81,7 +81,7 @@ private:
     auto call = CallOp::create(b, originOf(kernel), results.getTypes(),
                                callee.getName(), operands.getArrayRef(),
                                DenseI64ArrayAttr());
-    call->setAttr("nncc.reasons", why);
+    call->setAttr(reasonsAttr, why);
     for (auto [result, replacement] :
          llvm::zip_equal(results, call.getResults()))
       result.replaceAllUsesExcept(replacement, call);

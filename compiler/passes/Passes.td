@@ -111,7 +111,7 @@ def NnccTile : Pass<"nncc-tile", "::mlir::ModuleOp"> {
     from shapes and the target's facts, as `nncc.schedule` of the kernel. Numbers
     that are there already stay. A contraction has `rows`, `panels`, `block` and
     `splits`, attention `rows`, `keys` and `groups`, other kernels `tiles`
-    (codegen/cpu/Tile.cpp).
+    (codegen/cpu/Kernels.cpp), which also gives it its kind, `nncc.kind`.
   }];
   let options = [Option<"cpu", "cpu", "std::string", "\"native\"",
                         "CPU to choose for">];

@@ -36,7 +36,7 @@ struct PlanMemory : impl::NnccPlanMemoryBase<PlanMemory> {
         ++recomputed;
       }
       Builder builder(&getContext());
-      entry->setAttr("nncc.arena", builder.getI64IntegerAttr(arena));
+      entry->setAttr(arenaAttr, builder.getI64IntegerAttr(arena));
     }
   }
 

@@ -5,13 +5,12 @@
 //===----------------------------------------------------------------------===//
 #include "Verbs.h"
 #include "support/Diagnostics.h"
+#include "support/Version.h"
 #include "llvm/ADT/STLExtras.h"
 #include <csignal>
 #include <unistd.h>
 
 using namespace nncc;
-
-static const char version[] = "nncc 0.1.0\n";
 
 static std::string helpOf(const std::vector<Verb> &verbs) {
   std::string text =
@@ -64,7 +63,7 @@ static bool answers(const std::vector<Verb> &verbs,
   std::string first = arguments.empty() ? "help" : arguments.front();
   code = exitDone;
   if (first == "--version" || first == "-v" || first == "-V") {
-    code = writeOut(version);
+    code = writeOut(std::string(versionText) + "\n");
     return true;
   }
   const Verb *verb = findVerb(verbs, first);

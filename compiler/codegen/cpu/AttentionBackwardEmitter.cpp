@@ -43,12 +43,12 @@ private:
   void emitKeySums();
   /// A left side in scratch memory.
   struct Left {
-    Value memory;
+    Buffer memory;
     Coord start;
     int64_t rowStride;
   };
   struct Result {
-    Value memory;
+    Buffer memory;
     ArrayRef<int64_t> shape;
   };
   void addTile(const Left &left, const StridedView &right,
@@ -69,12 +69,12 @@ private:
   StridedView dO;
   Result dQ, dK, dV;
   int64_t groups, groupRows;
-  Value packedK, packedV;
+  Buffer packedK, packedV;
   /// [row of a group][key]: scores, then P; dP, then dS.
-  Value scores, gradients;
+  Buffer scores, gradients;
   /// Per row of a head: running maximum, sum of exponentials, and sum of these
   /// times dP.
-  Value maxima, sums, deltas;
+  Buffer maxima, sums, deltas;
 };
 
 int64_t AttentionBackward::emit() {
@@ -172,8 +172,8 @@ void AttentionBackward::collect(const Coord &row, int64_t count,
   e.forEach(0, count, 1, [&](const Coord &r) {
     Coord at = e.add(row, r), start = inScores(at);
     CpuEmitter::WithWidth scope(e, lanes);
-    auto load = [&](Value memory, const Coord &s) {
-      return e.load(memory, element, wide(e.add(start, s)));
+    auto load = [&](const Buffer &memory, const Coord &s) {
+      return e.load(memory, wide(e.add(start, s)));
     };
     auto [top, rescale] =
         updateMaximum(maxima, at, maximumOf(scores, start, end));
@@ -188,7 +188,7 @@ void AttentionBackward::collect(const Coord &row, int64_t count,
     for (auto [memory, sum] : {std::pair(sums, both[0]), {deltas, both[1]}}) {
       Value total = e.combineLanes(Combiner::sum, sum);
       CpuEmitter::WithWidth one(e, 1);
-      Value before = e.load(memory, element, at);
+      Value before = e.load(memory, at);
       e.store(memory, at, e.add(e.mul(before, rescale), total));
     }
   });
@@ -204,9 +204,9 @@ void AttentionBackward::apply(const Coord &row, int64_t count, Value visible) {
     Value maximum, factor, delta;
     {
       CpuEmitter::WithWidth one(e, 1);
-      maximum = finite(e.load(maxima, element, at));
-      factor = inverse(e.load(sums, element, at));
-      delta = e.mul(e.load(deltas, element, at), factor);
+      maximum = finite(e.load(maxima, at));
+      factor = inverse(e.load(sums, at));
+      delta = e.mul(e.load(deltas, at), factor);
     }
     CpuEmitter::WithWidth scope(e, lanes);
     maximum = e.spread(maximum);
@@ -216,10 +216,10 @@ void AttentionBackward::apply(const Coord &row, int64_t count, Value visible) {
         zero, end, lanes,
         [&](const Coord &s) {
           Coord position = wide(e.add(start, s));
-          Value score = e.load(scores, element, position);
+          Value score = e.load(scores, position);
           Value p =
               e.mul(vectorMath::exp(e, e.sub(score, maximum)), factor);
-          Value dP = e.load(gradients, element, position);
+          Value dP = e.load(gradients, position);
           Value dS = e.mul(p, e.sub(dP, delta));
           e.store(scores, position, p);
           e.store(gradients, position, e.mul(dS, e.splat(element, scale)));
@@ -280,7 +280,7 @@ void AttentionBackward::addTile(const Left &left, const StridedView &right,
         Coord at = e.add(inResult(result, e.addTo(resultRow, i)),
                          e.addTo(c, j * segment.width));
         at.lane = segment.width > 1 ? 1 : 0;
-        Value before = e.load(result.memory, element, at);
+        Value before = e.load(result.memory, at);
         e.store(result.memory, at, e.add(before, acc[i * segment.vectors + j]));
       }
   });
@@ -288,7 +288,9 @@ void AttentionBackward::addTile(const Left &left, const StridedView &right,
 
 } // namespace
 
-int64_t emitAttentionBackward(KernelCode &code, AttentionBackwardOp op) {
+int64_t emitAttentionBackward(KernelCode &code) {
+  Operation *ret = code.kernel.getBody().front().getTerminator();
+  auto op = ret->getOperand(0).getDefiningOp<AttentionBackwardOp>();
   return AttentionBackward(code, op).emit();
 }
 

@@ -36,10 +36,10 @@ private:
   AttentionOp op;
   int64_t groups;
   /// [panel][depth][key in panel], [row of a tile][key], [row of a tile].
-  Value packed, scores, factors;
+  Buffer packed, scores, factors;
   /// Per row of a group, when rows are blocked: running maximum and sum of
   /// exponentials, and the product so far.
-  Value maxima, sums, products;
+  Buffer maxima, sums, products;
 };
 
 int64_t Attention::emit() {
@@ -130,7 +130,7 @@ void Attention::emitSoftmax(const Coord &row, int64_t count, Value visible) {
     Value sum = e.loop(zero, end, lanes, e.splat(element, 0),
                        [&](const Coord &s, ValueRange acc) {
                          Coord position = wide(e.add(start, s));
-                         Value x = e.load(scores, element, position);
+                         Value x = e.load(scores, position);
                          Value y = vectorMath::exp(e, e.sub(x, spreadTop));
                          e.store(scores, position, y);
                          return SmallVector<Value>{e.add(acc[0], y)};
@@ -138,7 +138,7 @@ void Attention::emitSoftmax(const Coord &row, int64_t count, Value visible) {
     Value total = e.combineLanes(Combiner::sum, sum);
     CpuEmitter::WithWidth one(e, 1);
     if (isBlocked()) {
-      Value before = e.load(sums, element, at);
+      Value before = e.load(sums, at);
       e.store(sums, at, e.add(e.mul(before, rescale), total));
     } else {
       e.store(factors, r, inverse(total));
@@ -165,12 +165,12 @@ void Attention::emitProductTile(const Coord &row, int64_t count, Value visible,
   };
   SmallVector<Value> acc, scales;
   for (int64_t i = 0; i < count; ++i)
-    scales.push_back(e.spread(loadScalar(factors, Coord::constant(i))));
+    scales.push_back(e.spread(e.loadScalar(factors, Coord::constant(i))));
   for (int64_t i = 0; i < count; ++i)
     for (int64_t j = 0; j < segment.vectors; ++j)
       acc.push_back(
           isBlocked()
-              ? e.mul(e.load(products, element, productAt(i, j)), scales[i])
+              ? e.mul(e.load(products, productAt(i, j)), scales[i])
               : e.splat(element, 0));
   SumDim sum{columns, 1, keyStride, visible};
   acc = emitRegisterTile(e, scores, e.buffers.lookup(v.base), rowStarts,
@@ -197,14 +197,14 @@ void Attention::emitScaled() {
       Value factor;
       {
         CpuEmitter::WithWidth one(e, 1);
-        factor = inverse(e.load(sums, element, inRows));
+        factor = inverse(e.load(sums, inRows));
       }
       columnTiles(width, [&](const Coord &c, const Segment &segment) {
         for (int64_t j = 0; j < segment.vectors; ++j) {
           Coord column = e.addTo(c, j * segment.width);
           column.lane = segment.width > 1 ? 1 : 0;
           Value value =
-              e.load(products, element, e.add(e.scale(inRows, width), column));
+              e.load(products, e.add(e.scale(inRows, width), column));
           Coords at = batch;
           at.push_back(row);
           at.push_back(column);

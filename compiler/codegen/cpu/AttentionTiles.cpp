@@ -2,7 +2,6 @@
 #include "codegen/cpu/AttentionTiles.h"
 #include "dialect/VectorMath.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/MemRef/IR/MemRef.h"
 
 using namespace mlir;
 
@@ -11,7 +10,7 @@ namespace nncc {
 // form-kernels has seen to strides, and lowerKernels has made sure of it.
 AttentionTiles::AttentionTiles(KernelCode &code, Value q, Value k, Value v,
                                Value mask, double scale, bool causal)
-    : code(code), e(code.e), q(*operandView(q)), k(*operandView(k)),
+    : code(code), e(cpuEmitter(code)), q(*operandView(q)), k(*operandView(k)),
       v(*operandView(v)), mask(mask), scale(scale), causal(causal),
       element(computeType(tensorType(q).getElementType())),
       rank(this->q.shape.size()), rows(this->q.shape[rank - 2]),
@@ -28,13 +27,7 @@ AttentionTiles::AttentionTiles(KernelCode &code, Value q, Value k, Value v,
   tileCount = (rows + tileRows - 1) / tileRows;
 }
 
-Value AttentionTiles::scratch(int64_t elements) {
-  return memref::AllocaOp::create(e.b, e.loc,
-                                  MemRefType::get({elements}, element),
-                                  e.b.getI64IntegerAttr(64));
-}
-
-Value AttentionTiles::scratchForPacked(int64_t length) {
+Buffer AttentionTiles::scratchForPacked(int64_t length) {
   return scratch((keyBlock + panel - 1) / panel * panel * length);
 }
 
@@ -51,11 +44,6 @@ Value AttentionTiles::roundUp(Value x, int64_t multiple) {
   Value more = e.indexOp('+', x, e.indexConstant(multiple - 1));
   Value count = e.indexOp('/', more, e.indexConstant(multiple));
   return e.indexOp('*', count, e.indexConstant(multiple));
-}
-
-Value AttentionTiles::loadScalar(Value memory, const Coord &at) {
-  CpuEmitter::WithWidth one(e, 1);
-  return e.load(memory, element, at);
 }
 
 Coord AttentionTiles::inGroup(const Coord &row) {
@@ -131,11 +119,12 @@ void AttentionTiles::ifSeen(Value visible, function_ref<void()> body) {
   e.ifThen(any, body);
 }
 
-Value AttentionTiles::maximumOf(Value scores, const Coord &start, Value end) {
+Value AttentionTiles::maximumOf(const Buffer &scores, const Coord &start,
+                                Value end) {
   Value maximum =
       e.loop(e.indexConstant(0), end, lanes, e.splat(element, -infinity),
              [&](const Coord &s, ValueRange m) {
-               Value x = e.load(scores, element, wide(e.add(start, s)));
+               Value x = e.load(scores, wide(e.add(start, s)));
                return SmallVector<Value>{e.combine(Combiner::max, m[0], x)};
              })[0];
   return e.combineLanes(Combiner::max, maximum);
@@ -154,17 +143,18 @@ Value AttentionTiles::inverse(Value sum) {
 }
 
 AttentionTiles::Running
-AttentionTiles::updateMaximum(Value maxima, const Coord &at, Value top) {
+AttentionTiles::updateMaximum(const Buffer &maxima, const Coord &at,
+                              Value top) {
   CpuEmitter::WithWidth one(e, 1);
-  Value before = e.load(maxima, element, at);
+  Value before = e.load(maxima, at);
   top = e.max(before, top);
   e.store(maxima, at, top);
   top = finite(top);
   return {top, vectorMath::exp(e, e.sub(before, top))};
 }
 
-void AttentionTiles::pack(const StridedView &view, Value packed) {
-  Value memory = e.buffers.lookup(view.base);
+void AttentionTiles::pack(const StridedView &view, const Buffer &packed) {
+  Buffer memory = e.buffers.lookup(view.base);
   int64_t keyStride = view.strides[rank - 2],
           lengthStride = view.strides[rank - 1];
   int64_t length = view.shape[rank - 1];
@@ -197,14 +187,14 @@ void AttentionTiles::pack(const StridedView &view, Value packed) {
     });
     e.forEach(squares, length, 1, [&](const Coord &d) {
       auto [from, to] = column(s, d);
-      e.store(packed, to, e.load(memory, element, from));
+      e.store(packed, to, e.load(memory, from));
     });
   };
   e.forEach(e.indexConstant(0), whole, lanes, vectors, lanes);
   e.forEach(whole, keyCount, 1, [&](const Coord &s) {
     e.forEach(0, length, 1, [&](const Coord &d) {
       auto [from, to] = column(s, d);
-      e.store(packed, to, e.load(memory, element, from));
+      e.store(packed, to, e.load(memory, from));
     });
   });
   if (columns % lanes)
@@ -217,7 +207,7 @@ void AttentionTiles::pack(const StridedView &view, Value packed) {
 
 /// Panels that hold visible keys. In a whole row the last one is as narrow as
 /// its keys allow.
-void AttentionTiles::emitScores(const StridedView &lhs, Value packed,
+void AttentionTiles::emitScores(const StridedView &lhs, const Buffer &packed,
                                 const Coord &row, int64_t count, Value visible,
                                 Store store) {
   CpuEmitter::WithWidth scope(e, lanes);
@@ -237,7 +227,8 @@ void AttentionTiles::emitScores(const StridedView &lhs, Value packed,
   });
 }
 
-void AttentionTiles::emitScoreTile(const StridedView &lhs, Value packed,
+void AttentionTiles::emitScoreTile(const StridedView &lhs,
+                                   const Buffer &packed,
                                    const Coord &row, int64_t count,
                                    const Coord &s, int64_t vectors,
                                    Store store) {

@@ -30,9 +30,9 @@ protected:
   int64_t bigTiles() const { return rows - smallTile() * tileCount; }
 
   /// An aligned buffer on the stack.
-  mlir::Value scratch(int64_t elements);
+  Buffer scratch(int64_t elements) { return e.scratch(element, elements); }
   /// Memory for a block of packed rows of that many elements.
-  mlir::Value scratchForPacked(int64_t length);
+  Buffer scratchForPacked(int64_t length);
   Coord base(const StridedView &view);
   static Coord wide(Coord x) {
     x.lane = 1;
@@ -41,7 +41,6 @@ protected:
   mlir::Value minimum(mlir::Value x, mlir::Value y);
   /// x rounded up to a multiple.
   mlir::Value roundUp(mlir::Value x, int64_t multiple);
-  mlir::Value loadScalar(mlir::Value memory, const Coord &at);
   /// Position of a row in its group.
   Coord inGroup(const Coord &row);
 
@@ -67,7 +66,7 @@ protected:
   void ifSeen(mlir::Value visible, llvm::function_ref<void()> body);
 
   /// The largest of the scores [start, start + end), in whole vectors.
-  mlir::Value maximumOf(mlir::Value scores, const Coord &start,
+  mlir::Value maximumOf(const Buffer &scores, const Coord &start,
                         mlir::Value end);
   struct Running {
     mlir::Value top;     // the largest so far, or 0 if that is -inf
@@ -78,18 +77,20 @@ protected:
   /// 1 / sum of a row's exponentials; 0 if it sees nothing.
   mlir::Value inverse(mlir::Value sum);
   /// Takes `top` into the running maximum at `at`.
-  Running updateMaximum(mlir::Value maxima, const Coord &at, mlir::Value top);
+  Running updateMaximum(const Buffer &maxima, const Coord &at,
+                        mlir::Value top);
 
   /// packed[p][d][j] = view[keyStart + p * panel + j][d]; the rest of the last
   /// panel is 0.
-  void pack(const StridedView &view, mlir::Value packed);
+  void pack(const StridedView &view, const Buffer &packed);
   using Store = llvm::function_ref<void(int64_t row, const Coord &key,
                                         mlir::Value element)>;
   /// Products of rows [row, row + count) of `lhs` with the `visible` first rows
   /// of a packed block, whole vectors along keys, which count from the block's
   /// start.
-  void emitScores(const StridedView &lhs, mlir::Value packed, const Coord &row,
-                  int64_t count, mlir::Value visible, Store store);
+  void emitScores(const StridedView &lhs, const Buffer &packed,
+                  const Coord &row, int64_t count, mlir::Value visible,
+                  Store store);
   /// A score from a product: scaled, the mask added, -inf for columns that the
   /// row may not see or that do not exist. `column` counts from the first key.
   mlir::Value scoreOf(mlir::Value product, const Coord &row,
@@ -119,7 +120,7 @@ private:
   /// (*B, columns, width); `mask` may be null.
   AttentionTiles(KernelCode &code, mlir::Value q, mlir::Value k, mlir::Value v,
                  mlir::Value mask, double scale, bool causal);
-  void emitScoreTile(const StridedView &lhs, mlir::Value packed,
+  void emitScoreTile(const StridedView &lhs, const Buffer &packed,
                      const Coord &row, int64_t count, const Coord &s,
                      int64_t vectors, Store store);
   mlir::Value maskAt(Coords at);

@@ -1,132 +1,37 @@
-//===- CpuEmitter.h - elements as vector code on buffers --------*- C++ -*-===//
+//===- CpuEmitter.h - buffers that are memrefs ------------------*- C++ -*-===//
 //
-// The ElementEmitter of the CPU: kernel operands are 1-D memrefs, elements are
-// scalars or vectors, index arithmetic and elements are reused where they
-// dominate. The kernel emitters (loops, GEMM, attention) build on it.
+// The CPU's memory: 1-D memrefs, scratch on the stack, and squares of vectors
+// transposed in registers.
 //
 //===----------------------------------------------------------------------===//
 #ifndef NNCC_CODEGEN_CPU_CPUEMITTER_H
 #define NNCC_CODEGEN_CPU_CPUEMITTER_H
 
-#include "codegen/Target.h"
-#include "dialect/Nncc.h"
-#include <map>
-#include <vector>
+#include "codegen/kernels/BufferEmitter.h"
 
 namespace nncc {
 
-class CpuEmitter : public ElementEmitter {
+class CpuEmitter : public BufferEmitter {
 public:
-  CpuEmitter(mlir::OpBuilder &builder, mlir::Location loc,
-             const TargetInfo &target)
-      : ElementEmitter(builder, loc), target(target), scopes(1) {}
+  using BufferEmitter::BufferEmitter;
 
-  const TargetInfo &target;
-
-  /// Memory of kernel operands and results.
-  llvm::DenseMap<mlir::Value, mlir::Value> buffers;
-  /// The element types of buffers of f16 and bf16, which are 16 bits to LLVM:
-  /// what it lacks an instruction for it makes a call of compiler-rt.
-  llvm::DenseMap<mlir::Value, mlir::FloatType> halves;
-  /// Elements that a kernel's root has in registers, whatever the coordinates.
-  llvm::DenseMap<mlir::Value, mlir::Value> bound;
-
-  // ElementEmitter.
-  mlir::Value at(mlir::Value tensor, llvm::ArrayRef<Coord> at) override;
-  mlir::Value constantAt(mlir::DenseElementsAttr value,
-                         llvm::ArrayRef<Coord> at) override;
-  mlir::Value perLane(mlir::Value tensor, llvm::ArrayRef<Coord> at) override;
-  mlir::Value guarded(llvm::ArrayRef<mlir::Value> conditions,
-                      mlir::Value tensor, llvm::ArrayRef<Coord> at,
-                      Number otherwise) override;
-  mlir::Value choose(const Coord &along,
-                     llvm::ArrayRef<std::pair<int64_t, mlir::Value>> parts,
-                     int64_t dim, llvm::ArrayRef<Coord> at) override;
-  Coord loadIndex(mlir::Value indices, llvm::ArrayRef<Coord> at,
-                  int64_t size) override;
-  mlir::Value
-  reduce(Combiner combiner, mlir::Type elementType,
-         llvm::ArrayRef<int64_t> extents, bool lanes,
-         llvm::function_ref<mlir::Value(llvm::ArrayRef<Coord>)> body) override;
+  mlir::Value loadAt(mlir::Value memory, mlir::Type stored,
+                     const Coord &position) override;
+  void storeAt(mlir::Value memory, const Coord &position,
+               mlir::Value element) override;
+  mlir::Value constantMemory(mlir::DenseElementsAttr stored) override;
+  mlir::Value scratchMemory(mlir::Type stored, int64_t elements) override;
   mlir::Value fma(mlir::Value x, mlir::Value y, mlir::Value z) override;
-  mlir::Value pow(mlir::Value x, mlir::Value y) override;
-  mlir::Value widen(mlir::Value bits, mlir::FloatType half) override;
-  mlir::Value narrow(mlir::Value x, mlir::FloatType half) override;
 
-  /// Says what a kernel's buffer or a constant holds.
-  void declare(mlir::Value buffer, mlir::Type elementType);
-  /// Elements of a buffer from `position`, which counts elements.
-  mlir::Value load(mlir::Value buffer, mlir::Type elementType,
-                   const Coord &position);
-  void store(mlir::Value buffer, const Coord &position, mlir::Value element);
   /// A square of vectors, transposed in registers: lane j of result i is lane i
   /// of rows[j]. As many rows as lanes, a power of two.
   llvm::SmallVector<mlir::Value> transpose(llvm::SmallVector<mlir::Value> rows);
   /// Elements [i][lane] of a buffer for i in [0, width): memory is contiguous
   /// along i and strided along lanes. Loads along i and transposes; all
   /// width * width elements must exist.
-  llvm::SmallVector<mlir::Value> loadTransposed(mlir::Value buffer,
+  llvm::SmallVector<mlir::Value> loadTransposed(const Buffer &buffer,
                                                 const Coord &position);
-  /// `element` is what at(tensor, at) gives from here on in this scope.
-  void know(mlir::Value tensor, llvm::ArrayRef<Coord> at, mlir::Value element);
-  /// A vector of scalars.
-  mlir::Value fromLanes(llvm::ArrayRef<mlir::Value> lanes);
-  /// All lanes of a vector combined in a fixed tree.
-  mlir::Value combineLanes(Combiner combiner, mlir::Value vector,
-                           bool isUnsigned = false);
-
-  using LoopBody = llvm::function_ref<llvm::SmallVector<mlir::Value>(
-      const Coord &iv, mlir::ValueRange carried)>;
-  /// for iv = lo; iv < hi; iv += step, carrying values. `lo` is a multiple of
-  /// `align`.
-  llvm::SmallVector<mlir::Value> loop(mlir::Value lo, mlir::Value hi,
-                                      int64_t step, mlir::ValueRange initial,
-                                      LoopBody body, int64_t align = 1);
-  /// The same over constants; a single iteration gives no loop.
-  llvm::SmallVector<mlir::Value> loop(int64_t lo, int64_t hi, int64_t step,
-                                      mlir::ValueRange initial, LoopBody body);
-  /// A loop that carries nothing.
-  void forEach(int64_t lo, int64_t hi, int64_t step,
-               llvm::function_ref<void(const Coord &)> body);
-  void forEach(mlir::Value lo, mlir::Value hi, int64_t step,
-               llvm::function_ref<void(const Coord &)> body, int64_t align = 1);
-  void ifThen(mlir::Value condition, llvm::function_ref<void()> body);
-
-  mlir::Value indexConstant(int64_t value) { return index(value); }
-  mlir::Value indexOp(char op, mlir::Value x, mlir::Value y) override;
-
-  /// Sets `width` for a lifetime.
-  class WithWidth {
-  public:
-    WithWidth(CpuEmitter &e, int64_t width) : e(e), before(e.width) {
-      e.width = width;
-    }
-    ~WithWidth() { e.width = before; }
-
-  private:
-    CpuEmitter &e;
-    int64_t before;
-  };
-
-private:
-  using Key = std::vector<uintptr_t>;
-  /// Values that dominate the insertion point, innermost scope last.
-  std::vector<std::map<Key, mlir::Value>> scopes;
-  mlir::Value lookup(const Key &key) const;
-  /// The key of an element at the current width.
-  Key keyOf(mlir::Value tensor, llvm::ArrayRef<Coord> at) const;
-  void remember(Key key, mlir::Value value) {
-    scopes.back().emplace(std::move(key), value);
-  }
-  mlir::Value
-  reduceAlongLanes(Combiner combiner, mlir::Type elementType,
-                   llvm::ArrayRef<int64_t> extents,
-                   llvm::function_ref<mlir::Value(llvm::ArrayRef<Coord>)> body);
 };
-
-/// The type of a tensor's elements in memory (bool takes a byte).
-/// What memory holds: bool takes a byte, halves are 16 bits.
-mlir::Type storageType(mlir::Type elementType);
 
 } // namespace nncc
 #endif // NNCC_CODEGEN_CPU_CPUEMITTER_H

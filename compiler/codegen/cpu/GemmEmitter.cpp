@@ -9,7 +9,6 @@
 //===----------------------------------------------------------------------===//
 #include "codegen/cpu/KernelEmitters.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 using namespace mlir;
@@ -27,7 +26,7 @@ using TileBody = llvm::function_ref<SmallVector<Value>(
 } // namespace
 
 /// Loops over `dims`, outermost first, that carry values.
-static SmallVector<Value> overSums(CpuEmitter &e, ArrayRef<Coord> rowStarts,
+static SmallVector<Value> overSums(BufferEmitter &e, ArrayRef<Coord> rowStarts,
                                    ArrayRef<Coord> columnStarts,
                                    ArrayRef<SumDim> dims, ValueRange initial,
                                    TileBody body) {
@@ -47,27 +46,22 @@ static SmallVector<Value> overSums(CpuEmitter &e, ArrayRef<Coord> rowStarts,
   return e.loop(0, dim.size, 1, initial, step);
 }
 
-SmallVector<Value> emitRegisterTile(CpuEmitter &e, Value lhs, Value rhs,
+SmallVector<Value> emitRegisterTile(BufferEmitter &e, const Buffer &lhs,
+                                    const Buffer &rhs,
                                     ArrayRef<Coord> rowStarts,
                                     ArrayRef<Coord> columnStarts,
                                     ArrayRef<SumDim> dims,
                                     ArrayRef<Value> accumulators) {
-  Type element = cast<MemRefType>(lhs.getType()).getElementType();
   return overSums(e, rowStarts, columnStarts, dims, accumulators,
                   [&](ArrayRef<Coord> rows, ArrayRef<Coord> columns,
                       const Coord &, ValueRange carried) {
                     SmallVector<Value> acc(carried), panel;
                     for (Coord column : columns) {
                       column.lane = e.width > 1 ? 1 : 0;
-                      panel.push_back(e.load(rhs, element, column));
+                      panel.push_back(e.load(rhs, column));
                     }
                     for (auto [r, row] : llvm::enumerate(rows)) {
-                      Value x;
-                      {
-                        CpuEmitter::WithWidth one(e, 1);
-                        x = e.load(lhs, element, row);
-                      }
-                      x = e.spread(x);
+                      Value x = e.spread(e.loadScalar(lhs, row));
                       for (auto [v, w] : llvm::enumerate(panel)) {
                         Value &sum = acc[r * panel.size() + v];
                         sum = e.fma(x, w, sum);
@@ -101,15 +95,14 @@ private:
   bool isHeavy();
   void emitPanels(const Coord &row, int64_t rowCount, const Coord &first,
                   int64_t panels);
-  Value scratchFor(int64_t elements);
 
   KernelCode &code;
-  CpuEmitter &e;
+  BufferEmitter &e;
   Type element;
   /// Rows and panels of a register tile.
   int64_t tileRows = 0, tilePanels = 1;
   Coord batch;
-  Value scratch;
+  Buffer scratch;
 };
 
 int64_t Gemm::emit() {
@@ -129,7 +122,7 @@ int64_t Gemm::emit() {
 
   emitHalos(code);
   if (isHeavy())
-    scratch = scratchFor(tileRows * tilePanels * panelWidth);
+    scratch = e.scratch(element, tileRows * tilePanels * panelWidth);
   e.forEach(code.begin, code.end, 1, [&](const Coord &unit) {
     Coord rowBlock = e.remainder(unit, rowBlocks);
     Coord rest = e.divide(unit, rowBlocks);
@@ -204,7 +197,7 @@ void Gemm::emitPanels(const Coord &row, int64_t rowCount, const Coord &first,
 }
 
 /// Coordinates of a flattened position within a group.
-static Coords split(CpuEmitter &e, const Coord &position,
+static Coords split(BufferEmitter &e, const Coord &position,
                     const DimGroup &group) {
   auto coords = e.reshape({position}, {group.count()}, group.sizes);
   assert(succeeded(coords) && "positions have no lanes");
@@ -213,7 +206,7 @@ static Coords split(CpuEmitter &e, const Coord &position,
 
 void Gemm::emitTile(const Coord &row, int64_t rowCount, const Coord &panel,
                     int64_t panelCount, const Segment &segment) {
-  CpuEmitter::WithWidth scope(e, segment.width);
+  BufferEmitter::WithWidth scope(e, segment.width);
   Coord lhsBase = e.addTo(e.linear(split(e, batch, lhsBatch), lhsBatch.strides),
                           lhs.offset);
   Coord rhsBase = e.addTo(e.linear(split(e, batch, rhsBatch), rhsBatch.strides),
@@ -241,8 +234,8 @@ void Gemm::emitTile(const Coord &row, int64_t rowCount, const Coord &panel,
 SmallVector<Value> Gemm::emitSum(ArrayRef<Coord> rows,
                                  ArrayRef<Coord> columns) {
   constexpr int64_t longestChain = 384;
-  Value lhsBuffer = e.buffers.lookup(lhs.base),
-        rhsBuffer = e.buffers.lookup(rhs.base);
+  Buffer lhsBuffer = e.buffers.lookup(lhs.base),
+         rhsBuffer = e.buffers.lookup(rhs.base);
   SmallVector<Value> zeros(rows.size() * columns.size(), e.splat(element, 0));
   // dims[at...] are whole within a part, dims[at - 1] is split.
   int64_t inPart = 1;
@@ -284,11 +277,6 @@ bool Gemm::isHeavy() {
   return heavy;
 }
 
-Value Gemm::scratchFor(int64_t elements) {
-  auto type = MemRefType::get({elements}, element);
-  return memref::AllocaOp::create(e.b, e.loc, type, e.b.getI64IntegerAttr(64));
-}
-
 /// Cheap epilogues run on the registers. Heavy ones (exp and the like) would
 /// spill them all and blow up the code, so the tile goes through a scratch
 /// buffer in L1 and a loop over its rows.
@@ -322,7 +310,7 @@ void Gemm::emitEpilogue(ArrayRef<Value> acc, const Coord &firstRow,
       Coord position =
           e.addTo(e.scale(r, perRow * width), (p * vectors + v) * width);
       position.lane = width > 1 ? 1 : 0;
-      Value loaded = e.load(scratch, element, position);
+      Value loaded = e.load(scratch, position);
       emitElements(loaded, row, panelCoords[p], start, valid);
     });
   });
@@ -342,7 +330,7 @@ void Gemm::emitElements(Value acc, const Coords &row, const Coords &panel,
     else if (width < lanes)
       part = vector::ExtractStridedSliceOp::create(e.b, e.loc, acc, {done},
                                                    {width}, {1});
-    CpuEmitter::WithWidth scope(e, width);
+    BufferEmitter::WithWidth scope(e, width);
     Coord column = Coord::constant(start + done);
     column.lane = width > 1 ? 1 : 0;
     Coords at = split(e, batch, lhsBatch);
@@ -360,8 +348,10 @@ void Gemm::emitElements(Value acc, const Coords &row, const Coords &panel,
 
 } // namespace
 
-int64_t emitGemm(KernelCode &code, const GemmShape &shape) {
-  return Gemm(code, shape).emit();
+int64_t emitGemm(KernelCode &code) {
+  auto shape = GemmShape::of(code.kernel, code.e.target);
+  assert(succeeded(shape) && "the kernel is a product");
+  return Gemm(code, *shape).emit();
 }
 
 } // namespace nncc

@@ -1,25 +1,9 @@
-//===- GemmShape.cpp - what a contraction looks like in memory ------------===//
+//===- GemmShape.cpp - a contraction in panels of vectors -----------------===//
 #include "codegen/cpu/GemmShape.h"
 
 using namespace mlir;
 
 namespace nncc {
-
-FailureOr<StridedView> operandView(Value value) {
-  auto view = stridedView(value);
-  if (failed(view) || !isa<BlockArgument>(view->base))
-    return failure();
-  return view;
-}
-
-bool cutsOwnColumns(SliceOp slice, int64_t d) {
-  auto merged = slice.getOperand().getDefiningOp<ReshapeOp>();
-  if (!merged || !merged.getOperand().getDefiningOp<ContractOp>() ||
-      d + 1 != int64_t(slice.getSizes().size()) || slice.getStarts()[d] != 0)
-    return false;
-  int64_t width = shapeOf(merged.getOperand()).back();
-  return slice.getSizes()[d] > shapeOf(merged.getResult())[d] - width;
-}
 
 int64_t mostTileRows(const TargetInfo &target, int64_t vectors) {
   int64_t room = (target.registers - 1 - vectors) / vectors;
@@ -41,65 +25,26 @@ SmallVector<Segment> segmentsOf(int64_t width, int64_t padded, int64_t lanes) {
   return segments;
 }
 
-static DimGroup pick(const StridedView &view, ArrayRef<int64_t> dims) {
-  DimGroup group;
-  for (int64_t d : dims) {
-    group.sizes.push_back(view.shape[d]);
-    group.strides.push_back(view.strides[d]);
-  }
-  return group;
-}
-
 FailureOr<GemmShape> GemmShape::of(func::FuncOp kernel,
                                    const TargetInfo &target) {
-  GemmShape shape;
-  kernel.walk([&](ContractOp op) { shape.op = op; });
-  auto lhs = operandView(shape.op.getLhs()),
-       rhs = operandView(shape.op.getRhs());
-  if (failed(lhs) || failed(rhs) ||
-      !isa<FloatType>(shape.op.getType().getElementType()))
+  auto contraction = Contraction::of(kernel);
+  if (failed(contraction))
     return failure();
-  shape.lhs = *lhs;
-  shape.rhs = *rhs;
+  GemmShape shape;
+  static_cast<Contraction &>(shape) = std::move(*contraction);
   if (failed(shape.analyse(kernel, target)))
     return failure();
   return shape;
 }
 
-int64_t GemmShape::depth() const {
-  int64_t depth = 1;
-  for (const SumDim &dim : sums)
-    depth *= dim.size;
-  return depth;
-}
-
 LogicalResult GemmShape::analyse(func::FuncOp kernel,
                                  const TargetInfo &target) {
-  SmallVector<int64_t> rhsFree = op.rhsFree();
-  lhsBatch = pick(lhs, op.getLhsBatch());
-  rhsBatch = pick(rhs, op.getRhsBatch());
-  rows = pick(lhs, op.lhsFree());
+  panels = columns;
   int64_t width = 1;
-  if (!rhsFree.empty()) {
-    width = rhs.shape[rhsFree.back()];
-    if (width != 1 && rhs.strides[rhsFree.back()] != 1)
+  if (!panels.sizes.empty()) {
+    width = panels.sizes.pop_back_val();
+    if (panels.strides.pop_back_val() != 1 && width != 1)
       return failure();
-    rhsFree.pop_back();
-  }
-  panels = pick(rhs, rhsFree);
-  // Sum dimensions in lhs's order of steps, neighbours merged.
-  for (auto [x, y] : llvm::zip_equal(op.getLhsContract(), op.getRhsContract()))
-    if (lhs.shape[x] != 1)
-      sums.push_back({lhs.shape[x], lhs.strides[x], rhs.strides[y]});
-  if (sums.empty())
-    sums.push_back({1, 0, 0});
-  for (size_t i = sums.size(); i-- > 1;) {
-    SumDim &outer = sums[i - 1], &inner = sums[i];
-    if (outer.lhsStride == inner.lhsStride * inner.size &&
-        outer.rhsStride == inner.rhsStride * inner.size) {
-      outer = {outer.size * inner.size, inner.lhsStride, inner.rhsStride};
-      sums.erase(sums.begin() + i);
-    }
   }
   // A slice behind the product says which columns of the last panel of a row
   // of panels count: of each, where a row is one panel (the taps of a

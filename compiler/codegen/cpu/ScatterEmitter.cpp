@@ -13,13 +13,15 @@ using namespace mlir;
 
 namespace nncc {
 
-int64_t emitScatter(KernelCode &code, ScatterAddOp op) {
-  CpuEmitter &e = code.e;
+int64_t emitScatter(KernelCode &code) {
+  BufferEmitter &e = code.e;
+  Operation *ret = code.kernel.getBody().front().getTerminator();
+  auto op = ret->getOperand(0).getDefiningOp<ScatterAddOp>();
   ArrayRef<int64_t> shape = shapeOf(op.getResult());
   int64_t rows = shape[0], columns = shape[1];
   int64_t count = shapeOf(op.getIndices())[0];
   int64_t block = 4 * e.target.lanes, blocks = columns / block;
-  Value out = code.outputs.front();
+  Buffer out = code.outputs.front();
   SmallVector<int64_t> strides = stridesOf(shape);
 
   auto run = [&](const Coord &start, int64_t length) {
@@ -37,10 +39,10 @@ int64_t emitScatter(KernelCode &code, ScatterAddOp op) {
         });
       });
     };
-    if (Value base = e.buffers.lookup(op.getBase())) {
-      auto address = [&](Value buffer) -> Value {
+    if (Buffer base = e.buffers.lookup(op.getBase())) {
+      auto address = [&](const Buffer &buffer) -> Value {
         return memref::ExtractAlignedPointerAsIndexOp::create(e.b, e.loc,
-                                                              buffer);
+                                                              buffer.memory);
       };
       e.ifThen(arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ne,
                                      address(base), address(out)),
@@ -52,9 +54,7 @@ int64_t emitScatter(KernelCode &code, ScatterAddOp op) {
       Coord row = e.loadIndex(op.getIndices(), {i}, rows);
       along([&](const Coord &column) {
         Coord at = place(row, column);
-        Type element = tensorType(op.getResult()).getElementType();
-        Value sum =
-            e.add(e.load(out, element, at), e.at(op.getUpdates(), {i, column}));
+        Value sum = e.add(e.load(out, at), e.at(op.getUpdates(), {i, column}));
         e.store(out, at, sum);
       });
     });

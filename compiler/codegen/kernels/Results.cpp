@@ -4,7 +4,8 @@
 // result, halos.
 //
 //===----------------------------------------------------------------------===//
-#include "codegen/cpu/KernelEmitters.h"
+#include "codegen/kernels/Contraction.h"
+#include "codegen/kernels/KernelCode.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
@@ -12,11 +13,11 @@ using namespace mlir;
 
 namespace nncc {
 
-void alongLanes(CpuEmitter &e, int64_t length,
+void alongLanes(BufferEmitter &e, int64_t length,
                 function_ref<void(const Coord &)> body) {
   int64_t vl = e.target.lanes, whole = length / vl * vl;
   auto piece = [&](Coord i, int64_t width) {
-    CpuEmitter::WithWidth scope(e, width);
+    BufferEmitter::WithWidth scope(e, width);
     i.lane = width > 1 ? 1 : 0;
     body(i);
   };
@@ -30,7 +31,7 @@ void alongLanes(CpuEmitter &e, int64_t length,
 
 /// The condition under which `slice` keeps an element of its operand; null if
 /// it keeps all. Fails if lanes differ.
-static FailureOr<Value> keeps(CpuEmitter &e, SliceOp slice,
+static FailureOr<Value> keeps(BufferEmitter &e, SliceOp slice,
                               ArrayRef<Coord> at) {
   Value all;
   auto require = [&](arith::CmpIPredicate how, const Coord &x, int64_t bound) {
@@ -59,7 +60,7 @@ static FailureOr<Value> keeps(CpuEmitter &e, SliceOp slice,
 static LogicalResult followViews(KernelCode &code, Value root, Coords &at,
                                  Value &inside,
                                  SmallVectorImpl<Value> &bindings) {
-  CpuEmitter &e = code.e;
+  BufferEmitter &e = code.e;
   DenseSet<Value> derived{root};
   for (Operation &op : llvm::make_range(
            std::next(root.getDefiningOp()->getIterator()),
@@ -92,7 +93,7 @@ static LogicalResult followViews(KernelCode &code, Value root, Coords &at,
 
 void emitResult(KernelCode &code, Value root, Value element,
                 ArrayRef<Coord> at) {
-  CpuEmitter &e = code.e;
+  BufferEmitter &e = code.e;
   Value result = code.kernel.getBody().front().getTerminator()->getOperand(0);
   SmallVector<Value> bindings{root};
   e.bound[root] = element;
@@ -114,7 +115,7 @@ void emitResult(KernelCode &code, Value root, Value element,
     return;
   // The lanes part ways: one by one.
   int64_t lanes = e.width;
-  CpuEmitter::WithWidth one(e, 1);
+  BufferEmitter::WithWidth one(e, 1);
   for (int64_t i = 0; i < lanes; ++i) {
     Coords lane(at.begin(), at.end());
     for (Coord &c : lane) {
@@ -127,7 +128,7 @@ void emitResult(KernelCode &code, Value root, Value element,
 }
 
 /// Stores the padding value into a box of the padded tensor.
-static void fillBox(CpuEmitter &e, PadOp pad, Value buffer,
+static void fillBox(BufferEmitter &e, PadOp pad, const Buffer &buffer,
                     ArrayRef<std::pair<int64_t, int64_t>> box) {
   ArrayRef<int64_t> shape = shapeOf(pad.getResult());
   Type element = tensorType(pad.getResult()).getElementType();
@@ -153,7 +154,7 @@ static void fillBox(CpuEmitter &e, PadOp pad, Value buffer,
 }
 
 /// The boxes around the interior: per dimension a slab before and one behind.
-static void fillHalo(CpuEmitter &e, PadOp pad, Value buffer) {
+static void fillHalo(BufferEmitter &e, PadOp pad, const Buffer &buffer) {
   ArrayRef<int64_t> shape = shapeOf(pad.getResult());
   SmallVector<std::pair<int64_t, int64_t>> box;
   for (int64_t size : shape)
@@ -173,7 +174,7 @@ static void fillHalo(CpuEmitter &e, PadOp pad, Value buffer) {
 }
 
 void emitHalos(KernelCode &code) {
-  CpuEmitter &e = code.e;
+  BufferEmitter &e = code.e;
   Operation *terminator = code.kernel.getBody().front().getTerminator();
   for (auto [value, buffer] :
        llvm::zip_equal(terminator->getOperands(), code.outputs)) {

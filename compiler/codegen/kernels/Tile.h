@@ -1,8 +1,8 @@
 //===- Tile.h - the nncc-tile pass for a target -----------------*- C++ -*-===//
-#ifndef NNCC_CODEGEN_CPU_TILE_H
-#define NNCC_CODEGEN_CPU_TILE_H
+#ifndef NNCC_CODEGEN_KERNELS_TILE_H
+#define NNCC_CODEGEN_KERNELS_TILE_H
 
-#include "codegen/Target.h"
+#include "codegen/kernels/KernelKind.h"
 #include "mlir/Pass/Pass.h"
 #include <map>
 #include <memory>
@@ -13,12 +13,10 @@ namespace nncc {
 using ScheduleTable = std::map<std::string, std::map<std::string, int64_t>>;
 
 /// The pass (passes/Passes.td) for this target. What the table or an attribute
-/// on a kernel says comes before the pass's own choice.
+/// on a kernel says comes before the kinds' own choice.
 std::unique_ptr<mlir::Pass> createTilePass(const TargetInfo &target,
+                                           const KernelTarget &how,
                                            const ScheduleTable &table);
 
-/// The names that some kernel's schedule has.
-bool isScheduleName(llvm::StringRef name);
-
 } // namespace nncc
-#endif // NNCC_CODEGEN_CPU_TILE_H
+#endif // NNCC_CODEGEN_KERNELS_TILE_H

@@ -6,7 +6,7 @@
 // of f16: F. Giesen, "half to float done quick" and "float to half".
 //
 //===----------------------------------------------------------------------===//
-#include "codegen/cpu/CpuEmitter.h"
+#include "codegen/kernels/BufferEmitter.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 
 using namespace mlir;
@@ -17,7 +17,7 @@ namespace {
 
 /// Arithmetic on the bits of elements.
 struct Bits {
-  CpuEmitter &e;
+  BufferEmitter &e;
 
   Value constant(int64_t value) { return e.splat(e.b.getI32Type(), value); }
   Value asFloat(Value bits) {
@@ -90,7 +90,7 @@ static Type vectorOf(FloatType half, int64_t width) {
   return width > 1 ? Type(VectorType::get({width}, half)) : half;
 }
 
-Value CpuEmitter::widen(Value x, FloatType half) {
+Value BufferEmitter::widen(Value x, FloatType half) {
   Bits bits{*this};
   if (half.isBF16())
     return bits.asFloat(bits.left(bits.extend(x), 16));
@@ -100,7 +100,7 @@ Value CpuEmitter::widen(Value x, FloatType half) {
   return arith::ExtFOp::create(b, loc, typeOf(b.getF32Type()), x);
 }
 
-Value CpuEmitter::narrow(Value x, FloatType half) {
+Value BufferEmitter::narrow(Value x, FloatType half) {
   Bits bits{*this};
   if (half.isBF16())
     return bits.narrowBF16(x);

@@ -1,39 +1,34 @@
-//===- Tile.cpp - each kernel's schedule from a cost model ----------------===//
+//===- Kernels.cpp - the CPU's kinds of kernels ---------------------------===//
 //
-// The numbers that emitters work with, from shapes and cache sizes; the rules
-// were measured (docs/cpu.md). Nothing here depends on the number of threads:
-// tiles decide the order of sums.
+// A row per kind, and the cost models that give its numbers, from shapes and
+// cache sizes; the rules were measured (docs/cpu.md). Nothing here depends on
+// the number of threads: tiles decide the order of sums.
 //
 //===----------------------------------------------------------------------===//
-#include "codegen/cpu/Tile.h"
-#include "codegen/cpu/GemmShape.h"
-#include "dialect/Names.h"
-#include "passes/Passes.h"
+#include "codegen/cpu/KernelEmitters.h"
+#include "codegen/kernels/KernelKind.h"
 
 using namespace mlir;
 
 namespace nncc {
-#define GEN_PASS_DEF_NNCCTILE
-#include "passes/Passes.h.inc"
 
-namespace {
-
-using Numbers = std::map<std::string, int64_t>;
+using Numbers = SmallVector<int64_t>;
 
 /// Floating operations that are worth a tile of their own, and the most tiles
 /// of a product.
-constexpr int64_t tileWork = 200000, maxProductTiles = 32;
+static constexpr int64_t tileWork = 200000, maxProductTiles = 32;
 /// The same for loops, in elements.
-constexpr int64_t tileElements = 4096, maxLoopTiles = 64;
+static constexpr int64_t tileElements = 4096, maxLoopTiles = 64;
 /// Tiles of an attention that are enough for threads; rows of up to so many
 /// keys are normalised in one go, if they fit the cache.
-constexpr int64_t attentionTiles = 16, wholeRowKeys = 1024;
+static constexpr int64_t attentionTiles = 16, wholeRowKeys = 1024;
 
-int64_t ceilDiv(int64_t x, int64_t y) { return (x + y - 1) / y; }
+static int64_t ceilDiv(int64_t x, int64_t y) { return (x + y - 1) / y; }
 
 /// rows, panels: of a register tile. block: panels that share the L2 cache
 /// while all rows pass. splits: ranges of rows that are tiles of their own.
-Numbers chooseProduct(const GemmShape &shape, const TargetInfo &target) {
+static Numbers chooseProduct(func::FuncOp kernel, const TargetInfo &target) {
+  GemmShape shape = *GemmShape::of(kernel, target);
   int64_t vectors = shape.wholePanel.front().vectors;
   int64_t rowCount = shape.rows.count(), panelCount = shape.panels.count();
   int64_t batches = shape.lhsBatch.count(), depth = shape.depth();
@@ -61,13 +56,12 @@ Numbers chooseProduct(const GemmShape &shape, const TargetInfo &target) {
   int64_t splits =
       std::clamp<int64_t>(wanted / (batches * blocks), 1,
                           std::max<int64_t>(1, ceilDiv(rowCount, rows) / 2));
-  return {
-      {"rows", rows}, {"panels", panels}, {"block", block}, {"splits", splits}};
+  return {rows, panels, block, splits};
 }
 
 /// Keys whose packed rows of `keyBytes` take half the L2 cache; all of them up
 /// to `slack` times as many.
-int64_t chooseKeys(int64_t columns, int64_t keyBytes, int64_t slack,
+static int64_t chooseKeys(int64_t columns, int64_t keyBytes, int64_t slack,
                    const TargetInfo &target) {
   int64_t panel = target.maxPanel();
   int64_t fitting =
@@ -77,13 +71,14 @@ int64_t chooseKeys(int64_t columns, int64_t keyBytes, int64_t slack,
   return whole ? columns : std::min(fitting, wholeRowKeys / 2);
 }
 
-int64_t chooseAttentionRows(int64_t rowCount, const TargetInfo &target) {
+static int64_t chooseAttentionRows(int64_t rowCount, const TargetInfo &target) {
   int64_t vectors = target.maxPanel() / target.lanes;
   return std::clamp<int64_t>(mostTileRows(target, vectors), 1, rowCount);
 }
 
 /// rows: of a register tile. keys: of a block. groups: of rows, per head.
-Numbers chooseAttention(AttentionOp op, const TargetInfo &target) {
+static Numbers chooseAttention(func::FuncOp kernel, const TargetInfo &target) {
+  AttentionOp op = *kernel.getOps<AttentionOp>().begin();
   ArrayRef<int64_t> q = shapeOf(op.getQ()), v = shapeOf(op.getV());
   int64_t rank = q.size(), rowCount = q[rank - 2], columns = v[rank - 2];
   int64_t batches = 1;
@@ -98,13 +93,14 @@ Numbers chooseAttention(AttentionOp op, const TargetInfo &target) {
   if (keys < columns)
     groups = std::clamp<int64_t>(
         tiles * rows * v[rank - 1] * 4 / (target.l2Bytes / 2), groups, tiles);
-  return {{"rows", rows}, {"keys", keys}, {"groups", groups}};
+  return {rows, keys, groups};
 }
 
 /// rows: of a register tile. keys: of a block. block: query rows whose scores
 /// with a block of keys, and their gradients, share half the L2 cache.
-Numbers chooseAttentionBackward(AttentionBackwardOp op,
-                                const TargetInfo &target) {
+static Numbers chooseAttentionBackward(func::FuncOp kernel,
+                                       const TargetInfo &target) {
+  AttentionBackwardOp op = *kernel.getOps<AttentionBackwardOp>().begin();
   ArrayRef<int64_t> q = shapeOf(op.getQ()), v = shapeOf(op.getV());
   int64_t rank = q.size(), rowCount = q[rank - 2], columns = v[rank - 2];
   int64_t keys =
@@ -113,11 +109,11 @@ Numbers chooseAttentionBackward(AttentionBackwardOp op,
   int64_t block = std::clamp<int64_t>(target.l2Bytes / 2 /
                                           (2 * 4 * std::max<int64_t>(1, keys)),
                                       rows, std::max<int64_t>(rows, 96));
-  return {{"rows", rows}, {"keys", keys}, {"block", block}};
+  return {rows, keys, block};
 }
 
 /// tiles: the most that the elements are shared out to.
-Numbers chooseLoops(func::FuncOp kernel) {
+static Numbers chooseLoops(func::FuncOp kernel, const TargetInfo &) {
   int64_t elements = 0;
   auto consider = [&](Value value) {
     elements = std::max(elements, tensorType(value).getNumElements());
@@ -125,91 +121,61 @@ Numbers chooseLoops(func::FuncOp kernel) {
   for (Value result : kernel.getBody().front().getTerminator()->getOperands())
     consider(result);
   kernel.walk([&](ReduceOp op) { consider(op.getOperand()); });
-  return {
-      {"tiles", std::clamp<int64_t>(elements / tileElements, 1, maxLoopTiles)}};
+  return {std::clamp<int64_t>(elements / tileElements, 1, maxLoopTiles)};
 }
 
-Numbers choose(func::FuncOp kernel, const TargetInfo &target) {
-  AttentionOp attention;
-  AttentionBackwardOp backward;
-  bool isProduct = false;
-  kernel.walk([&](Operation *op) {
-    if (auto found = dyn_cast<AttentionOp>(op))
-      attention = found;
-    if (auto found = dyn_cast<AttentionBackwardOp>(op))
-      backward = found;
-    isProduct |= isa<ContractOp>(op);
-  });
-  if (attention)
-    return chooseAttention(attention, target);
-  if (backward)
-    return chooseAttentionBackward(backward, target);
-  if (isProduct)
-    if (auto shape = GemmShape::of(kernel, target); succeeded(shape))
-      return chooseProduct(*shape, target);
-  return chooseLoops(kernel);
+//===----------------------------------------------------------------------===//
+// Which kernels, and what their operands need
+//===----------------------------------------------------------------------===//
+
+/// True for a kernel with such an op.
+template <typename OpTy>
+static bool has(func::FuncOp kernel, const TargetInfo &) {
+  return !kernel.getOps<OpTy>().empty();
 }
 
-struct Tile : impl::NnccTileBase<Tile> {
-  using NnccTileBase::NnccTileBase;
-  Tile(const TargetInfo &target, const ScheduleTable &table)
-      : target(target), table(table) {}
-
-  void runOnOperation() override {
-    std::string error;
-    if (target.triple.empty() && !lookupTarget(cpu, target, error)) {
-      getOperation().emitError(error);
-      return signalPassFailure();
-    }
-    Builder b(&getContext());
-    for (auto kernel : getOperation().getOps<func::FuncOp>())
-      if (kernel.isPrivate()) {
-        Numbers numbers = choose(kernel, target);
-        override(kernel, numbers);
-        SmallVector<NamedAttribute> list;
-        for (auto &[name, value] : numbers)
-          list.push_back(b.getNamedAttr(name, b.getI64IntegerAttr(value)));
-        kernel->setAttr(scheduleAttr, b.getDictionaryAttr(list));
-        ++scheduled;
-      }
-  }
-
-private:
-  /// First the table, then what stands on the kernel already.
-  void override(func::FuncOp kernel, Numbers &numbers) {
-    Numbers given;
-    if (auto key = kernel->getAttrOfType<StringAttr>(kernelKeyAttr))
-      if (auto row = table.find(key.str()); row != table.end())
-        given = row->second;
-    if (auto attr = kernel->getAttrOfType<DictionaryAttr>(scheduleAttr))
-      for (NamedAttribute entry : attr)
-        if (auto value = dyn_cast<IntegerAttr>(entry.getValue()))
-          given[entry.getName().str()] = value.getInt();
-    for (auto &[name, value] : given) {
-      auto it = numbers.find(name);
-      if (it != numbers.end() && value >= 1)
-        it->second = value;
-      else
-        kernel.emitWarning() << kernel.getName() << ": no " << name << " = "
-                             << value << " in this kernel's schedule";
-    }
-  }
-
-  TargetInfo target;
-  ScheduleTable table;
-};
-
-} // namespace
-
-std::unique_ptr<Pass> createTilePass(const TargetInfo &target,
-                                     const ScheduleTable &table) {
-  return std::make_unique<Tile>(target, table);
+static bool isProduct(func::FuncOp kernel, const TargetInfo &target) {
+  return succeeded(GemmShape::of(kernel, target));
 }
 
-bool isScheduleName(llvm::StringRef name) {
-  static const char *const names[] = {"rows", "panels", "block", "splits",
-                                      "keys", "groups", "tiles"};
-  return llvm::is_contained(names, name);
+static bool isScatter(func::FuncOp kernel, const TargetInfo &) {
+  Operation *ret = kernel.getBody().front().getTerminator();
+  return isa_and_nonnull<ScatterAddOp>(ret->getOperand(0).getDefiningOp());
+}
+
+static bool isAny(func::FuncOp, const TargetInfo &) { return true; }
+
+static bool lookup(StringRef cpu, TargetInfo &info, std::string &error) {
+  return lookupTarget(cpu, info, error);
+}
+
+static Type bufferType(MLIRContext *, int64_t elements, Type stored) {
+  return MemRefType::get({elements}, stored);
+}
+
+static std::unique_ptr<BufferEmitter> emitter(OpBuilder &b, Location loc,
+                                              const TargetInfo &target) {
+  return std::make_unique<CpuEmitter>(b, loc, target);
+}
+
+const KernelTarget &cpuTarget() {
+  static constexpr ScheduleNumber product[] = {
+      {"rows"}, {"panels"}, {"block"}, {"splits"}};
+  static constexpr ScheduleNumber attention[] = {
+      {"rows"}, {"keys"}, {"groups"}};
+  static constexpr ScheduleNumber backward[] = {{"rows"}, {"keys"}, {"block"}};
+  static constexpr ScheduleNumber loops[] = {{"tiles"}};
+  static const KernelKind kinds[] = {
+      {"scatter", loops, isScatter, chooseLoops, emitScatter},
+      {"attention_backward", backward, has<AttentionBackwardOp>,
+       chooseAttentionBackward, emitAttentionBackward},
+      {"attention", attention, has<AttentionOp>, chooseAttention,
+       emitAttention},
+      {"product", product, isProduct, chooseProduct, emitGemm},
+      {"transpose", loops, isTranspose, chooseLoops, emitTranspose},
+      {"loops", loops, isAny, chooseLoops, emitLoops}};
+  static const KernelTarget target{kinds, lookup, bufferType, emitter};
+  return target;
 }
 
 } // namespace nncc

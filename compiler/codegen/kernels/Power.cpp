@@ -3,7 +3,7 @@
 // The one function that is a loop; all others are dialect/VectorMath.cpp.
 //
 //===----------------------------------------------------------------------===//
-#include "codegen/cpu/CpuEmitter.h"
+#include "codegen/kernels/BufferEmitter.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 
@@ -13,7 +13,7 @@ namespace nncc {
 
 /// By squaring, modulo 2^bits. Negative exponents: 1, -1 or 0, as integer
 /// division gives.
-static Value integerPower(CpuEmitter &e, Value x, Value y) {
+static Value integerPower(BufferEmitter &e, Value x, Value y) {
   Type type = getElementTypeOrSelf(x.getType());
   Value zero = e.splat(type, 0), one = e.splat(type, 1);
   SmallVector<Value> last =
@@ -36,7 +36,7 @@ static Value integerPower(CpuEmitter &e, Value x, Value y) {
   return e.select(isNegative, reciprocal, last[0]);
 }
 
-Value CpuEmitter::pow(Value x, Value y) {
+Value BufferEmitter::pow(Value x, Value y) {
   if (isa<FloatType>(getElementTypeOrSelf(x.getType())))
     return math::PowFOp::create(b, loc, x, y);
   return integerPower(*this, x, y);

@@ -1,0 +1,17 @@
+//===- Schedules.h - schedules by hand or from a tuner ----------*- C++ -*-===//
+#ifndef NNCC_SCHEDULES_H
+#define NNCC_SCHEDULES_H
+
+#include "codegen/kernels/Tile.h"
+#include "support/Diagnostics.h"
+
+namespace nncc {
+
+/// Reads `{"key of a kernel": {"rows": 4, ...}, ...}`; "" is an empty table.
+/// Reports numbers that no kind of kernel of the target has, and values out of
+/// their range.
+ScheduleTable parseSchedules(const std::string &text, const KernelTarget &how,
+                             Diagnostics &problems);
+
+} // namespace nncc
+#endif // NNCC_SCHEDULES_H
