@@ -14,10 +14,18 @@ using namespace mlir;
 
 namespace nncc {
 
+/// After a stage: its promise, which is cheap to check.
+static void verifyStage(OpPassManager &pm, const char *stage) {
+  NnccVerifyStageOptions options;
+  options.stage = stage;
+  pm.addPass(createNnccVerifyStage(options));
+}
+
 void populateKernelPipeline(OpPassManager &pm, const TargetInfo &target,
                             const KernelTarget &how,
                             const ScheduleTable &schedules, int64_t maxArena) {
   pm.addPass(createNnccAutodiff()); // before anything specialises ops
+  verifyStage(pm, "differentiated");
   pm.addPass(createNnccSimplify());
   NnccLayoutOptions layout;
   layout.panel = target.maxPanel();
@@ -27,14 +35,18 @@ void populateKernelPipeline(OpPassManager &pm, const TargetInfo &target,
   // Layout leaves pairs of transposes and reshapes behind.
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
+  verifyStage(pm, "laid-out");
   // Before kernels are formed: weights become plain operands.
   pm.addPass(createNnccPrepare());
   pm.addPass(createNnccFormKernels());
+  verifyStage(pm, "kernels");
   NnccPlanMemoryOptions memory;
   memory.maxArena = maxArena;
   pm.addPass(createNnccPlanMemory(memory));
+  verifyStage(pm, "planned");
   // Last: nothing before it depends on how a kernel runs.
   pm.addPass(createTilePass(target, how, schedules));
+  verifyStage(pm, "tiled");
 }
 
 void populateLlvmPipeline(OpPassManager &pm, bool debugLines) {

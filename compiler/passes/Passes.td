@@ -223,4 +223,24 @@ def NnccTile : Pass<"nncc-tile", "::mlir::ModuleOp"> {
   let statistics = [Statistic<"scheduled", "scheduled", "kernels scheduled">];
 }
 
+def NnccVerifyStage : Pass<"nncc-verify-stage", "::mlir::ModuleOp"> {
+  let summary = "checks what the passes so far have promised";
+  let description = [{
+    Stages in order: `differentiated` (no gradients left), `laid-out` (no
+    convolutions), `kernels` (entries hold calls and views, kernels no calls),
+    `planned` (each call has its place), `tiled` (each kernel its kind and
+    schedule). A stage keeps what those before it promised.
+
+    ```mlir
+    // CHECK: nncc.exp
+    func.func @f(%x: tensor<16xf32>) -> tensor<16xf32> {
+      %y = nncc.exp %x : tensor<16xf32>
+      return %y : tensor<16xf32>
+    }
+    ```
+  }];
+  let options = [Option<"stage", "stage", "std::string", "\"laid-out\"",
+                        "the last stage that has run">];
+}
+
 #endif // NNCC_PASSES
