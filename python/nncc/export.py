@@ -7,8 +7,6 @@ must come to the same graph: what does not is something that Python reads or
 draws. The tree of modules stays as it is: torch.nn classes are leaves, other
 classes become classes of the file, equal ones shared (outline.py, describe.py).
 """
-import contextlib
-import copy
 import inspect
 import json
 import os
@@ -246,26 +244,10 @@ class _Exporter:
             return None
 
     def verify(self, folder):
-        """Runs the files in `folder` beside the module, or says why not."""
-        try:
-            copy.deepcopy(self.model)
-        except Exception as error:
-            self.note += f"; not checked, since it has no copy: {error}"
-            return
-        # A function that holds a module runs that one, not the copy.
-        trains = self.loss is not None and not _holds_modules(self.model)
-        with self.snapshot_of():
-            verify_files(folder, self.model, self.args, self.kwargs,
-                         self.loss if trains else None, self.targets,
-                         self.optimizer if trains else None, self.set_modes)
-
-    @contextlib.contextmanager
-    def snapshot_of(self):
-        snapshot = Snapshot(self.model)
-        try:
-            yield
-        finally:
-            snapshot.restore()
+        """Runs the files in `folder` beside the module."""
+        verify_files(folder, self.model, self.args, self.kwargs, self.loss,
+                     self.targets, self.optimizer, self.set_modes,
+                     self.snapshot)
 
     # --- The file --------------------------------------------------------
     def _assemble(self, run, graph, train):
@@ -310,7 +292,7 @@ class _Exporter:
         settings, state = describe_training(
             self.model, self.optimizer, lambda: with_gradient(
                 self.model, self.args, self.kwargs, self.loss, self.targets,
-                self.set_modes))
+                self.set_modes, self.snapshot))
         return {**section, **settings}, state
 
     def _state(self, attributes):
@@ -395,22 +377,6 @@ def _hooks(model):
                 f"the hook on the gradient of {path}, which a compiled step "
                 "leaves out: remove it"))
     return problems
-
-
-def _holds_modules(model):
-    """Some function that was put onto a part has a module or a tensor in its
-    closure."""
-    for part in model.modules():
-        own = [*vars(part).values(), *part._forward_hooks.values(),
-               *part._forward_pre_hooks.values()]
-        for function in own:
-            cells = getattr(function, "__closure__", None) or ()
-            for cell in cells:
-                held = getattr(cell, "cell_contents", None)
-                if isinstance(getattr(held, "__self__", held),
-                              (nn.Module, torch.Tensor)):
-                    return True
-    return False
 
 
 def _tensor(tensor, what):

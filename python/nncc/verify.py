@@ -4,8 +4,8 @@ module.
 Outputs are compared in eval mode, on the example inputs and on others drawn
 like them; where training was exported, one step in train mode with dropout off:
 loss, buffers, parameters and the optimizer's state (or, without an optimizer,
-gradients). Everything runs on copies: the user's module, optimizer and random
-generators stay as they were.
+gradients). The module itself runs, since a copy of a large one takes as long,
+and some have none; a snapshot puts it and all random generators back.
 
 What may differ is rounding. A difference within 1e-5 of the scale (of the
 tensor, or of the slice that an element lies in) is let through; of a larger one
@@ -16,7 +16,6 @@ import copy
 import inspect
 import json
 import os
-import random
 import sys
 import tempfile
 import threading
@@ -27,6 +26,7 @@ import torch
 from .dropout import WithoutDropout, silence_modules, without_dropout
 from .modules import UnsupportedModel, named_tensors
 from .runner import compile_model
+from .state import Snapshot
 
 # Of the scale, by element type.
 _LIMITS = {torch.float64: 1e-7, torch.float32: 1e-5, torch.float16: 4e-3,
@@ -38,14 +38,19 @@ class VerificationError(UnsupportedModel):
 
 
 def verify(directory, module, args, kwargs, loss=None, targets=(),
-           optimizer=None, modes=None):
+           optimizer=None, modes=None, snapshot=None):
     """Compares directory/model.json with `module`; raises VerificationError.
 
     `modes(module, trains)` sets the mode of a module and its children as the
-    exporter understands them; without it, all alike."""
-    with _Progress() as progress, _untouched():
-        _Check(directory, module, args, kwargs, loss, targets, optimizer,
-               modes, progress).run()
+    exporter understands them; without it, all alike. `snapshot` is of the
+    module as it is."""
+    check = _Check(directory, module, args, kwargs, loss, targets, optimizer,
+                   modes, snapshot or Snapshot(module))
+    with _Progress() as check.progress:
+        try:
+            check.run()
+        finally:
+            check.snapshot.restore()
 
 
 class _Progress:
@@ -81,16 +86,6 @@ class _Progress:
 
     def note(self, text):
         print(f"nncc: {text}", file=sys.stderr, flush=True)
-
-
-@contextlib.contextmanager
-def _untouched():
-    """All random generators as they were."""
-    states = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng():
-        yield
-    random.setstate(states[0])
-    np.random.set_state(states[1])
 
 
 def _redrawn(tensor, generator):
@@ -256,22 +251,21 @@ def _outputs(result):
         tuple(result.values()) if isinstance(result, dict) else (result,)
 
 
-def with_gradient(module, args, kwargs, loss, targets, modes=None):
+def with_gradient(module, args, kwargs, loss, targets, modes, snapshot):
     """Names of the parameters that a training step gives a gradient."""
-    with _untouched():
-        module, _, _ = _Check(None, module, args, kwargs, loss, targets, None,
-                              modes, None).step()
-    return {n for n, p in module.named_parameters() if p.grad is not None}
+    found = _Check(None, module, args, kwargs, loss, targets, None, modes,
+                   snapshot).step()
+    return {n for n, _ in module.named_parameters() if "grad." + n in found}
 
 
 class _Check:
     def __init__(self, directory, module, args, kwargs, loss, targets,
-                 optimizer, modes, progress):
+                 optimizer, modes, snapshot):
         self.directory, self.module = directory, module
         self.args, self.kwargs = args, kwargs
         self.loss, self.targets, self.optimizer = loss, targets, optimizer
         self.modes = modes or (lambda m, trains: m.train(trains))
-        self.progress = progress
+        self.snapshot = snapshot
         self.limit = _limit([*module.parameters(), *module.buffers()])
 
     def run(self):
@@ -316,25 +310,24 @@ class _Check:
             yield
         self.draws = not torch.equal(before, torch.get_rng_state())
 
-    def flat(self, module, args, kwargs):
-        bound = inspect.signature(module.forward).bind(*args, **kwargs)
+    def flat(self, args, kwargs):
+        bound = inspect.signature(self.module.forward).bind(*args, **kwargs)
         return [t for _, t in named_tensors(bound.arguments)]
 
     # --- Eval mode -------------------------------------------------------
     def forward(self):
-        module = copy.deepcopy(self.module)
-        example = self.evaluate(module, self.args, self.kwargs)
-        self.compare_outputs(module, self.args, self.kwargs, example,
+        example = self.evaluate(self.module, self.args, self.kwargs)
+        self.compare_outputs(self.args, self.kwargs, example,
                              "the example inputs")
         for draw in (_redrawn, _jittered):
             generator = torch.Generator().manual_seed(20)
             args, kwargs = _mapped((self.args, self.kwargs),
                                    lambda t: draw(t, generator), {})
             try:
-                result = self.evaluate(module, args, kwargs)
+                result = self.evaluate(self.module, args, kwargs)
             except Exception:
                 continue  # these values mean something
-            self.compare_outputs(module, args, kwargs, result,
+            self.compare_outputs(args, kwargs, result,
                                  "inputs drawn like them")
             return
         self.progress.note("the module refuses other inputs than the example; "
@@ -344,7 +337,7 @@ class _Check:
         with self.called(module, False), torch.no_grad():
             return module(*args, **kwargs)
 
-    def compare_outputs(self, module, args, kwargs, result, on):
+    def compare_outputs(self, args, kwargs, result, on):
         if self.draws:
             self.progress.note("eval mode draws random numbers; its outputs "
                                "were not checked")
@@ -352,11 +345,11 @@ class _Check:
         theirs = [t for _, t in named_tensors(_outputs(result))]
         try:
             ours = list(self.compiled.run(
-                "forward", *self.flat(module, args, kwargs)).values())
+                "forward", *self.flat(args, kwargs)).values())
         except (ValueError, TypeError, RuntimeError) as error:
             self.fail("forward", f"on {on} fails: {error}")
         exact = self.later(lambda: [t for _, t in named_tensors(_outputs(
-            self.evaluate(copy.deepcopy(module).double(), *_double(
+            self.evaluate(copy.deepcopy(self.module).double(), *_double(
                 (args, kwargs)))))])
         for i, (x, y) in enumerate(zip(ours, theirs)):
             how = _differs(_like(x, y), y, lambda: exact(i),
@@ -381,63 +374,60 @@ class _Check:
 
     # --- Train mode ------------------------------------------------------
     def step(self, double=False):
-        """The module and its optimizer after backward, on copies; the loss."""
-        module, optimizer, loss = copy.deepcopy(
-            (self.module, self.optimizer, self.loss))
-        inputs = self.args, self.kwargs, self.targets
+        """Forward and backward: the loss, gradients and new buffers by
+        name. The module is as before then."""
+        module, loss, targets = self.module, self.loss, self.targets
+        args, kwargs, targets = _mapped(
+            (self.args, self.kwargs, targets), lambda t: t.detach(), {})
         if double:
+            module, loss = copy.deepcopy((module, loss))
             module = module.double()
             if isinstance(loss, torch.nn.Module):
                 loss = loss.double()
-            inputs = _double(inputs)
-        args, kwargs, targets = _mapped(inputs, lambda t: t.detach(), {})
+            args, kwargs, targets = _double((args, kwargs, targets))
         for p in module.parameters():
             p.grad = None
-        with self.called(module, True):
+        with self.called(module, True), torch.enable_grad():
             value = loss(*_outputs(module(*args, **kwargs)), *targets)
             value.backward()
-        return module, optimizer, value.detach().reshape(())
-
-    def exact_step(self):
-        module, _, value = self.step(double=True)
-        result = {"loss": value, **dict(module.named_buffers())}
-        result.update((f"grad.{n}", p.grad)
-                      for n, p in module.named_parameters()
-                      if p.grad is not None)
-        return result
+        found = {"loss": value.detach().reshape(()), **{
+            n: b.detach().clone() for n, b in module.named_buffers()}}
+        found.update((f"grad.{n}", p.grad)
+                     for n, p in module.named_parameters()
+                     if p.grad is not None)
+        self.snapshot.restore()
+        return found
 
     def train(self):
         try:
-            module, optimizer, value = self.step()
+            found = self.step()
         except Exception as error:
             self.fail("a training step", f"fails in PyTorch: {error}")
         if self.draws:
             self.progress.note("train mode draws random numbers; the training "
                                "step was not checked")
             return
-        inputs = [*self.flat(module, self.args, self.kwargs),
+        inputs = [*self.flat(self.args, self.kwargs),
                   *(t for _, t in named_tensors(list(self.targets)))]
-        self.exact = self.later(self.exact_step)
-        if optimizer is None:
+        self.exact = self.later(lambda: self.step(double=True))
+        if self.optimizer is None:
             ours = self.compiled.run("loss_and_grad", *inputs)
-            for name, p in module.named_parameters():
+            for name, p in self.module.named_parameters():
                 key = "grad." + name
                 if key in ours:
-                    right = torch.zeros_like(p) if p.grad is None else p.grad
-                    self.compare(f"the gradient of {name}", ours[key], right,
-                                 key)
+                    self.compare(f"the gradient of {name}", ours[key],
+                                 found.get(key, torch.zeros_like(p)), key)
         else:
             ours = {"loss": torch.tensor(self.compiled.train_step(*inputs),
-                                         dtype=value.dtype)}
+                                         dtype=found["loss"].dtype)}
             ours.update(self.compiled.state())
-        self.compare("the loss", ours["loss"], value, "loss")
-        for name, buffer in module.named_buffers():
+        self.compare("the loss", ours["loss"], found["loss"], "loss")
+        for name, _ in self.module.named_buffers():
             if name in ours:
                 self.compare(f"after a training step {name}", ours[name],
-                             buffer, name)
-        if optimizer is not None:
-            optimizer.step()
-            self.compare_step(module, optimizer, ours)
+                             found[name], name)
+        if self.optimizer is not None:
+            self.compare_step(found, ours)
 
     def compare(self, what, ours, theirs, key):
         theirs = theirs.detach()
@@ -446,34 +436,52 @@ class _Check:
         if how:
             self.fail(what, how)
 
-    def compare_step(self, module, optimizer, ours):
+    def compare_step(self, found, ours):
         """Parameters and the optimizer's state. What an optimizer makes of
         gradients moves with their rounding: where it is not equal at once, it
         may differ as PyTorch's does for gradients a little larger or
         smaller."""
-        before = dict(self.module.named_parameters())
-        groups = {id(p): g for g in optimizer.param_groups for p in g["params"]}
-        self.kept = {name: _tensors(optimizer.state.get(p, {}), name)
-                     for name, p in module.named_parameters()}
-        for name, p in module.named_parameters():
-            for key, right in {name: p.detach(), **self.kept[name]}.items():
+        groups = {id(p): g for g in self.optimizer.param_groups
+                  for p in g["params"]}
+        for name, p in self.module.named_parameters():
+            gradient = found.get("grad." + name)
+            group = groups.get(id(p)) if gradient is not None else None
+            results = {name: p.detach(), **_tensors(
+                self.optimizer.state.get(p, {}), name)}
+            if group is not None:
+                results = self.stepped(name, p, gradient, group)
+            for key, right in results.items():
                 if key not in ours:
-                    if p.grad is not None:
+                    if gradient is not None:
                         self.fail(f"after a training step {key}", "is missing")
                     continue
-                old = before[name].detach() if key == name else None
+                old = p.detach() if key == name else None
                 far = _beyond(_like(ours[key], right), right, old,
                               max(self.limit, _limit([right])))
                 for noise in (self.rounding, self.measured_rounding):
-                    if not far or id(p) not in groups or p.grad is None:
+                    if not far or group is None:
                         break
-                    spread = self.spread(name, key, before[name], p.grad,
-                                         groups[id(p)], noise, right, far[0])
+                    spread = self.spread(name, key, p, gradient, group,
+                                         noise, results, far[0])
                     if bool((far[1] <= far[2] + 2 * spread).all()):
                         far = None
                 if far:
                     self.fail(f"after a training step {key}", "differs by up "
                               f"to {float(far[1].max()):.3g} from PyTorch's")
+
+    def stepped(self, name, p, gradient, group, pick=lambda t: t):
+        """The optimizer's step on one parameter, of which it has the state:
+        value and state by name. Parameters are stepped one by one, so that
+        memory is that of one; `pick` takes elements of all of them."""
+        q = pick(p.detach()).clone().requires_grad_()
+        q.grad = gradient.to(q.dtype)
+        one = type(self.optimizer)([{**group, "params": [q]}])
+        state = self.optimizer.state.get(p, {})
+        if state:
+            one.state[q] = {k: copy.deepcopy(pick(v))
+                            for k, v in state.items()}
+        one.step()
+        return {name: q.detach(), **_tensors(one.state[q], name)}
 
     def rounding(self, name, gradient):
         return max(self.limit, _limit([gradient]))
@@ -485,35 +493,28 @@ class _Check:
         wide = gradient.double()
         return max(least, _allowed(_worst(wide, right, _Scale(wide))))
 
-    def spread(self, name, key, original, gradient, group, noise, right, index):
-        """How far elements of the result of a step are from `right` for
+    def spread(self, name, key, p, gradient, group, noise, results, index):
+        """How far elements of the result of a step are from `results` for
         gradients that are off by `noise` of their row's scale either way. Most
         optimizers take elements one by one, so just those are stepped."""
-        state = self.optimizer.state.get(original, {})
-        one_by_one = all(v.shape == original.shape
-                         for v in self.kept[name].values())
+        one_by_one = all(v.shape == p.shape for v in results.values())
+        right = results[key].reshape(-1)[index]
 
         def pick(tensor):
             chosen = one_by_one and isinstance(tensor, torch.Tensor) and \
-                tensor.shape == original.shape
+                tensor.shape == p.shape
             return tensor.reshape(-1)[index] if chosen else tensor
         rows = _wide(gradient).reshape(_rows(gradient))
         off = noise(name, gradient) * _row_scale(_largest(rows, 1))
         off = pick(off.expand(rows.shape).reshape(gradient.shape))
-        results = []
+        distances = []
         for sign in (-1, 1):
-            q = pick(original.detach()).clone().requires_grad_()
-            q.grad = (_wide(pick(gradient)) + sign * off).to(q.dtype)
-            one = type(self.optimizer)([{**group, "params": [q]}])
-            if state:
-                one.state[q] = {k: copy.deepcopy(pick(v))
-                                for k, v in state.items()}
-            one.step()
-            result = {name: q.detach(), **_tensors(one.state[q], name)}[key]
+            result = self.stepped(
+                name, p, _wide(pick(gradient)) + sign * off, group,
+                pick)[key]
             result = result if one_by_one else result.reshape(-1)[index]
-            results.append((_wide(result)
-                            - _wide(right.reshape(-1)[index])).abs())
-        return torch.maximum(*results)
+            distances.append((_wide(result) - _wide(right)).abs())
+        return torch.maximum(*distances)
 
 
 def _tensors(state, name):

@@ -35,9 +35,11 @@ def test_many_operands(parity):
     (nn.Conv2d(960, 64, 1), (1, 960, 7, 7)),
     (nn.Conv2d(37, 24, (11, 5), dilation=2), (1, 37, 30, 20)),
     (nn.Linear(5000, 48), (8, 5000)),
+    (nn.Linear(384, 256), (64, 384)),
 ], ids=lambda x: type(x).__name__)
 def test_rounding_of_deep_sums(module, shape, tmp_path):
-    """One chain of thousands of products had five times PyTorch's error."""
+    """One chain of thousands of products had five times PyTorch's error, parts
+    of 384 had 1.4 times."""
     torch.manual_seed(0)
     x = torch.randn(shape)
     nncc.export(module, (x,), tmp_path)
@@ -46,7 +48,7 @@ def test_rounding_of_deep_sums(module, shape, tmp_path):
         exact = copy.deepcopy(module).double()(x.double())
     for cpu in ("native", "x86-64-v3", "x86-64"):
         ours = nncc.compile(tmp_path, cpu=cpu)(x)
-        bound = max(2 * (theirs - exact).norm(), 5e-7 * exact.norm())
+        bound = max((theirs - exact).norm(), 2.5e-7 * exact.norm())
         assert (ours - exact).norm() <= bound, cpu
 
 

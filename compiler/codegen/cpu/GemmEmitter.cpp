@@ -230,10 +230,11 @@ void Gemm::emitTile(const Coord &row, int64_t rowCount, const Coord &panel,
 /// Sums of more than `longestChain` products are sums of balanced parts: the
 /// rounding error of a chain of n grows with sqrt(n), so this is what keeps
 /// deep convolutions as near to f64 as short ones. A part costs a load, an
-/// addition and a store per accumulator, below 1 % of its products' time.
+/// addition and a store per accumulator: ResNet-50 takes 0.6 % longer than with
+/// chains of 384, whose error was 1.6 times as large in MobileNetV2's gradients.
 SmallVector<Value> Gemm::emitSum(ArrayRef<Coord> rows,
                                  ArrayRef<Coord> columns) {
-  constexpr int64_t longestChain = 384;
+  constexpr int64_t longestChain = 128;
   Buffer lhsBuffer = e.buffers.lookup(lhs.base),
          rhsBuffer = e.buffers.lookup(rhs.base);
   SmallVector<Value> zeros(rows.size() * columns.size(), e.splat(element, 0));
