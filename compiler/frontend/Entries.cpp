@@ -47,23 +47,19 @@ bool Importer::parseInputs(const Json *list, Signature &signature) {
 /// Begins a function with these arguments; its values go to `scope`.
 func::FuncOp Importer::beginFunction(StringRef name, const Signature &signature,
                                      Scope &scope) {
-  weights.clear();
-  buffers.clear();
-  updates.clear();
-  streams = 0;
   builder.room = maxPrimitives;
   builder.most = maxElements;
   builder.b.setInsertionPointToEnd(module->getBody());
-  function =
+  body.function =
       func::FuncOp::create(builder.b, UnknownLoc::get(context), name,
                            FunctionType::get(context, signature.types, {}));
-  Block *entry = function.addEntryBlock();
+  Block *entry = body.function.addEntryBlock();
   builder.b.setInsertionPointToStart(entry);
   for (auto [i, input] : llvm::enumerate(signature.names)) {
-    function.setArgAttr(i, valueNameAttr, builder.b.getStringAttr(input));
+    body.function.setArgAttr(i, valueNameAttr, builder.b.getStringAttr(input));
     scope.values[input] = Expr(builder, entry->getArgument(i));
   }
-  return function;
+  return body.function;
 }
 
 /// The scalar that the training section's nodes, behind the model's, come to.
@@ -88,8 +84,9 @@ Expr Importer::findLoss(const Json &training, Scope &scope) {
 void Importer::checkLoss(const Json &root, const Json &training) {
   Scope scope;
   Signature signature;
-  trains = true;
-  if (!bodyOf(training).find("loss") || !parseInputs(root.find("inputs"), signature) ||
+  body = Body(true);
+  if (!bodyOf(training).find("loss") ||
+      !parseInputs(root.find("inputs"), signature) ||
       !parseInputs(training.find("inputs"), signature))
     return;
   beginFunction("loss", signature, scope);
@@ -97,12 +94,12 @@ void Importer::checkLoss(const Json &root, const Json &training) {
     findLoss(bodyOf(training), scope);
     addUpdates(root, scope);
   }
-  function.erase();
+  body.function.erase();
 }
 
 /// What runs of a graph: in entries that train, its "train" where it has one.
 const Json &Importer::bodyOf(const Json &graph) const {
-  const Json *train = trains ? graph.find("train") : nullptr;
+  const Json *train = body.trains ? graph.find("train") : nullptr;
   bool isGraph = train && (train->find("nodes") || train->find("loss"));
   return isGraph ? *train : graph;
 }
@@ -264,23 +261,23 @@ static size_t splitReached(NamedValues &parameters, Expr loss) {
 
 /// Another argument of the function.
 Expr Importer::argument(StringRef name, RankedTensorType type) {
-  unsigned number = function.getNumArguments();
+  unsigned number = body.function.getNumArguments();
   auto attr =
       builder.b.getNamedAttr(valueNameAttr, builder.b.getStringAttr(name));
-  (void)function.insertArgument(number, type, builder.b.getDictionaryAttr(attr),
-                                builder.loc);
-  return Expr(builder, function.getArgument(number));
+  (void)body.function.insertArgument(
+      number, type, builder.b.getDictionaryAttr(attr), builder.loc);
+  return Expr(builder, body.function.getArgument(number));
 }
 
 /// [seed, step] of the run.
 Expr Importer::key() {
-  for (unsigned i = 0; i < function.getNumArguments(); ++i)
-    if (function.getArgAttr(i, keyAttr))
-      return Expr(builder, function.getArgument(i));
+  for (unsigned i = 0; i < body.function.getNumArguments(); ++i)
+    if (body.function.getArgAttr(i, keyAttr))
+      return Expr(builder, body.function.getArgument(i));
   Expr key =
       argument("seed", RankedTensorType::get({2}, builder.b.getI64Type()));
-  function.setArgAttr(function.getNumArguments() - 1, keyAttr,
-                      builder.b.getUnitAttr());
+  body.function.setArgAttr(body.function.getNumArguments() - 1, keyAttr,
+                           builder.b.getUnitAttr());
   return key;
 }
 
@@ -379,67 +376,73 @@ bool Importer::hasProblem(Span span, const std::string &entry) {
   return !problem.empty();
 }
 
-void Importer::importBody(const Json &root, const std::string &entry,
-                          unsigned index, bool accumulates) {
-  Scope scope;
-  Signature signature;
-  Outputs outputs;
-  bool steps = entry == "train_step";
-  bool withLoss = entry == "loss" || entry == "loss_and_grad" || steps;
-  const Json *training = root.find("training");
-  trains = entry != "forward" && entry != "loss";
-  if (const Json *train = root.find("train");
-      trains && train && train->isBoolean()) {
+/// Whether the entry's last value is the training section's.
+static bool hasLoss(StringRef entry) {
+  return entry == "loss" || entry == "loss_and_grad" || entry == "train_step";
+}
+
+/// Whether the model has what the entry needs.
+bool Importer::checkEntry(const Json &root, const std::string &entry) {
+  const Json *training = root.find("training"), *train = root.find("train");
+  if (body.trains && train && train->isBoolean()) {
     diagnostics.error(train->span, "the entry " + entry +
                                        " trains, and this model has no graph "
                                        "for that");
-    return;
+    return false;
   }
-  if (withLoss && !training) {
+  if (!hasLoss(entry))
+    return true;
+  if (!training) {
     diagnostics.error(nowhere, "the entry " + entry +
                                    " needs a \"training\" section: what to "
                                    "minimise and how, as in" +
                                    trainingExample);
-    return;
+    return false;
   }
-  if (withLoss && !bodyOf(*training).find("loss") && trainingFits) {
+  if (!bodyOf(*training).find("loss") && trainingFits) {
     diagnostics.error(training->span,
                       "the entry " + entry + " needs a \"loss\"" +
                           (training->find("train") ? " in eval mode" : ""));
-    return;
+    return false;
   }
-  if (steps && !training->find("optimizer")) {
+  if (entry == "train_step" && !training->find("optimizer")) {
     diagnostics.error(training->span,
                       "the entry train_step needs an \"optimizer\"");
-    return;
+    return false;
   }
-  if (!parseInputs(root.find("inputs"), signature) ||
-      (withLoss && !parseInputs(training->find("inputs"), signature)))
-    return;
-  std::string name = entry + (index ? "." + std::to_string(index) : "");
-  beginFunction(name + (accumulates ? ".accumulate" : ""), signature, scope);
-  if (!accumulates)
-    function->setAttr(entryAttr, builder.b.getStringAttr(entry));
-  function->setAttr(sizesAttr, builder.b.getStringAttr(currentSizes()));
-  const Json &body = bodyOf(root);
-  bool complete = runNodes(body, scope);
-  if (withLoss && !trainingFits)
-    return;
+  return true;
+}
+
+/// Runs the model's nodes, and those of the training section for a loss, which
+/// comes back; the values to give go to `outputs`.
+FailureOr<Expr> Importer::runBody(const Json &root, const std::string &entry,
+                                  Scope &scope, Outputs &outputs) {
+  const Json &nodes = bodyOf(root);
+  bool isComplete = runNodes(nodes, scope);
   Expr total;
-  if (withLoss) {
-    const Json &behind = bodyOf(*training);
-    complete = complete && runNodes(behind, scope);
-    total = complete ? findLoss(behind, scope) : Expr();
-    if (!total)
-      return;
-    outputs.add("loss", total);
+  if (!hasLoss(entry)) {
+    if (!findOutputs(nodes, scope, outputs) || !isComplete)
+      return failure();
   } else {
-    complete &= findOutputs(body, scope, outputs);
-    if (!complete)
-      return;
+    if (!trainingFits)
+      return failure();
+    const Json &behind = bodyOf(*root.find("training"));
+    isComplete = isComplete && runNodes(behind, scope);
+    total = isComplete ? findLoss(behind, scope) : Expr();
+    if (!total)
+      return failure();
+    outputs.add("loss", total);
   }
-  if (trains)
+  if (body.trains)
     addUpdates(root, scope);
+  return total;
+}
+
+/// Gradients, or what an optimizer makes of them, and new buffers.
+void Importer::addGradients(const Json &root, const std::string &entry,
+                            Expr total, Scope &scope, bool accumulates,
+                            Outputs &outputs) {
+  bool steps = entry == "train_step";
   NamedValues of, parameters;
   if (entry != "train_forward")
     for (const std::string &path : trainedParameters(root, steps))
@@ -449,29 +452,28 @@ void Importer::importBody(const Json &root, const std::string &entry,
     for (const std::string &input : trainedInputs(root, scope))
       of.push_back({input, scope.values[input].value});
   }
-  Span place = withLoss ? training->span : root.span;
-  if (hasProblem(place, entry))
+  const Json *training = hasLoss(entry) ? root.find("training") : nullptr;
+  if (hasProblem((training ? *training : root).span, entry) || !body.trains)
     return;
-  if (trains) {
-    size_t reached =
-        steps ? splitReached(parameters, total) : parameters.size();
-    llvm::append_range(of, ArrayRef(parameters).take_front(reached));
-    std::vector<Expr> gradients;
-    if (total)
-      gradients = gradientsOf(total, of, reached);
-    if (steps)
-      addOptimizer(*training, parameters, gradients, accumulates, outputs);
-    else
-      for (auto [i, gradient] : llvm::enumerate(gradients))
-        outputs.add("grad." + of[i].first, gradient);
-    for (auto &[path, value] : updates)
-      outputs.add(path.str(), value,
-                  steps ? std::optional<int64_t>(parameters.size() +
-                                                 outputs.names.size())
-                        : std::nullopt);
-  }
-  if (hasProblem(place, entry))
-    return;
+  size_t reached = steps ? splitReached(parameters, total) : parameters.size();
+  llvm::append_range(of, ArrayRef(parameters).take_front(reached));
+  std::vector<Expr> gradients;
+  if (total)
+    gradients = gradientsOf(total, of, reached);
+  if (steps)
+    addOptimizer(*training, parameters, gradients, accumulates, outputs);
+  else
+    for (auto [i, gradient] : llvm::enumerate(gradients))
+      outputs.add("grad." + of[i].first, gradient);
+  for (auto &[path, value] : body.updates)
+    outputs.add(
+        path.str(), value,
+        steps ? std::optional<int64_t>(parameters.size() + outputs.names.size())
+              : std::nullopt);
+}
+
+/// Gives the function its results.
+void Importer::endFunction(const Outputs &outputs) {
   SmallVector<Value> results;
   SmallVector<Type> types;
   for (const Expr &value : outputs.values) {
@@ -479,6 +481,7 @@ void Importer::importBody(const Json &root, const std::string &entry,
     types.push_back(value.type());
   }
   func::ReturnOp::create(builder.b, UnknownLoc::get(context), results);
+  func::FuncOp function = body.function;
   function.setFunctionType(
       FunctionType::get(context, function.getArgumentTypes(), types));
   for (auto [i, output] : llvm::enumerate(outputs.names)) {
@@ -487,7 +490,34 @@ void Importer::importBody(const Json &root, const std::string &entry,
       function.setResultAttr(i, updateAttr,
                              builder.b.getI64IntegerAttr(*group));
   }
-  const Json *period = steps ? training->find("accumulate_steps") : nullptr;
+}
+
+void Importer::importBody(const Json &root, const std::string &entry,
+                          unsigned index, bool accumulates) {
+  Scope scope;
+  Signature signature;
+  Outputs outputs;
+  const Json *training = root.find("training");
+  body = Body(entry != "forward" && entry != "loss");
+  if (!checkEntry(root, entry) ||
+      !parseInputs(root.find("inputs"), signature) ||
+      (hasLoss(entry) && !parseInputs(training->find("inputs"), signature)))
+    return;
+  std::string name = entry + (index ? "." + std::to_string(index) : "");
+  beginFunction(name + (accumulates ? ".accumulate" : ""), signature, scope);
+  func::FuncOp function = body.function;
+  if (!accumulates)
+    function->setAttr(entryAttr, builder.b.getStringAttr(entry));
+  function->setAttr(sizesAttr, builder.b.getStringAttr(currentSizes()));
+  FailureOr<Expr> total = runBody(root, entry, scope, outputs);
+  if (failed(total))
+    return;
+  addGradients(root, entry, *total, scope, accumulates, outputs);
+  if (hasProblem((hasLoss(entry) ? *training : root).span, entry))
+    return;
+  endFunction(outputs);
+  const Json *period =
+      entry == "train_step" ? training->find("accumulate_steps") : nullptr;
   if (accumulates || !period || period->integer == 1)
     return;
   function->setAttr(periodAttr, builder.b.getI64IntegerAttr(period->integer));

@@ -31,7 +31,7 @@ Result Importer::stateValue(const std::string &path) {
   auto spec = state.find(source);
   if (spec == state.end())
     return {};
-  auto [it, isNew] = weights.try_emplace(source, Expr());
+  auto [it, isNew] = body.weights.try_emplace(source, Expr());
   if (isNew)
     it->second = Expr(
         builder, WeightOp::create(builder.b, builder.loc,
@@ -39,19 +39,19 @@ Result Importer::stateValue(const std::string &path) {
                                                         spec->second.element),
                                   builder.b.getStringAttr(source), UnitAttr()));
   if (isNew && spec->second.isBuffer)
-    buffers[it->second.value()] = spec->first();
+    body.buffers[it->second.value()] = spec->first();
   return it->second;
 }
 
 /// The buffer whose present value is `old` has the value `now` from here on. A
 /// tensor that was computed is nobody's.
 void Importer::updateBuffer(Expr old, Expr now) {
-  StringRef path = buffers.lookup(old.value());
+  StringRef path = body.buffers.lookup(old.value());
   if (path.empty())
     return;
-  buffers.erase(old.value());
-  buffers[now.value()] = path;
-  weights[path] = updates[path] = now;
+  body.buffers.erase(old.value());
+  body.buffers[now.value()] = path;
+  body.weights[path] = body.updates[path] = now;
 }
 
 Result Importer::lookup(StringRef name, Span span, Scope &scope) {
@@ -93,8 +93,7 @@ bool Importer::checkFree(const std::string &path, StringRef what, Span span) {
   auto it = state.find(path);
   if (it == state.end())
     return true;
-  diagnostics.error(span,
-                    what + " has the name of the state \"" + path + "\"");
+  diagnostics.error(span, what + " has the name of the state \"" + path + "\"");
   diagnostics.note(it->second.span, "defined here");
   return false;
 }
@@ -134,16 +133,16 @@ Result Importer::emit(Call &call, Span span) {
     return {};
   builder.loc = location(call.path, call.name, span);
   call.builder = &builder;
-  call.trains = trains;
+  call.trains = body.trains;
   call.update = [this](Expr old, Expr now) { updateBuffer(old, now); };
   call.random = [this](Type element, Ints shape) {
-    return random(key(), element, shape, streams++);
+    return random(key(), element, shape, body.streams++);
   };
   return checked(call, runCall(call));
 }
 
-/// The result of a call, unless a constraint of a primitive refused something on
-/// the way: then that is the call's error.
+/// The result of a call, unless a constraint of a primitive refused something
+/// on the way: then that is the call's error.
 Result Importer::checked(Call &call, const Result &result) {
   std::string problem = std::exchange(builder.problem, "");
   if (call.failed)
@@ -180,8 +179,9 @@ Result Importer::runOp(const Spelling &spelling, const Json &node,
   // Before the call's type rule converts it.
   Expr receiver = call.tensor(call.def.inputs.front().name);
   Result result = emit(call, op.span);
-  return result.value ? checked(call, keepReceiver(call, receiver, result.value))
-                      : result;
+  return result.value
+             ? checked(call, keepReceiver(call, receiver, result.value))
+             : result;
 }
 
 /// The new value of the tensor that "Tensor.add_" and its kin would change: of
@@ -309,7 +309,7 @@ void Importer::runHidden(Instance &instance, Call &call) {
                  instance.span, diagnostics);
     formula.builder = &builder;
     bindAttributes(formula, hidden.attributes);
-    formula.trains = trains;
+    formula.trains = body.trains;
     formula.update = [this](Expr old, Expr now) { updateBuffer(old, now); };
     for (auto &[key, path] : hidden.states)
       formula.state[key] = stateValue(path).value;
@@ -329,7 +329,7 @@ Result Importer::runModule(Instance &instance, const Json &node, Scope &scope) {
       return call.error("", "training must be true or false, got " +
                                 mode->describe());
     // The node's own mode instead of the entry's.
-    llvm::SaveAndRestore own(trains, mode ? mode->boolean : trains);
+    llvm::SaveAndRestore own(body.trains, mode ? mode->boolean : body.trains);
     return call.failed ? Result() : runLeaf(instance, call);
   }
   std::vector<Result> inputs;

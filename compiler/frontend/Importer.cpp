@@ -41,20 +41,20 @@ void Importer::declareTies(const Json &list) {
       diagnostics.error(member.keySpan,
                         "cannot tie " + member.key + ", " +
                             dtypeName(one->second.element) + " " +
-                            shapeText(one->second.shape) + ", to " +
-                            to.string + ", " +
-                            dtypeName(other->second.element) + " " +
+                            shapeText(one->second.shape) + ", to " + to.string +
+                            ", " + dtypeName(other->second.element) + " " +
                             shapeText(other->second.shape));
     else
       ties[member.key] = to.string;
   }
 }
 
-OwningOpRef<ModuleOp> Importer::run(const Json &root) {
+/// Whether the top level is one of a model.
+bool Importer::checkTop(const Json &root) {
   if (!root.isObject()) {
     diagnostics.error(root.span,
                       "a model is an object, got " + root.describe());
-    return nullptr;
+    return false;
   }
   checkKeys(root,
             {"format", "name", "inputs", "dims", "classes", "modules",
@@ -62,32 +62,24 @@ OwningOpRef<ModuleOp> Importer::run(const Json &root) {
              "train"},
             "a model");
   if (!checkTrain(root, true))
-    return nullptr;
+    return false;
   const Json *format = root.find("format");
   if (!format || format->string != "nncc-model/1") {
     diagnostics.error(format ? format->span : root.span,
                       "\"format\" must be \"nncc-model/1\"");
-    return nullptr;
+    return false;
   }
   const Json *outputs = root.find("outputs");
   if (!outputs || !(outputs->isArray() || outputs->isObject())) {
     diagnostics.error(outputs ? outputs->span : root.span,
                       "\"outputs\" must be a list or an object of values");
-    return nullptr;
+    return false;
   }
-  collectDims(root);
-  for (auto &[name, list] : sizes)
-    current[name] = list.front();
-  if (const Json *list = root.find("classes"))
-    declareClasses(*list);
-  declareGraph(root, "");
-  if (const Json *tie = root.find("tie"))
-    declareTies(*tie);
+  return true;
+}
 
-  const Json *training = root.find("training");
-  if (training)
-    trainingFits = checkTraining(*training, statePaths, diagnostics);
-
+/// The module that entries go to, with the model's name.
+void Importer::beginModule(const Json &root) {
   module = ModuleOp::create(UnknownLoc::get(context));
   const Json *name = root.find("name");
   if (name && (!name->isString() || name->string.empty() ||
@@ -97,13 +89,15 @@ OwningOpRef<ModuleOp> Importer::run(const Json &root) {
                       "runtime's (nncc_...), got " +
                           name->describe());
   // One identifier for symbols, the header and everything else.
-  module.get()->setAttr(
-      modelNameAttr,
-      builder.b.getStringAttr(identifierOf(name ? name->string : "model")));
-  if (training)
+  module.get()->setAttr(modelNameAttr, builder.b.getStringAttr(identifierOf(
+                                           name ? name->string : "model")));
+  if (const Json *training = root.find("training"))
     module.get()->setAttr(trainingAttr,
                           builder.b.getStringAttr(training->compact()));
-  // One body per combination of symbolic sizes.
+}
+
+/// One body of each entry per combination of symbolic sizes.
+bool Importer::importBodies(const Json &root) {
   Size bodies = 1;
   for (const auto &[name, list] : sizes)
     bodies = bodies * int64_t(list.size());
@@ -112,7 +106,7 @@ OwningOpRef<ModuleOp> Importer::run(const Json &root) {
     diagnostics.error(dims ? dims->span : root.span,
                       "the sizes of dims combine to more than " +
                           Twine(maxBodies) + " bodies");
-    return nullptr;
+    return false;
   }
   unsigned index = 0;
   auto combine = [&](auto &self, DimSizes::iterator dim) -> void {
@@ -131,33 +125,33 @@ OwningOpRef<ModuleOp> Importer::run(const Json &root) {
     }
   };
   combine(combine, sizes.begin());
-  checkDims();
-  if (training && !diagnostics.hasErrors())
-    checkLoss(root, *training);
+  return true;
+}
+
+void Importer::warnOfUncalled() {
   for (const auto &entry : instances) {
     const Instance &instance = *entry.second;
-    if (!diagnostics.hasErrors() && !instance.called && instance.def)
+    if (!instance.called && instance.def)
       diagnostics.warning(instance.span, instance.path + " (" + instance.type +
                                              "): is never called");
   }
-  if (diagnostics.hasErrors())
-    return nullptr;
+}
+
+/// The table of state, the optimizer's behind the model's, and its other names.
+void Importer::describeState() {
   SmallVector<Attribute> list, types;
   SmallVector<bool> fresh;
-  for (const std::string &path : statePaths) {
-    if (ties.count(path))
-      continue;
-    const TensorSpec &spec = state[path];
-    list.push_back(builder.b.getStringAttr(path));
-    types.push_back(
-        TypeAttr::get(RankedTensorType::get(spec.shape, spec.element)));
-    fresh.push_back(false);
-  }
-  for (auto &[path, type] : optimizerStates) {
+  auto add = [&](StringRef path, Type type, bool isFresh) {
     list.push_back(builder.b.getStringAttr(path));
     types.push_back(TypeAttr::get(type));
-    fresh.push_back(true);
-  }
+    fresh.push_back(isFresh);
+  };
+  for (const std::string &path : statePaths)
+    if (!ties.count(path))
+      add(path, RankedTensorType::get(state[path].shape, state[path].element),
+          false);
+  for (auto &[path, type] : optimizerStates)
+    add(path, type, true);
   module.get()->setAttr(weightsAttr, builder.b.getArrayAttr(list));
   module.get()->setAttr(weightTypesAttr, builder.b.getArrayAttr(types));
   module.get()->setAttr(freshAttr, builder.b.getDenseBoolArrayAttr(fresh));
@@ -169,6 +163,32 @@ OwningOpRef<ModuleOp> Importer::run(const Json &root) {
         builder.b.getNamedAttr(alias, builder.b.getStringAttr(path)));
   if (!others.empty())
     module.get()->setAttr(aliasesAttr, builder.b.getDictionaryAttr(others));
+}
+
+OwningOpRef<ModuleOp> Importer::run(const Json &root) {
+  if (!checkTop(root))
+    return nullptr;
+  collectDims(root);
+  for (auto &[name, list] : sizes)
+    current[name] = list.front();
+  if (const Json *list = root.find("classes"))
+    declareClasses(*list);
+  declareGraph(root, "");
+  if (const Json *tie = root.find("tie"))
+    declareTies(*tie);
+  const Json *training = root.find("training");
+  if (training)
+    trainingFits = checkTraining(*training, statePaths, diagnostics);
+  beginModule(root);
+  if (!importBodies(root))
+    return nullptr;
+  checkDims();
+  if (training && !diagnostics.hasErrors())
+    checkLoss(root, *training);
+  if (diagnostics.hasErrors())
+    return nullptr;
+  warnOfUncalled();
+  describeState();
   return std::move(module);
 }
 

@@ -81,6 +81,23 @@ struct Outputs {
   }
 };
 
+/// What belongs to one function while it is built.
+struct Body {
+  explicit Body(bool trains) : trains(trains) {}
+
+  /// In train mode.
+  bool trains;
+  mlir::func::FuncOp function;
+  /// Calls of `Call::random`.
+  int64_t streams = 0;
+  /// State as it is now.
+  llvm::StringMap<Expr> weights;
+  /// Names of buffers, by their present values; the last of those that calls
+  /// have changed.
+  llvm::DenseMap<mlir::Value, llvm::StringRef> buffers;
+  llvm::MapVector<llvm::StringRef, Expr> updates;
+};
+
 /// Values with the names of inputs or state.
 using NamedValues = std::vector<std::pair<std::string, Expr>>;
 
@@ -97,6 +114,12 @@ public:
   mlir::OwningOpRef<mlir::ModuleOp> run(const Json &root);
 
 private:
+  bool checkTop(const Json &root);
+  void beginModule(const Json &root);
+  bool importBodies(const Json &root);
+  void warnOfUncalled();
+  void describeState();
+
   // The tree of modules.
   void checkKeys(const Json &object, llvm::ArrayRef<llvm::StringRef> known,
                  llvm::StringRef what);
@@ -121,6 +144,12 @@ private:
   // Graphs.
   void importBody(const Json &root, const std::string &entry, unsigned index,
                   bool accumulates = false);
+  bool checkEntry(const Json &root, const std::string &entry);
+  mlir::FailureOr<Expr> runBody(const Json &root, const std::string &entry,
+                                Scope &scope, Outputs &outputs);
+  void addGradients(const Json &root, const std::string &entry, Expr total,
+                    Scope &scope, bool accumulates, Outputs &outputs);
+  void endFunction(const Outputs &outputs);
   bool findOutputs(const Json &root, Scope &scope, Outputs &outputs);
   std::vector<std::string> trainedParameters(const Json &root, bool step);
   std::vector<std::string> trainedInputs(const Json &root, Scope &scope);
@@ -184,15 +213,7 @@ private:
   llvm::ArrayRef<std::string> entries;
   /// The training section has no errors.
   bool trainingFits = true;
-  /// The function being built is one that trains.
-  bool trains = false;
-  mlir::func::FuncOp function; // being built
-  /// Calls of `Call::random` in it.
-  int64_t streams = 0;
-  /// Names of buffers, by their present values; the last of those that calls
-  /// have changed.
-  llvm::DenseMap<mlir::Value, llvm::StringRef> buffers;
-  llvm::MapVector<llvm::StringRef, Expr> updates;
+  Body body{false};
   /// State of the optimizer, by path.
   std::map<std::string, mlir::RankedTensorType> optimizerStates;
   std::map<std::string, int64_t> current; // sizes of the body being built
@@ -213,7 +234,6 @@ private:
   std::map<std::pair<const Json *, const Face *>, ParsedCall> parsedNodes;
   bool hasTooManyModules = false; // which is said
   int64_t nodesRun = 0;
-  llvm::StringMap<Expr> weights; // of the body being built, as they are now
   llvm::SmallVector<std::string> classStack;
   mlir::OwningOpRef<mlir::ModuleOp> module;
 };

@@ -205,8 +205,8 @@ private:
 
 std::string Json::compact() const {
   auto quoted = [](const std::string &text) {
-    return nlohmann::json(text).dump(
-        -1, ' ', false, nlohmann::json::error_handler_t::replace);
+    return nlohmann::json(text).dump(-1, ' ', false,
+                                     nlohmann::json::error_handler_t::replace);
   };
   char digits[40];
   std::string text;

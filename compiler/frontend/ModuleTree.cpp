@@ -146,8 +146,8 @@ void Importer::declareClasses(const Json &list) {
       diagnostics.error(member.keySpan,
                         "the name \"" + member.key + "\" is torch.nn's");
     if (!graph.isObject()) {
-      diagnostics.error(graph.span, "a class is an object, got " +
-                                        graph.describe());
+      diagnostics.error(graph.span,
+                        "a class is an object, got " + graph.describe());
       continue;
     }
     checkKeys(graph,
@@ -157,8 +157,9 @@ void Importer::declareClasses(const Json &list) {
     for (const char *key : {"inputs", "outputs"}) {
       const Json *names = graph.find(key);
       bool fits = names && names->isArray() &&
-                  llvm::all_of(names->items,
-                               [](const Json &item) { return item.isString(); });
+                  llvm::all_of(names->items, [](const Json &item) {
+                    return item.isString();
+                  });
       if (!fits)
         diagnostics.error(names ? names->span : graph.span,
                           Twine(key) + " of a class must be a list of names");
@@ -199,7 +200,6 @@ void Importer::declareModules(const Json &list, const std::string &prefix) {
 
 /// The most modules, those of classes at each of their instances.
 constexpr size_t maxModules = 1 << 16;
-
 
 void Importer::declareModule(const std::string &path, const Json &json,
                              Span span) {
@@ -374,8 +374,8 @@ void Importer::collectDims(const Json &root) {
     }
     std::set<int64_t> different(list.begin(), list.end());
     if (different.size() != list.size())
-      diagnostics.error(member.value.span, "dim \"" + member.key +
-                                               "\" has a size twice");
+      diagnostics.error(member.value.span,
+                        "dim \"" + member.key + "\" has a size twice");
     if (!sizes.count(member.key))
       modelDims.insert(member.key);
     sizes.try_emplace(member.key, list);

@@ -134,8 +134,7 @@ static void nadam(Update &u) {
   Expr denominator =
       sqrt(v / like(v, correction(u, u.number("betas", 1)))) + u.number("eps");
   p = p - g / denominator * like(p, lr * (one - now) / (one - sofar));
-  u.parameter =
-      p - m / denominator * like(p, lr * next / (one - sofar * next));
+  u.parameter = p - m / denominator * like(p, lr * next / (one - sofar * next));
 }
 
 static Expr rootMeanSquare(Expr x) {
@@ -151,9 +150,9 @@ static void adafactor(Update &u) {
   const auto &semantics =
       llvm::cast<mlir::FloatType>(g.element()).getFloatSemantics();
   double epsilon =
-      u.has("eps") ? u.number("eps")
-                   : std::ldexp(2.0, -int(llvm::APFloat::semanticsPrecision(
-                                         semantics)));
+      u.has("eps")
+          ? u.number("eps")
+          : std::ldexp(2.0, -int(llvm::APFloat::semanticsPrecision(semantics)));
   // Sizes of the step as torch has them, from the parameter as it was.
   Expr norm = convert(rootMeanSquare(u.parameter), f64);
   Expr alpha = max(norm, constant(u, u.number("eps", 1))) *
@@ -174,8 +173,8 @@ static void adafactor(Update &u) {
     estimate = blend("variance", g * g);
   }
   Expr step = g * rsqrt(max(estimate, epsilon * epsilon, Ties::lhs));
-  Expr size = max(convert(rootMeanSquare(step), f64) / u.number("d"),
-                  constant(u, 1));
+  Expr size =
+      max(convert(rootMeanSquare(step), f64) / u.number("d"), constant(u, 1));
   u.parameter = p - step * like(p, alpha / size);
 }
 
@@ -191,17 +190,14 @@ static A number(llvm::StringRef name, double standard) {
 static A flag(llvm::StringRef name) { return {name, A::boolean, {0.0}}; }
 static A betas() { return {"betas", A::pair, {0.9, 0.999}, 0, 1}; }
 static A anyNumber(llvm::StringRef name, double standard) {
-  return {name, A::number, {standard},
-          -std::numeric_limits<double>::infinity()};
+  return {
+      name, A::number, {standard}, -std::numeric_limits<double>::infinity()};
 }
 
 static std::vector<A> adamAttributes(double decay) {
-  return {number("lr", 1e-3),
-          betas(),
-          number("eps", 1e-8),
-          number("weight_decay", decay),
-          flag("amsgrad"),
-          flag("maximize")};
+  return {number("lr", 1e-3),  betas(),
+          number("eps", 1e-8), number("weight_decay", decay),
+          flag("amsgrad"),     flag("maximize")};
 }
 
 static std::vector<OptimizerState> adamStates() {
@@ -230,11 +226,21 @@ const std::vector<Optimizer> &optimizers() {
        nadam},
       {"optim.Adafactor",
        {number("lr", 1e-2),
-        {"beta2_decay", A::number, {-0.8},
-         -std::numeric_limits<double>::infinity(), 0, true},
-        {"eps", A::pair, {std::nullopt, 1e-3}, 0,
-         std::numeric_limits<double>::infinity(), false, true},
-        {"d", A::number, {1.0}, 1}, number("weight_decay", 0),
+        {"beta2_decay",
+         A::number,
+         {-0.8},
+         -std::numeric_limits<double>::infinity(),
+         0,
+         true},
+        {"eps",
+         A::pair,
+         {std::nullopt, 1e-3},
+         0,
+         std::numeric_limits<double>::infinity(),
+         false,
+         true},
+        {"d", A::number, {1.0}, 1},
+        number("weight_decay", 0),
         flag("maximize")},
        {{"row_var", reduced<0>},
         {"col_var", reduced<1>},

@@ -93,8 +93,8 @@ void Importer::addOptimizer(const Json &training, const NamedValues &parameters,
   builder.loc = location("", optimizer.name, json.span);
   double base = updateOf(json, "").number("lr");
   Expr lr = argument("lr", RankedTensorType::get({}, builder.b.getF32Type()));
-  function.setArgAttr(function.getNumArguments() - 1, defaultAttr,
-                      builder.b.getF64FloatAttr(base));
+  body.function.setArgAttr(body.function.getNumArguments() - 1, defaultAttr,
+                           builder.b.getF64FloatAttr(base));
   Expr step =
       optimizerState("step", RankedTensorType::get({}, builder.b.getI64Type()));
   const Json *steps = training.find("accumulate_steps");

@@ -176,10 +176,11 @@ private:
     if (attribute.least == 0)
       return open ? "not be negative" : "be in [0, " + most + ")";
     if (std::isinf(attribute.least))
-      return open ? ""
-                  : "be " + std::string(attribute.isClosed ? "at most "
-                                                           : "below ") +
-                        most;
+      return open
+                 ? ""
+                 : "be " +
+                       std::string(attribute.isClosed ? "at most " : "below ") +
+                       most;
     return "be at least " + least;
   }
 
@@ -205,8 +206,7 @@ private:
               (attribute.isClosed ? item.number <= attribute.below
                                   : item.number < attribute.below));
     };
-    for (const Json &item :
-         value.isArray() ? value.items : std::vector{value})
+    for (const Json &item : value.isArray() ? value.items : std::vector{value})
       if (!inRange(item)) {
         diagnostics.error(item.span, optimizer + llvm::Twine(": ") +
                                          attribute.name + " must " +

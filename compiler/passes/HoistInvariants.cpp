@@ -66,15 +66,15 @@ private:
   OpBuilder b;
   IRMapping outside;
   /// Gives the same in each step.
-  OperandQuestion fixed = OperandQuestion::ofAll(
-      [](Value value) -> std::optional<bool> {
+  OperandQuestion fixed =
+      OperandQuestion::ofAll([](Value value) -> std::optional<bool> {
         if (!value.getDefiningOp())
           return bool(ScanOp::outside(value));
         return std::nullopt;
       });
   /// False for constants and counting alone.
-  OperandQuestion readsInvariant = OperandQuestion::ofAny(
-      [](Value value) -> std::optional<bool> {
+  OperandQuestion readsInvariant =
+      OperandQuestion::ofAny([](Value value) -> std::optional<bool> {
         return value.getDefiningOp() ? std::nullopt : std::optional<bool>(true);
       });
 };

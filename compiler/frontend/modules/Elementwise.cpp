@@ -13,7 +13,8 @@ static Result emitAdd(Call &c) {
 static Result emitSub(Call &c) {
   for (const char *name : {"input", "other"})
     if (!c.literal(name) && c.tensor(name).element().isInteger(1))
-      return c.error(name, "has no meaning for bool; convert it with Tensor.to");
+      return c.error(name,
+                     "has no meaning for bool; convert it with Tensor.to");
   return c.tensor("input") - alpha(c, c.tensor("other"));
 }
 
@@ -117,12 +118,11 @@ static bool areBits(Call &c, Expr x) {
 }
 
 static void bits(Registry &r) {
-  const Binary rows[] = {
-      {"bitwise_and", "input & other", bitAnd},
-      {"bitwise_or", "input | other", bitOr},
-      {"bitwise_xor", "input ^ other", bitXor},
-      {"bitwise_left_shift", "input << other", shiftLeft},
-      {"bitwise_right_shift", "input >> other", shiftRight}};
+  const Binary rows[] = {{"bitwise_and", "input & other", bitAnd},
+                         {"bitwise_or", "input | other", bitOr},
+                         {"bitwise_xor", "input ^ other", bitXor},
+                         {"bitwise_left_shift", "input << other", shiftLeft},
+                         {"bitwise_right_shift", "input >> other", shiftRight}};
   for (const Binary &row : rows) {
     bool isShift = llvm::StringRef(row.name).ends_with("shift");
     define(r, row.doc)

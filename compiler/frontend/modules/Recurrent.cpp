@@ -199,11 +199,13 @@ static Result emitRecurrent(Call &c, const Cell &cell) {
 
 static void recurrent(Registry &r, const char *name, const char *doc, ArgDef hx,
                       ArgDefs more, Cell cell) {
-  ArgDefs args = {
-      integer("input_size").min(1),    integer("hidden_size").min(1),
-      integer("num_layers", 1).min(1).max(1024), flag("bias", true),
-      flag("batch_first", false),      number("dropout", 0.0).min(0).max(1),
-      flag("bidirectional", false)};
+  ArgDefs args = {integer("input_size").min(1),
+                  integer("hidden_size").min(1),
+                  integer("num_layers", 1).min(1).max(1024),
+                  flag("bias", true),
+                  flag("batch_first", false),
+                  number("dropout", 0.0).min(0).max(1),
+                  flag("bidirectional", false)};
   llvm::append_range(args, more);
   define(r, doc)
       .operands({tensor("input").shaped({"L", "N?", "input_size"}),
