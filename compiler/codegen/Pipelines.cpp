@@ -29,12 +29,16 @@ void populateKernelPipeline(OpPassManager &pm, const TargetInfo &target,
   pm.addPass(createCSEPass());
   // Before kernels are formed: weights become plain operands.
   pm.addPass(createNnccPrepare());
-  pm.addPass(createNnccFormKernels());
+  pm.addPass(createFormKernelsPass(how.facts(target)));
   NnccPlanMemoryOptions memory;
   memory.maxArena = maxArena;
   pm.addPass(createNnccPlanMemory(memory));
   // Last: nothing before it depends on how a kernel runs.
   pm.addPass(createTilePass(target, how, schedules));
+}
+
+std::unique_ptr<Pass> createFormKernelsPass() {
+  return createFormKernelsPass(cpuTarget().facts({}));
 }
 
 void populateLlvmPipeline(OpPassManager &pm, bool debugLines) {

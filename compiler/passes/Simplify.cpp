@@ -56,12 +56,9 @@ struct FoldConstants : RewritePattern {
 
 bool isEmpty(Value value) { return tensorType(value).getNumElements() == 0; }
 
-/// True for a sum over nothing: of products, or of values by their scores.
 bool sumsNothing(Operation *op) {
-  if (isa<ContractOp>(op))
-    return llvm::any_of(op->getOperands(), isEmpty);
-  return isa<AttentionOp, AttentionBackwardOp>(op) &&
-         shapeOf(op->getOperand(1)).drop_back().back() == 0;
+  auto root = dyn_cast<KernelRoot>(op);
+  return root && root.sumsNothing();
 }
 
 /// What has no elements, or is a sum over nothing, is a constant: no kernel has

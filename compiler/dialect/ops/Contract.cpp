@@ -73,6 +73,31 @@ SmallVector<int64_t> ContractOp::rhsFree() {
   return freeDims(getRhs(), getRhsBatch(), getRhsContract());
 }
 
+unsigned ContractOp::productOperands() { return 2; }
+
+bool ContractOp::sumsNothing() {
+  return llvm::any_of(getOperands(), [](Value operand) {
+    return tensorType(operand).getNumElements() == 0;
+  });
+}
+
+int64_t ContractOp::flops() {
+  int64_t depth = 1;
+  for (int64_t d : getLhsContract())
+    depth *= shapeOf(getLhs())[d];
+  return 2 * depth * tensorType(getResult()).getNumElements();
+}
+
+/// The left side with sums innermost: they run along memory.
+SmallVector<int64_t> ContractOp::copyOrder(unsigned operand) {
+  int64_t rank = shapeOf(getOperand(operand)).size();
+  if (operand == 1)
+    return llvm::to_vector(llvm::seq<int64_t>(0, rank));
+  SmallVector<int64_t> order = otherDims(getLhsContract(), rank);
+  llvm::append_range(order, getLhsContract());
+  return order;
+}
+
 void ContractOp::evaluate(ArrayRef<RefTensor> inputs,
                           MutableArrayRef<RefTensor> results) {
   const RefTensor &x = inputs[0], &y = inputs[1];

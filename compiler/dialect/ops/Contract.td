@@ -1,6 +1,7 @@
 // The general dot product.
 
-def Nncc_ContractOp : Nncc_Op<"contract", Nncc_Infer> {
+def Nncc_ContractOp : Nncc_Op<"contract", !listconcat(Nncc_Infer,
+    [DeclareOpInterfaceMethods<KernelRootInterface, ["copyOrder"]>])> {
   let summary = "sum of products over contracted dimensions";
   let description = [{
     Result dimensions: the batch dimensions, then lhs's free ones, then rhs's,
