@@ -93,4 +93,19 @@ def KernelRootInterface : OpInterface<"KernelRoot"> {
       }]>,
   ];
 }
+
+def MemoryAliasInterface : OpInterface<"MemoryAlias"> {
+  let cppNamespace = "::nncc";
+  let description = [{
+    An op that costs nothing where tensors lie in memory: its results are parts
+    of its operands' memory.
+  }];
+  let methods = [
+    InterfaceMethod<"Where a result lies; nothing if it takes memory.",
+      "::std::optional<::nncc::MemoryPlace>", "aliasOf",
+      (ins "unsigned":$result)>,
+    InterfaceMethod<"True if it writes new elements there.",
+      "bool", "writesInPlace", (ins), "", "return false;">,
+  ];
+}
 #endif // NNCC_INTERFACES

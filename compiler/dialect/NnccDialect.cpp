@@ -88,9 +88,12 @@ Number identityOf(Combiner combiner, Type elementType) {
   return isMax ? llvm::minIntN(bits) : llvm::maxIntN(bits);
 }
 
+int64_t elementBytes(Type elementType) {
+  return std::max(1u, elementType.getIntOrFloatBitWidth() / 8);
+}
+
 int64_t byteSize(RankedTensorType type) {
-  unsigned bits = type.getElementType().getIntOrFloatBitWidth();
-  return type.getNumElements() * std::max(1u, bits / 8);
+  return type.getNumElements() * elementBytes(type.getElementType());
 }
 
 int64_t flopsOf(Operation *kernel) {

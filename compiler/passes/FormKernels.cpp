@@ -396,9 +396,10 @@ private:
     Operation *def = value.getDefiningOp();
     if (!def || kernelOf.count(def) || isa<WeightOp>(def) || !isFree(def))
       return true;
-    auto slice = dyn_cast<SliceOp>(def);
-    return (isa<ReshapeOp>(def) || (slice && isContiguous(slice))) &&
-           liesInMemory(def->getOperand(0));
+    auto alias = dyn_cast<MemoryAlias>(def);
+    auto place = alias ? alias.aliasOf(cast<OpResult>(value).getResultNumber())
+                       : std::nullopt;
+    return place && liesInMemory(def->getOperand(place->operand));
   }
 
   /// One kernel for what is elementwise and belongs to one parameter, or is

@@ -66,8 +66,9 @@ struct FormedKernels {
     return isFreeAnywhere(op) || repeated.contains(op);
   }
 
-  /// True for a slice that is an offset into memory: it stays outside of the
-  /// kernel of these ops, so that kernels on different slices are equal.
+  /// True for a part of a tensor that is an offset into its memory: it stays
+  /// outside of the kernel of these ops, so that kernels on different parts are
+  /// equal.
   bool isOffset(mlir::Operation *op,
                 const llvm::DenseSet<mlir::Operation *> &inside) const;
 

@@ -177,7 +177,7 @@ static bool wantsProduct(KernelRoot root, unsigned operand,
     return true;
   int64_t last = contract.getLhsContract().back();
   RankedTensorType base = tensorType(view.base);
-  int64_t bytes = byteSize(base) / std::max<int64_t>(1, base.getNumElements());
+  int64_t bytes = elementBytes(base.getElementType());
   return view.shape[last] == 1 || view.strides[last] * bytes < pageBytes ||
          byteSize(base) < target.uncachedBytes;
 }
