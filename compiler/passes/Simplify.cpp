@@ -99,7 +99,8 @@ int64_t channelDim(Operation *product) {
   if (isa<ConvolutionOp>(product))
     return 1;
   auto contract = dyn_cast<ContractOp>(product);
-  if (!contract || contract.rhsFree() != ArrayRef<int64_t>{0})
+  if (!contract || contract.rhsFree() != ArrayRef<int64_t>{0} ||
+      contract.getElement()) // factors have the result's type
     return -1;
   return tensorType(contract.getResult()).getRank() - 1;
 }
@@ -210,7 +211,8 @@ struct MergeProducts : OpRewritePattern<AddOp> {
       ++merged;
       add(contract(concat(lhs, first.getLhsContract()[0]),
                    concat(rhs, first.getRhsContract()[0]), {}, {},
-                   first.getLhsContract(), first.getRhsContract()));
+                   first.getLhsContract(), first.getRhsContract(),
+                   first.getType().getElementType()));
     }
     if (!any)
       return failure();
