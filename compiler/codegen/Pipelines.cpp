@@ -38,7 +38,7 @@ void populateKernelPipeline(OpPassManager &pm, const TargetInfo &target,
   verifyStage(pm, "laid-out");
   // Before kernels are formed: weights become plain operands.
   pm.addPass(createNnccPrepare());
-  pm.addPass(createNnccFormKernels());
+  pm.addPass(createFormKernelsPass(how.facts(target)));
   verifyStage(pm, "kernels");
   NnccPlanMemoryOptions memory;
   memory.maxArena = maxArena;
@@ -47,6 +47,10 @@ void populateKernelPipeline(OpPassManager &pm, const TargetInfo &target,
   // Last: nothing before it depends on how a kernel runs.
   pm.addPass(createTilePass(target, how, schedules));
   verifyStage(pm, "tiled");
+}
+
+std::unique_ptr<Pass> createFormKernelsPass() {
+  return createFormKernelsPass(cpuTarget().facts({}));
 }
 
 void populateLlvmPipeline(OpPassManager &pm, bool debugLines) {

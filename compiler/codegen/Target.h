@@ -23,6 +23,8 @@ struct TargetInfo {
   int64_t lanes = 4, registers = 16;
   bool hasFma = false, hasF16c = false;
   int64_t l2Bytes = 512 << 10;
+  /// Tensors of so many bytes are in no cache.
+  int64_t uncachedBytes = 16 << 20;
 
   /// The widest panel of packed weights in f32 elements.
   int64_t maxPanel() const { return registers == 32 ? 4 * lanes : 2 * lanes; }

@@ -463,10 +463,13 @@ Expr maskedSoftmax(Expr x, int64_t dim) {
 // Contractions and the rest
 //===----------------------------------------------------------------------===//
 
-Expr contract(Expr x, Expr y, Ints xBatch, Ints yBatch, Ints xSum, Ints ySum) {
+Expr contract(Expr x, Expr y, Ints xBatch, Ints yBatch, Ints xSum, Ints ySum,
+              Type element) {
   ExprBuilder &c = x.context();
+  bool isOwn = !element || element == x.element();
   return make<ContractOp>(c, x.value(), y.value(), ints(c, xBatch),
-                          ints(c, yBatch), ints(c, xSum), ints(c, ySum));
+                          ints(c, yBatch), ints(c, xSum), ints(c, ySum),
+                          isOwn ? TypeAttr() : TypeAttr::get(element));
 }
 
 Expr linear(Expr x, Expr y) {

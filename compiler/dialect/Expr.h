@@ -220,7 +220,9 @@ Expr logSoftmax(Expr x, int64_t dim);
 Expr maskedSoftmax(Expr x, int64_t dim);
 
 // Contractions and the rest.
-Expr contract(Expr x, Expr y, Ints xBatch, Ints yBatch, Ints xSum, Ints ySum);
+/// In `element` (x's if null).
+Expr contract(Expr x, Expr y, Ints xBatch, Ints yBatch, Ints xSum, Ints ySum,
+              mlir::Type element = {});
 /// x (*, K) times y (N, K) transposed.
 Expr linear(Expr x, Expr y);
 struct ConvolutionShape {

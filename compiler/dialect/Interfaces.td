@@ -64,4 +64,48 @@ def ViewInterface : OpInterface<"View"> {
       (ins "const ::nncc::StridedView &":$operand)>,
   ];
 }
+
+def KernelRootInterface : OpInterface<"KernelRoot"> {
+  let cppNamespace = "::nncc";
+  let description = [{
+    An op that starts a kernel: sums of products, for which targets have code of
+    its own. Its first operands stand in these products and are read through
+    strides; form-kernels copies those that have none. One that lowers to
+    elements as well can do without.
+  }];
+  let methods = [
+    InterfaceMethod<"How many of the first operands stand in products.",
+      "unsigned", "productOperands">,
+    InterfaceMethod<"Multiplications and additions of all products.",
+      "int64_t", "flops">,
+    InterfaceMethod<"True if no term is summed, so that the result is zeros.",
+      "bool", "sumsNothing">,
+    InterfaceMethod<[{True if elementwise ops behind it can be computed where
+      its result is in registers.}],
+      "bool", "takesEpilogue", (ins), "",
+      "return $_op->getNumResults() == 1;">,
+    InterfaceMethod<"The dimensions of a product operand, as a copy has them.",
+      "::llvm::SmallVector<int64_t>", "copyOrder", (ins "unsigned":$operand),
+      "", [{
+        auto rank = ::llvm::cast<::mlir::RankedTensorType>(
+            $_op->getOperand(operand).getType()).getRank();
+        return ::llvm::to_vector(::llvm::seq<int64_t>(0, rank));
+      }]>,
+  ];
+}
+
+def MemoryAliasInterface : OpInterface<"MemoryAlias"> {
+  let cppNamespace = "::nncc";
+  let description = [{
+    An op that costs nothing where tensors lie in memory: its results are parts
+    of its operands' memory.
+  }];
+  let methods = [
+    InterfaceMethod<"Where a result lies; nothing if it takes memory.",
+      "::std::optional<::nncc::MemoryPlace>", "aliasOf",
+      (ins "unsigned":$result)>,
+    InterfaceMethod<"True if it writes new elements there.",
+      "bool", "writesInPlace", (ins), "", "return false;">,
+  ];
+}
 #endif // NNCC_INTERFACES

@@ -30,6 +30,12 @@ template <typename Op> class Costly : public TraitBase<Op, Costly> {};
 
 namespace nncc {
 class Gradient;
+
+/// A place in the memory of an operand.
+struct MemoryPlace {
+  unsigned operand;
+  int64_t bytes = 0; // behind its start
+};
 } // namespace nncc
 
 #include "dialect/NnccDialect.h.inc"
@@ -48,7 +54,9 @@ inline llvm::ArrayRef<int64_t> shapeOf(mlir::Value value) {
   return tensorType(value).getShape();
 }
 
-/// Bytes of a tensor in memory; bool takes one each.
+/// Bytes of an element in memory; bool takes one.
+int64_t elementBytes(mlir::Type elementType);
+/// Bytes of a tensor in memory.
 int64_t byteSize(mlir::RankedTensorType type);
 
 /// Multiplications and additions of a kernel's products; elementwise work is

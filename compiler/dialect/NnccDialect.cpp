@@ -88,30 +88,19 @@ Number identityOf(Combiner combiner, Type elementType) {
   return isMax ? llvm::minIntN(bits) : llvm::maxIntN(bits);
 }
 
+int64_t elementBytes(Type elementType) {
+  return std::max(1u, elementType.getIntOrFloatBitWidth() / 8);
+}
+
 int64_t byteSize(RankedTensorType type) {
-  unsigned bits = type.getElementType().getIntOrFloatBitWidth();
-  return type.getNumElements() * std::max(1u, bits / 8);
+  return type.getNumElements() * elementBytes(type.getElementType());
 }
 
 int64_t flopsOf(Operation *kernel) {
   int64_t flops = 0;
   kernel->walk([&](Operation *op) {
-    if (auto contract = dyn_cast<ContractOp>(op)) {
-      int64_t depth = 1;
-      for (int64_t d : contract.getLhsContract())
-        depth *= shapeOf(contract.getLhs())[d];
-      flops += 2 * depth * tensorType(contract.getResult()).getNumElements();
-    } else if (auto attention = dyn_cast<AttentionOp>(op)) {
-      int64_t columns = *(shapeOf(attention.getK()).end() - 2);
-      flops += 2 * columns *
-               (tensorType(attention.getQ()).getNumElements() +
-                tensorType(attention.getResult()).getNumElements());
-    } else if (auto backward = dyn_cast<AttentionBackwardOp>(op)) {
-      int64_t columns = *(shapeOf(backward.getK()).end() - 2);
-      flops += 2 * columns *
-               (3 * tensorType(backward.getQ()).getNumElements() +
-                2 * tensorType(backward.getDResult()).getNumElements());
-    }
+    if (auto root = dyn_cast<KernelRoot>(op))
+      flops += root.flops();
   });
   return flops;
 }

@@ -37,9 +37,6 @@ constexpr int64_t maxOperands = 60;
 /// Ops that are computed on the register tile of a root.
 constexpr size_t mostJoined = 48;
 
-/// Elements of 4 bytes in a page.
-constexpr int64_t pageElements = 1 << 10;
-
 /// A view whose operand elements land in exactly one place each (or nowhere).
 bool isForward(Operation *op) {
   if (auto slice = dyn_cast<SliceOp>(op))
@@ -54,14 +51,14 @@ bool isExpensive(Operation *op) {
 
 class KernelBuilder : public FormedKernels {
 public:
-  using FormedKernels::FormedKernels;
+  KernelBuilder(Block &block, func::FuncOp entry, const KernelFacts &facts)
+      : FormedKernels(block, entry), facts(facts) {}
 
   void form() {
     materializeViews();
-    repeatOps(*this);
-    for (Operation &op : block)
-      if (isRoot(&op))
-        growFromRoot(&op);
+    repeatOps(*this, facts.uncachedBytes);
+    for (auto root : block.getOps<KernelRoot>())
+      growFromRoot(root);
     makeReturnable();
     groupResults();
     for (Operation &op : llvm::reverse(block.without_terminator()))
@@ -75,67 +72,32 @@ public:
   }
 
 private:
-  /// Product operands must have strides, and right sides the order that their
-  /// emitter wants: a view without is computed first, by an explicit copy.
+  /// Product operands must have strides, in an order that the target's kernel
+  /// reads: a view without is computed first, by an explicit copy.
   void materializeViews() {
-    SmallVector<Operation *> roots;
-    for (Operation &op : block)
-      if (isRoot(&op))
-        roots.push_back(&op);
-    for (Operation *root : roots)
-      for (unsigned i = 0, e = productOperands(root); i < e; ++i)
-        materialize(root->getOpOperand(i));
+    for (KernelRoot root : llvm::to_vector(block.getOps<KernelRoot>()))
+      for (unsigned i = 0, e = root.productOperands(); i < e; ++i)
+        materialize(root, root->getOpOperand(i));
   }
 
-  static bool isRowMajor(const StridedView &view) {
-    for (auto [size, stride, expected] :
-         llvm::zip_equal(view.shape, view.strides, stridesOf(view.shape)))
-      if (size != 1 && stride != expected)
-        return false;
-    return true;
-  }
-
-  /// The emitter reads whole panels, or vectors along the last dimension.
-  static bool hasOrder(Operation *root, unsigned operand,
-                       const StridedView &view) {
-    auto contract = dyn_cast<ContractOp>(root);
-    if (contract && operand == 1) {
-      if (root->hasAttr(packedAttr))
-        return isRowMajor(view);
-      if (!llvm::is_contained(contract.rhsFree(),
-                              int64_t(view.shape.size()) - 1))
-        return true; // a few rows: sums run along memory
-    } else if (contract) {
-      // Sums across the pages of a tensor that no cache holds wait for memory.
-      int64_t last = contract.getLhsContract().empty()
-                         ? -1
-                         : contract.getLhsContract().back();
-      return last < 0 || view.shape[last] == 1 ||
-             view.strides[last] < pageElements ||
-             tensorType(view.base).getNumElements() < uncachedElements;
-    } else if (isa<AttentionOp>(root) && operand != 2) {
-      return true;
-    }
-    return view.shape.back() == 1 || view.strides.back() == 1;
-  }
-
-  void materialize(OpOperand &operand) {
+  void materialize(KernelRoot root, OpOperand &operand) {
     Value obstacle;
     auto view = stridedView(operand.get(), &obstacle);
     for (; failed(view); view = stridedView(operand.get(), &obstacle)) {
       OpBuilder b(block.getParent()->getContext());
       b.setInsertionPointAfterValue(obstacle);
-      Value copy = createCopy(b, obstacle, operand.getOwner());
+      Value copy = createCopy(b, obstacle, root);
       // Only the uses that this operand reads through see the copy.
       OpOperand *use = &operand;
       while (use->get() != obstacle)
         use = &use->get().getDefiningOp()->getOpOperand(0);
       use->set(copy);
     }
-    // An attention reads memory only; a contraction of a constant is loops.
-    Operation *root = operand.getOwner(), *base = view->base.getDefiningOp();
-    bool isThere = isa<ContractOp>(root) || !base || !isFreeAnywhere(base);
-    if (!isThere || !hasOrder(root, operand.getOperandNumber(), *view))
+    // What does not lower to elements reads memory only.
+    Operation *base = view->base.getDefiningOp();
+    bool isThere =
+        isa<LowersToElements>(*root) || !base || !isFreeAnywhere(base);
+    if (!isThere || !facts.wantsOrder(root, operand.getOperandNumber(), *view))
       shareCopy(operand);
   }
 
@@ -145,35 +107,36 @@ private:
     auto [it, isNew] = copies.try_emplace(operand.get());
     if (isNew) {
       OpBuilder b(reader);
-      auto contract = dyn_cast<ContractOp>(reader);
-      it->second = contract && operand.getOperandNumber() == 0
-                       ? sumsInnermost(b, contract)
-                       : createCopy(b, operand.get(), reader);
+      auto root = dyn_cast<KernelRoot>(reader);
+      it->second =
+          root ? copyFor(b, root, operand.getOperandNumber(), operand.get())
+               : createCopy(b, operand.get(), reader);
     }
     operand.set(it->second);
   }
 
-  /// The left side in an order in which sums run along memory.
-  Value sumsInnermost(OpBuilder &b, ContractOp contract) {
-    ExprBuilder c{b, contract.getLoc()};
-    Expr lhs(c, contract.getLhs());
-    SmallVector<int64_t> order =
-        otherDims(contract.getLhsContract(), lhs.rank());
-    llvm::append_range(order, contract.getLhsContract());
-    Value copy = createCopy(c.b, transpose(lhs, order).value(), contract);
+  /// A copy in the order that the root wants of it, seen as `value`.
+  Value copyFor(OpBuilder &b, KernelRoot root, unsigned operand, Value value) {
+    SmallVector<int64_t> order = root.copyOrder(operand);
+    if (llvm::is_sorted(order))
+      return createCopy(b, value, root);
+    ExprBuilder c{b, root.getLoc()};
+    Value ordered = transpose(Expr(c, value), order).value();
+    Value copy = createCopy(c.b, ordered, root);
     SmallVector<int64_t> back(order.size());
     for (auto [i, d] : llvm::enumerate(order))
       back[d] = int64_t(i);
     return transpose(Expr(c, copy), back).value();
   }
 
+  const KernelFacts &facts;
   DenseMap<Value, Value> copies;
 
   //===--------------------------------------------------------------------===//
   // Kernels with a root
   //===--------------------------------------------------------------------===//
 
-  void growFromRoot(Operation *root) {
+  void growFromRoot(KernelRoot root) {
     // Values that the epilogue has in registers.
     DenseSet<Value> derived{root->getResult(0)};
     SmallVector<Operation *> joined, ops{root};
@@ -185,7 +148,7 @@ private:
     auto addUsers = [&](Operation *op) {
       candidates.insert(op->user_begin(), op->user_end());
     };
-    if (results.size() == 1)
+    if (root.takesEpilogue())
       addUsers(root);
     while (!candidates.empty() && joined.size() < mostJoined) {
       Operation *op = *candidates.begin();
@@ -433,9 +396,10 @@ private:
     Operation *def = value.getDefiningOp();
     if (!def || kernelOf.count(def) || isa<WeightOp>(def) || !isFree(def))
       return true;
-    auto slice = dyn_cast<SliceOp>(def);
-    return (isa<ReshapeOp>(def) || (slice && isContiguous(slice))) &&
-           liesInMemory(def->getOperand(0));
+    auto alias = dyn_cast<MemoryAlias>(def);
+    auto place = alias ? alias.aliasOf(cast<OpResult>(value).getResultNumber())
+                       : std::nullopt;
+    return place && liesInMemory(def->getOperand(place->operand));
   }
 
   /// One kernel for what is elementwise and belongs to one parameter, or is
@@ -572,11 +536,13 @@ private:
 };
 
 struct FormKernels : impl::NnccFormKernelsBase<FormKernels> {
+  explicit FormKernels(const KernelFacts &facts) : facts(facts) {}
+
   void runOnOperation() override {
     for (func::FuncOp entry : entriesOf(getOperation())) {
       for (auto scan : entry.getBody().front().getOps<ScanOp>())
-        form({scan.block(), nullptr});
-      form({entry.getBody().front(), entry});
+        form({scan.block(), nullptr, facts});
+      form({entry.getBody().front(), entry, facts});
     }
     kernels += known.size();
   }
@@ -587,8 +553,14 @@ private:
     calls += outlineKernels(builder, known);
   }
 
+  KernelFacts facts;
   llvm::StringMap<func::FuncOp> known; // by text
 };
 
 } // namespace
+
+std::unique_ptr<Pass> createFormKernelsPass(const KernelFacts &facts) {
+  return std::make_unique<FormKernels>(facts);
+}
+
 } // namespace nncc

@@ -24,22 +24,6 @@ struct Kernel {
   llvm::SmallVector<int64_t> rowSpace, rowDims;
 };
 
-/// Elements of 4 bytes in more than most caches.
-constexpr int64_t uncachedElements = 4 << 20;
-
-/// Starts a kernel with an emitter of its own.
-inline bool isRoot(mlir::Operation *op) {
-  return mlir::isa<ContractOp, AttentionOp, AttentionBackwardOp>(op);
-}
-
-/// How many of a root's operands stand in products, the first ones: they are
-/// read through strides.
-inline unsigned productOperands(mlir::Operation *root) {
-  if (mlir::isa<AttentionBackwardOp>(root))
-    return 4;
-  return mlir::isa<AttentionOp>(root) ? 3 : 2;
-}
-
 /// Costs nothing: copied into every kernel that reads through it.
 inline bool isFreeAnywhere(mlir::Operation *op) {
   if (mlir::isa<ConstantOp, IotaOp>(op) ||
@@ -82,8 +66,9 @@ struct FormedKernels {
     return isFreeAnywhere(op) || repeated.contains(op);
   }
 
-  /// True for a slice that is an offset into memory: it stays outside of the
-  /// kernel of these ops, so that kernels on different slices are equal.
+  /// True for a part of a tensor that is an offset into its memory: it stays
+  /// outside of the kernel of these ops, so that kernels on different parts are
+  /// equal.
   bool isOffset(mlir::Operation *op,
                 const llvm::DenseSet<mlir::Operation *> &inside) const;
 
@@ -117,7 +102,8 @@ struct FormedKernels {
 /// Fills `repeated` with ops that several others use and that cost less to
 /// compute again than to store and read: elementwise on large tensors, with at
 /// most one tensor of that size read from memory that is there anyway.
-void repeatOps(FormedKernels &formed);
+/// Tensors of `uncachedBytes` are in no cache.
+void repeatOps(FormedKernels &formed, int64_t uncachedBytes);
 
 /// Turns the kernels into functions, each different one once (`known`: by
 /// text), and calls; gives the number of calls.

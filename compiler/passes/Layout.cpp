@@ -307,7 +307,8 @@ struct PackRhs : OpRewritePattern<ContractOp> {
     w = transpose(w, toBack);
     Expr y =
         contract(Expr(c, op.getLhs()), w, op.getLhsBatch(), range(0, batches),
-                 op.getLhsContract(), range(last + 1, last + 1 + sums));
+                 op.getLhsContract(), range(last + 1, last + 1 + sums),
+                 op.getType().getElementType());
     y.value().getDefiningOp()->setAttr(packedAttr, rewriter.getUnitAttr());
     SmallVector<int64_t> merged(y.shape().drop_back(2));
     merged.push_back(panels * width);
@@ -334,7 +335,8 @@ struct PackRhs : OpRewritePattern<ContractOp> {
     Expr y =
         contract(Expr(c, op.getLhs()), transpose(Expr(c, op.getRhs()), perm),
                  op.getLhsBatch(), range(0, batches), op.getLhsContract(),
-                 range(firstSum, firstSum + sums));
+                 range(firstSum, firstSum + sums),
+                 op.getType().getElementType());
     rewriter.replaceOp(op, y.value());
     return success();
   }

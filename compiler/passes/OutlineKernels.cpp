@@ -176,19 +176,12 @@ private:
     for (CallOp call : writers) {
       Operation *reader = nullptr;
       auto noteReaders = [&](Value value) {
-        allUses(
-            value,
-            [](OpOperand &use) -> Value {
-              Operation *user = use.getOwner();
-              return isa<ReshapeOp, SliceOp>(user) ? user->getResult(0)
-                                                   : Value();
-            },
-            [&](OpOperand &use) {
-              Operation *user = use.getOwner();
-              if (isa<CallOp, ScanOp>(user) && user != call)
-                reader = last(reader, user);
-              return true;
-            });
+        allUses(value, aliasBehind, [&](OpOperand &use) {
+          Operation *user = use.getOwner();
+          if (isa<CallOp, ScanOp>(user) && user != call)
+            reader = last(reader, user);
+          return true;
+        });
       };
       for (Value result : call.getResults())
         for (auto weight : formed.block.getOps<WeightOp>())
@@ -258,10 +251,12 @@ private:
 
 bool FormedKernels::isOffset(Operation *op,
                              const DenseSet<Operation *> &inside) const {
-  auto slice = dyn_cast<SliceOp>(op);
-  if (!slice || !isContiguous(slice))
+  auto alias = dyn_cast<MemoryAlias>(op);
+  auto place = alias ? alias.aliasOf(0) : std::nullopt;
+  if (!place || byteSize(tensorType(op->getResult(0))) ==
+                    byteSize(tensorType(op->getOperand(place->operand))))
     return false;
-  Operation *root = storageOf(slice.getResult()).root.getDefiningOp();
+  Operation *root = storageOf(op->getResult(0)).root.getDefiningOp();
   return !root || (!inside.contains(root) && !isFree(root));
 }
 

@@ -141,7 +141,8 @@ def NnccFormKernels : Pass<"nncc-form-kernels", "::mlir::ModuleOp"> {
     reduce) and the element work fused before and after it. Every edge
     between kernels gets a reason, kept in `nncc.reasons` of the call.
     Structurally equal kernels become one function. The body of a scan is formed
-    as an entry is.
+    as an entry is. What a target's kernels read through strides, and how, it
+    says itself (`KernelFacts`).
 
     ```mlir
     func.func @f(%x: tensor<4x8xf32>, %zero: tensor<4x8xf32>)
@@ -157,6 +158,7 @@ def NnccFormKernels : Pass<"nncc-form-kernels", "::mlir::ModuleOp"> {
     }
     ```
   }];
+  let constructor = "::nncc::createFormKernelsPass()";
   let dependentDialects = ["::mlir::arith::ArithDialect",
                            "::mlir::math::MathDialect",
                            "::mlir::vector::VectorDialect"];

@@ -148,10 +148,12 @@ private:
   bool canRemake(Value value, Operation *at, int steps, double &cost) {
     if (isThere(value, at))
       return true;
-    Operation *def = value.getDefiningOp();
-    while (isa<ReshapeOp, SliceOp>(def))
-      def = def->getOperand(0).getDefiningOp();
-    auto call = dyn_cast<CallOp>(def);
+    auto alias = value.getDefiningOp<MemoryAlias>();
+    if (alias && !alias.writesInPlace())
+      return llvm::all_of(alias->getOperands(), [&](Value operand) {
+        return canRemake(operand, at, steps, cost);
+      });
+    auto call = value.getDefiningOp<CallOp>();
     if (!call || call.getNumResults() != 1 || steps == 0)
       return false;
     cost += costOf(call);

@@ -13,13 +13,14 @@ namespace nncc {
 
 namespace {
 
-/// Elements below which storing costs nothing. From uncachedElements on even a
-/// costly function is cheaper than the way to memory and back.
+/// Elements below which storing costs nothing. What no cache holds even a costly
+/// function is cheaper than, on its way to memory and back.
 constexpr int64_t largeTensor = 1 << 16;
 
 class Repeats {
 public:
-  explicit Repeats(FormedKernels &formed) : formed(formed) {}
+  Repeats(FormedKernels &formed, int64_t uncachedBytes)
+      : formed(formed), uncachedBytes(uncachedBytes) {}
 
   void consider(Operation *op) {
     if (!op->hasTrait<OpTrait::Elementwise>() || isFreeAnywhere(op) ||
@@ -28,12 +29,13 @@ public:
     SetVector<Operation *> readers;
     formed.realUsers(op->getResult(0), readers);
     if (readers.size() < 2 || llvm::any_of(readers, [&](Operation *reader) {
-          return isRoot(reader) || readsMemory(reader);
+          return isa<KernelRoot>(reader) || readsMemory(reader);
         }))
       return;
     Source source = sourceOf(op);
     if (!source.fits || source.costly > 1 ||
-        (source.costly && elements(op->getResult(0)) < uncachedElements))
+        (source.costly &&
+         byteSize(tensorType(op->getResult(0))) < uncachedBytes))
       return;
     if (source.base && !isThereAnyway(source.base, op, readers))
       return;
@@ -98,7 +100,7 @@ private:
     while (isa_and_nonnull<SliceOp, ReshapeOp>(def) &&
            def->getOperand(0).hasOneUse())
       def = def->getOperand(0).getDefiningOp();
-    return def && isRoot(def) ? def : nullptr;
+    return isa_and_nonnull<KernelRoot>(def) ? def : nullptr;
   }
 
   /// True if the base must be stored for another reader, and takes no more
@@ -131,13 +133,14 @@ private:
   }
 
   FormedKernels &formed;
+  int64_t uncachedBytes;
   DenseMap<Operation *, Source> sources;
 };
 
 } // namespace
 
-void repeatOps(FormedKernels &formed) {
-  Repeats repeats(formed);
+void repeatOps(FormedKernels &formed, int64_t uncachedBytes) {
+  Repeats repeats(formed, uncachedBytes);
   for (Operation &op : formed.block)
     repeats.consider(&op);
 }

@@ -56,12 +56,9 @@ struct FoldConstants : RewritePattern {
 
 bool isEmpty(Value value) { return tensorType(value).getNumElements() == 0; }
 
-/// True for a sum over nothing: of products, or of values by their scores.
 bool sumsNothing(Operation *op) {
-  if (isa<ContractOp>(op))
-    return llvm::any_of(op->getOperands(), isEmpty);
-  return isa<AttentionOp, AttentionBackwardOp>(op) &&
-         shapeOf(op->getOperand(1)).drop_back().back() == 0;
+  auto root = dyn_cast<KernelRoot>(op);
+  return root && root.sumsNothing();
 }
 
 /// What has no elements, or is a sum over nothing, is a constant: no kernel has
@@ -102,7 +99,8 @@ int64_t channelDim(Operation *product) {
   if (isa<ConvolutionOp>(product))
     return 1;
   auto contract = dyn_cast<ContractOp>(product);
-  if (!contract || contract.rhsFree() != ArrayRef<int64_t>{0})
+  if (!contract || contract.rhsFree() != ArrayRef<int64_t>{0} ||
+      contract.getElement()) // factors have the result's type
     return -1;
   return tensorType(contract.getResult()).getRank() - 1;
 }
@@ -213,7 +211,8 @@ struct MergeProducts : OpRewritePattern<AddOp> {
       ++merged;
       add(contract(concat(lhs, first.getLhsContract()[0]),
                    concat(rhs, first.getRhsContract()[0]), {}, {},
-                   first.getLhsContract(), first.getRhsContract()));
+                   first.getLhsContract(), first.getRhsContract(),
+                   first.getType().getElementType()));
     }
     if (!any)
       return failure();

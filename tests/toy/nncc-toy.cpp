@@ -36,6 +36,7 @@ static bool take(llvm::StringRef argument, CompileOptions &options) {
 int main(int argc, char **argv) {
   CompileOptions options;
   options.kernels = &toyTarget();
+  options.level = 0; // values, not speed
   bool isOurs = argc > 4 && std::string(argv[1]) == "compile" &&
                 std::string(argv[3]) == "-o";
   for (int i = 5; i < argc; ++i)

@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 #include "codegen/cpu/KernelEmitters.h"
 #include "codegen/kernels/KernelKind.h"
+#include "dialect/Names.h"
 
 using namespace mlir;
 
@@ -22,6 +23,8 @@ static constexpr int64_t tileElements = 4096, maxLoopTiles = 64;
 /// Tiles of an attention that are enough for threads; rows of up to so many
 /// keys are normalised in one go, if they fit the cache.
 static constexpr int64_t attentionTiles = 16, wholeRowKeys = 1024;
+
+static constexpr int64_t pageBytes = 4 << 10;
 
 static int64_t ceilDiv(int64_t x, int64_t y) { return (x + y - 1) / y; }
 
@@ -143,6 +146,52 @@ static bool isScatter(func::FuncOp kernel, const TargetInfo &) {
   return isa_and_nonnull<ScatterAddOp>(ret->getOperand(0).getDefiningOp());
 }
 
+static bool isRowMajor(const StridedView &view) {
+  for (auto [size, stride, expected] :
+       llvm::zip_equal(view.shape, view.strides, stridesOf(view.shape)))
+    if (size != 1 && stride != expected)
+      return false;
+  return true;
+}
+
+/// Vectors run along the last dimension.
+static bool endsContiguous(const StridedView &view) {
+  return view.shape.back() == 1 || view.strides.back() == 1;
+}
+
+/// The emitter reads whole panels, or vectors along the last dimension.
+static bool wantsProduct(KernelRoot root, unsigned operand,
+                         const StridedView &view, const TargetInfo &target) {
+  auto contract = dyn_cast<ContractOp>(*root);
+  if (!contract)
+    return true;
+  if (operand == 1) {
+    if (root->hasAttr(packedAttr))
+      return isRowMajor(view);
+    return endsContiguous(view) ||
+           !llvm::is_contained(contract.rhsFree(),
+                               int64_t(view.shape.size()) - 1); // few rows
+  }
+  // Sums across the pages of a tensor that no cache holds wait for memory.
+  if (contract.getLhsContract().empty())
+    return true;
+  int64_t last = contract.getLhsContract().back();
+  RankedTensorType base = tensorType(view.base);
+  int64_t bytes = elementBytes(base.getElementType());
+  return view.shape[last] == 1 || view.strides[last] * bytes < pageBytes ||
+         byteSize(base) < target.uncachedBytes;
+}
+
+static bool wantsAttention(KernelRoot root, unsigned operand,
+                           const StridedView &view, const TargetInfo &) {
+  return !isa<AttentionOp>(*root) || operand != 2 || endsContiguous(view);
+}
+
+static bool wantsBackward(KernelRoot root, unsigned, const StridedView &view,
+                          const TargetInfo &) {
+  return !isa<AttentionBackwardOp>(*root) || endsContiguous(view);
+}
+
 static bool isAny(func::FuncOp, const TargetInfo &) { return true; }
 
 static bool lookup(StringRef cpu, TargetInfo &info, std::string &error) {
@@ -168,10 +217,11 @@ const KernelTarget &cpuTarget() {
   static const KernelKind kinds[] = {
       {"scatter", loops, isScatter, chooseLoops, emitScatter},
       {"attention_backward", backward, has<AttentionBackwardOp>,
-       chooseAttentionBackward, emitAttentionBackward},
+       chooseAttentionBackward, emitAttentionBackward, wantsBackward},
       {"attention", attention, has<AttentionOp>, chooseAttention,
-       emitAttention},
-      {"product", product, isProduct, chooseProduct, emitGemm},
+       emitAttention, wantsAttention},
+      {"product", product, isProduct, chooseProduct, emitGemm,
+       wantsProduct},
       {"transpose", loops, isTranspose, chooseLoops, emitTranspose},
       {"loops", loops, isAny, chooseLoops, emitLoops}};
   static const KernelTarget target{kinds, lookup, bufferType, emitter};

@@ -53,7 +53,9 @@ static SmallVector<SumDim> sumsOf(ContractOp op, const StridedView &lhs,
 FailureOr<Contraction> Contraction::of(func::FuncOp kernel) {
   Contraction it;
   kernel.walk([&](ContractOp op) { it.op = op; });
-  if (!it.op || !isa<FloatType>(it.op.getType().getElementType()))
+  if (!it.op || !isa<FloatType>(it.op.getType().getElementType()) ||
+      computeType(tensorType(it.op.getLhs()).getElementType()) !=
+          computeType(it.op.getType().getElementType()))
     return failure();
   auto lhs = operandView(it.op.getLhs()), rhs = operandView(it.op.getRhs());
   if (failed(lhs) || failed(rhs))

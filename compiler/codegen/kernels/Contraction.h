@@ -39,8 +39,9 @@ struct SumDim {
 bool cutsOwnColumns(SliceOp slice, int64_t d);
 
 struct Contraction {
-  /// The one of a kernel. Fails if there is none, an operand has no strides or
-  /// the element type is no floating one.
+  /// The one of a kernel. Fails if there is none, an operand has no strides,
+  /// the element type is no floating one or registers hold another one than the
+  /// operands'.
   static mlir::FailureOr<Contraction> of(mlir::func::FuncOp kernel);
 
   ContractOp op;

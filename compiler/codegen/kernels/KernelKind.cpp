@@ -5,6 +5,16 @@ using namespace mlir;
 
 namespace nncc {
 
+KernelFacts KernelTarget::facts(const TargetInfo &target) const {
+  auto wantsOrder = [kinds = kinds, target](KernelRoot root, unsigned operand,
+                                            const StridedView &view) {
+    return llvm::all_of(kinds, [&](const KernelKind &kind) {
+      return !kind.wantsOrder || kind.wantsOrder(root, operand, view, target);
+    });
+  };
+  return {wantsOrder, target.uncachedBytes};
+}
+
 const KernelKind &KernelTarget::kind(StringRef name) const {
   for (const KernelKind &kind : kinds)
     if (name == kind.name)

@@ -9,6 +9,7 @@
 #define NNCC_CODEGEN_KERNELS_KERNELKIND_H
 
 #include "codegen/kernels/KernelCode.h"
+#include "passes/Passes.h"
 #include <memory>
 
 namespace nncc {
@@ -29,6 +30,11 @@ struct KernelKind {
                                        const TargetInfo &target);
   /// Writes the kernel's code and gives its number of tiles.
   int64_t (*emit)(KernelCode &code);
+  /// True if such kernels read that product operand of a root of theirs as
+  /// `view` has it, and for all other roots. Null: whatever its strides are.
+  bool (*wantsOrder)(KernelRoot root, unsigned operand,
+                     const StridedView &view,
+                     const TargetInfo &target) = nullptr;
 };
 
 /// What is behind the passes for one target.
@@ -44,6 +50,8 @@ struct KernelTarget {
                                             mlir::Location loc,
                                             const TargetInfo &target);
 
+  /// What all kinds together ask of form-kernels.
+  KernelFacts facts(const TargetInfo &target) const;
   /// The kind of that name; there must be one.
   const KernelKind &kind(llvm::StringRef name) const;
   /// The number of that name in some kind's schedule, or null.

@@ -7,7 +7,6 @@
 #include "codegen/kernels/Contraction.h"
 #include "dialect/Names.h"
 #include "dialect/Nncc.h"
-#include "passes/KernelForming.h"
 #include "runtime/abi.h"
 
 using namespace mlir;
@@ -38,13 +37,15 @@ static void markDistinct(func::FuncOp kernel, func::FuncOp code) {
       code.setArgAttr(i, "llvm.noalias", UnitAttr::get(code.getContext()));
 }
 
-/// What an attention reads through strides must have been proven to lie inside
-/// its tensors: form-kernels copies the rest. A contraction without such
-/// strides (of a constant) is written as loops over elements.
+/// What a root reads through strides must have been proven to lie inside its
+/// tensors: form-kernels copies the rest. One that lowers to elements is written
+/// as loops over them where it has no such strides (a product of a constant).
 static LogicalResult checkReads(func::FuncOp kernel) {
   WalkResult result = kernel.walk([&](Operation *op) {
-    bool isAttention = isRoot(op) && !isa<ContractOp>(op);
-    for (unsigned i = 0, e = isAttention ? productOperands(op) : 0; i < e; ++i)
+    auto root = dyn_cast<KernelRoot>(op);
+    bool needsMemory = root && !isa<LowersToElements>(op);
+    for (unsigned i = 0, e = needsMemory ? root.productOperands() : 0; i < e;
+         ++i)
       if (failed(operandView(op->getOperand(i)))) {
         op->emitError("operand ") << i << " has no strides inside its tensor";
         return WalkResult::interrupt();

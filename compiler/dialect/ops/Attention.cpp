@@ -91,6 +91,31 @@ struct Rows {
 
 } // namespace
 
+/// Keys, and so scores of a row.
+template <typename OpTy> static int64_t keysOf(OpTy op) {
+  return shapeOf(op.getK()).drop_back().back();
+}
+
+unsigned AttentionOp::productOperands() { return 3; }
+
+bool AttentionOp::sumsNothing() { return keysOf(*this) == 0; }
+
+int64_t AttentionOp::flops() {
+  return 2 * keysOf(*this) *
+         (tensorType(getQ()).getNumElements() +
+          tensorType(getResult()).getNumElements());
+}
+
+unsigned AttentionBackwardOp::productOperands() { return 4; }
+
+bool AttentionBackwardOp::sumsNothing() { return keysOf(*this) == 0; }
+
+int64_t AttentionBackwardOp::flops() {
+  return 2 * keysOf(*this) *
+         (3 * tensorType(getQ()).getNumElements() +
+          2 * tensorType(getDResult()).getNumElements());
+}
+
 void AttentionOp::evaluate(ArrayRef<RefTensor> inputs,
                            MutableArrayRef<RefTensor> results) {
   const RefTensor &v = inputs[2];

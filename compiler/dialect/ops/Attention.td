@@ -1,7 +1,8 @@
 // Scaled dot-product attention and its gradient: primitives because their
 // compositions keep the score matrix in memory.
 
-def Nncc_AttentionOp : Nncc_Base<"attention", Nncc_Infer> {
+def Nncc_AttentionOp : Nncc_Base<"attention", !listconcat(Nncc_Infer,
+    [DeclareOpInterfaceMethods<KernelRootInterface>])> {
   let summary = "softmax(q k^T * scale + mask) v over the last two dims";
   let description = [{
     q is (*B, T, D), k (*B, S, D), v (*B, S, Dv), the result (*B, T, Dv).
@@ -18,7 +19,9 @@ def Nncc_AttentionOp : Nncc_Base<"attention", Nncc_Infer> {
                          functional-type(operands, results)}];
 }
 
-def Nncc_AttentionBackwardOp : Nncc_Base<"attention_backward", Nncc_Infer> {
+def Nncc_AttentionBackwardOp
+    : Nncc_Base<"attention_backward", !listconcat(Nncc_Infer,
+        [DeclareOpInterfaceMethods<KernelRootInterface>])> {
   let summary = "gradients of attention with respect to q, k and v";
   let description = [{
     For `d_result`, the gradient of attention's result (*B, T, Dv): with

@@ -14,6 +14,12 @@ LogicalResult AllReduceOp::verify() {
   return success();
 }
 
+std::optional<MemoryPlace> AllReduceOp::aliasOf(unsigned result) {
+  return MemoryPlace{result};
+}
+
+bool AllReduceOp::writesInPlace() { return true; }
+
 // Of one process.
 void AllReduceOp::evaluate(ArrayRef<RefTensor> inputs,
                            MutableArrayRef<RefTensor> results) {

@@ -1,6 +1,7 @@
 // Between processes that train together.
 
-def Nncc_AllReduceOp : Nncc_Base<"all_reduce"> {
+def Nncc_AllReduceOp : Nncc_Base<"all_reduce",
+    [DeclareOpInterfaceMethods<MemoryAliasInterface, ["writesInPlace"]>]> {
   let summary = "the mean of each tensor over all processes";
   let description = [{
     A bucket of gradients on its way from backward to where they are used: one

@@ -20,6 +20,16 @@ static bool areDistinct(ArrayRef<int64_t> x, ArrayRef<int64_t> y,
   return areDims(all, rank);
 }
 
+/// True if `wide` has every value of `narrow`.
+static bool holds(Type wide, Type narrow) {
+  if (wide == narrow)
+    return true;
+  return isa<FloatType>(wide) == isa<FloatType>(narrow) &&
+         isa<IntegerType>(wide) == isa<IntegerType>(narrow) &&
+         !isUnsignedElement(wide) &&
+         wide.getIntOrFloatBitWidth() > narrow.getIntOrFloatBitWidth();
+}
+
 LogicalResult ContractOp::inferReturnTypes(MLIRContext *,
                                            std::optional<Location> loc,
                                            ContractOp::Adaptor adaptor,
@@ -44,6 +54,10 @@ LogicalResult ContractOp::inferReturnTypes(MLIRContext *,
   if (lhs.getElementType() != rhs.getElementType())
     return emitOptionalError(loc, "element types of ", lhs, " and ", rhs,
                              " differ"); // C3
+  Type element = adaptor.getElement().value_or(lhs.getElementType());
+  if (!holds(element, lhs.getElementType()))
+    return emitOptionalError(loc, "products of ", lhs.getElementType(),
+                             " do not fit into ", element); // C4
   SmallVector<int64_t> shape;
   for (int64_t d : lhsBatch)
     shape.push_back(lhs.getDimSize(d));
@@ -55,7 +69,7 @@ LogicalResult ContractOp::inferReturnTypes(MLIRContext *,
   };
   appendFree(lhs, lhsBatch, lhsSum);
   appendFree(rhs, rhsBatch, rhsSum);
-  types.push_back(RankedTensorType::get(shape, lhs.getElementType()));
+  types.push_back(RankedTensorType::get(shape, element));
   return success();
 }
 
@@ -71,6 +85,31 @@ SmallVector<int64_t> ContractOp::lhsFree() {
 }
 SmallVector<int64_t> ContractOp::rhsFree() {
   return freeDims(getRhs(), getRhsBatch(), getRhsContract());
+}
+
+unsigned ContractOp::productOperands() { return 2; }
+
+bool ContractOp::sumsNothing() {
+  return llvm::any_of(getOperands(), [](Value operand) {
+    return tensorType(operand).getNumElements() == 0;
+  });
+}
+
+int64_t ContractOp::flops() {
+  int64_t depth = 1;
+  for (int64_t d : getLhsContract())
+    depth *= shapeOf(getLhs())[d];
+  return 2 * depth * tensorType(getResult()).getNumElements();
+}
+
+/// The left side with sums innermost: they run along memory.
+SmallVector<int64_t> ContractOp::copyOrder(unsigned operand) {
+  int64_t rank = shapeOf(getOperand(operand)).size();
+  if (operand == 1)
+    return llvm::to_vector(llvm::seq<int64_t>(0, rank));
+  SmallVector<int64_t> order = otherDims(getLhsContract(), rank);
+  llvm::append_range(order, getLhsContract());
+  return order;
 }
 
 void ContractOp::evaluate(ArrayRef<RefTensor> inputs,
@@ -129,13 +168,17 @@ Value ContractOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
   SmallVector<int64_t> extents;
   for (int64_t d : getLhsContract())
     extents.push_back(lhs.getDimSize(d));
-  return e.reduce(Combiner::sum, lhs.getElementType(), extents, false,
-                  [&](ArrayRef<Coord> k) {
-                    for (size_t j = 0; j < k.size(); ++j)
-                      x[getLhsContract()[j]] = y[getRhsContract()[j]] = k[j];
-                    Value product = e.at(getLhs(), x);
-                    return e.mul(product, e.at(getRhs(), y));
-                  });
+  Type from = lhs.getElementType(), to = getType().getElementType();
+  auto element = [&](Value tensor, const Coords &coords) {
+    Value value = e.at(tensor, coords);
+    return from == to ? value : e.convert(value, from, to);
+  };
+  return e.reduce(Combiner::sum, to, extents, false, [&](ArrayRef<Coord> k) {
+    for (size_t j = 0; j < k.size(); ++j)
+      x[getLhsContract()[j]] = y[getRhsContract()[j]] = k[j];
+    Value product = element(getLhs(), x);
+    return e.mul(product, element(getRhs(), y));
+  });
 }
 
 /// Dimensions of `tensor` as they stand in `order`: batch, then others.
@@ -177,12 +220,12 @@ void ContractOp::gradient(Gradient &g) {
                   ArrayRef<int64_t> mySums, ArrayRef<int64_t> otherSums) {
     if (!g.wants(i))
       return;
-    Expr product =
-        contract(dy, other, batch, otherBatch, sumDims, otherFree);
+    Expr product = contract(dy, convert(other, dy.element()), batch, otherBatch,
+                            sumDims, otherFree);
     SmallVector<int64_t> order(myBatch);
     llvm::append_range(order, myFree);
     llvm::append_range(order, paired(mySums, otherSums));
-    g.give(i, putBack(product, order));
+    g.give(i, convert(putBack(product, order), other.element()));
   };
   give(0, w, getRhsBatch(), rhsFree(), columnDims, getLhsBatch(), lhsFree(),
        getLhsContract(), getRhsContract());

@@ -175,7 +175,10 @@ private:
       auto yBatch = behindSteps(product.getRhsBatch(), false);
       auto xSum = behindSteps(product.getLhsContract(), true);
       auto ySum = behindSteps(product.getRhsContract(), true);
-      return [=] { return contract(x(), y(), xBatch, yBatch, xSum, ySum); };
+      Type element = product.getType().getElementType();
+      return [=] {
+        return contract(x(), y(), xBatch, yBatch, xSum, ySum, element);
+      };
     }
     Later x = stacked(value);
     return [=] { return sum(x(), {0}); };

@@ -57,6 +57,10 @@ OpFoldResult ReshapeOp::fold(FoldAdaptor adaptor) {
   return {};
 }
 
+std::optional<MemoryPlace> ReshapeOp::aliasOf(unsigned) {
+  return MemoryPlace{0};
+}
+
 void ReshapeOp::evaluate(ArrayRef<RefTensor> inputs,
                          MutableArrayRef<RefTensor> results) {
   results[0].floats = inputs[0].floats;
@@ -283,6 +287,28 @@ OpFoldResult SliceOp::fold(FoldAdaptor adaptor) {
   if (getOperand().getType() == getType())
     return getOperand();
   return foldSplat(adaptor.getOperand(), getType());
+}
+
+/// True if the slice is one run of its operand's memory.
+static bool isContiguous(SliceOp op) {
+  ArrayRef<int64_t> from = shapeOf(op.getOperand()), sizes = op.getSizes();
+  size_t d = 0;
+  while (d < sizes.size() && sizes[d] == 1)
+    ++d;
+  if (d < sizes.size() && op.getSteps()[d] != 1)
+    return false;
+  for (++d; d < sizes.size(); ++d)
+    if (sizes[d] != from[d])
+      return false;
+  return true;
+}
+
+std::optional<MemoryPlace> SliceOp::aliasOf(unsigned) {
+  if (!isContiguous(*this))
+    return std::nullopt;
+  auto type = tensorType(getOperand());
+  return MemoryPlace{0, positionOf(getStarts(), stridesOf(type.getShape())) *
+                            elementBytes(type.getElementType())};
 }
 
 void SliceOp::evaluate(ArrayRef<RefTensor> inputs,

@@ -1,7 +1,8 @@
 // Ops that move elements. All but `concat` are views: one operand, and every
 // result element is an operand element (`pad`: or the padding value).
 
-def Nncc_ReshapeOp : Nncc_View<"reshape"> {
+def Nncc_ReshapeOp : Nncc_View<"reshape",
+    [DeclareOpInterfaceMethods<MemoryAliasInterface>]> {
   let summary = "same elements in row-major order, another shape";
   let description = "C1: the number of elements is unchanged.";
   let arguments = (ins Nncc_Tensor:$operand);
@@ -38,7 +39,8 @@ def Nncc_BroadcastOp : Nncc_View<"broadcast"> {
   let hasFolder = 1;
 }
 
-def Nncc_SliceOp : Nncc_View<"slice", Nncc_Infer> {
+def Nncc_SliceOp : Nncc_View<"slice", !listconcat(Nncc_Infer,
+    [DeclareOpInterfaceMethods<MemoryAliasInterface>])> {
   let summary = "result[i] = operand[starts + i * steps], `sizes` of them";
   let description = [{
     C1: one entry per dimension. C2: steps are positive, sizes not negative.

@@ -177,6 +177,15 @@ func.func @contract_c3(%x: tensor<4x2xf32>, %y: tensor<2x4xf64>) {
 
 // -----
 
+func.func @contract_c4(%x: tensor<4x2xf32>, %y: tensor<2x4xf32>) {
+  // expected-error @+2 {{products of 'f32' do not fit into 'i64'}}
+  // expected-error @+1 {{failed to infer returned types}}
+  %0 = nncc.contract %x, %y batch [] x [] sum [1] x [0] in i64 : (tensor<4x2xf32>, tensor<2x4xf32>) -> tensor<4x4xi64>
+  return
+}
+
+// -----
+
 func.func @gather_c1(%x: tensor<4x2xf32>, %i: tensor<3xi64>) {
   // expected-error @+2 {{dim 2 is not a non-empty dimension of 'tensor<4x2xf32>'}}
   // expected-error @+1 {{failed to infer returned types}}

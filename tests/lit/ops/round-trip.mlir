@@ -65,6 +65,13 @@ func.func @views(%x: tensor<2x6x6x4xf32>) -> tensor<2x4x4x36xf32> {
   return %5 : tensor<2x4x4x36xf32>
 }
 
+// CHECK-LABEL: @wide_product
+func.func @wide_product(%x: tensor<4x8xi8>, %w: tensor<16x8xi8>) -> tensor<4x16xi32> {
+  // CHECK: nncc.contract %{{.*}}, %{{.*}} batch [] x [] sum [1] x [1] in i32 :
+  %0 = nncc.contract %x, %w batch [] x [] sum [1] x [1] in i32 : (tensor<4x8xi8>, tensor<16x8xi8>) -> tensor<4x16xi32>
+  return %0 : tensor<4x16xi32>
+}
+
 // CHECK-LABEL: @products
 func.func @products(%x: tensor<4x8xf32>, %w: tensor<16x8xf32>, %i: tensor<1x2x5x5xf32>, %k: tensor<3x2x3x3xf32>) -> (tensor<4x16xf32>, tensor<1x3x3x3xf32>) {
   // CHECK: nncc.contract %{{.*}}, %{{.*}} batch [] x [] sum [1] x [1]

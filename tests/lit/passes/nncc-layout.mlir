@@ -64,3 +64,12 @@ func.func @runtime_uneven(%x: tensor<64x8xf32>, %w: tensor<8x100xf32>) -> tensor
   %y = nncc.contract %x, %w batch [] x [] sum [1] x [0] : (tensor<64x8xf32>, tensor<8x100xf32>) -> tensor<64x100xf32>
   return %y : tensor<64x100xf32>
 }
+
+// Panels of a product in a wide type keep it.
+// CHECK-LABEL: @wide_panels
+// CHECK: nncc.contract {{.*}} in f32 {nncc.packed}
+func.func @wide_panels(%x: tensor<4x8xbf16>) -> tensor<4x16xf32> {
+  %w = nncc.weight "w" : tensor<16x8xbf16>
+  %a = nncc.contract %x, %w batch [] x [] sum [1] x [1] in f32 : (tensor<4x8xbf16>, tensor<16x8xbf16>) -> tensor<4x16xf32>
+  return %a : tensor<4x16xf32>
+}

@@ -137,3 +137,29 @@ func.func @empty(%x: tensor<0x8xf32>, %w: tensor<8x4xf32>, %y: tensor<3x0xf32>, 
   %b = nncc.contract %y, %v batch [] x [] sum [1] x [0] : (tensor<3x0xf32>, tensor<0x4xf32>) -> tensor<3x4xf32>
   return %a, %b : tensor<0x4xf32>, tensor<3x4xf32>
 }
+
+// A product of narrow integers is summed in the wide type it asks for, and wraps
+// without.
+// CHECK-LABEL: @wide_sum
+// CHECK-DAG: nncc.constant dense<20000> : tensor<1x1xi32>
+// CHECK-DAG: nncc.constant dense<32> : tensor<1x1xi8>
+func.func @wide_sum() -> (tensor<1x1xi32>, tensor<1x1xi8>) {
+  %x = nncc.constant dense<100> : tensor<1x2xi8>
+  %y = nncc.constant dense<100> : tensor<2x1xi8>
+  %a = nncc.contract %x, %y batch [] x [] sum [1] x [0] in i32 : (tensor<1x2xi8>, tensor<2x1xi8>) -> tensor<1x1xi32>
+  %b = nncc.contract %x, %y batch [] x [] sum [1] x [0] : (tensor<1x2xi8>, tensor<2x1xi8>) -> tensor<1x1xi8>
+  return %a, %b : tensor<1x1xi32>, tensor<1x1xi8>
+}
+
+// A factor of a wide product has another type than its weights.
+// CHECK-LABEL: @wide_scale
+// CHECK: nncc.contract
+// CHECK: nncc.mul
+func.func @wide_scale(%x: tensor<4x8xbf16>) -> tensor<4x16xf32> {
+  %w = nncc.weight "w" : tensor<16x8xbf16>
+  %s = nncc.weight "s" : tensor<16xf32>
+  %a = nncc.contract %x, %w batch [] x [] sum [1] x [1] in f32 : (tensor<4x8xbf16>, tensor<16x8xbf16>) -> tensor<4x16xf32>
+  %b = nncc.broadcast %s [1] : tensor<16xf32> to tensor<4x16xf32>
+  %c = nncc.mul %a, %b : tensor<4x16xf32>
+  return %c : tensor<4x16xf32>
+}
