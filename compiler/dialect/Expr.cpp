@@ -221,8 +221,11 @@ static Expr shortPower(Expr x, double exponent) {
     return sqrt(x);
   if (exponent == -0.5)
     return rsqrt(x);
-  if (exponent == -1.5)
-    return rsqrt(x) / x;
+  if (exponent == -1.5) { // the slope of rsqrt
+    Expr isEnd = compare(Predicate::eq, x,
+                         like(x, -std::numeric_limits<double>::infinity()));
+    return select(isEnd, like(x, 0), rsqrt(x) / x);
+  }
   if (exponent == -1 || exponent == -2 || exponent == -3)
     return like(x, 1) / shortPower(x, -exponent);
   return Expr();

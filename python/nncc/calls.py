@@ -61,7 +61,11 @@ def run_function(tracer, cls, args, kwargs):
     not."""
     if cls.__name__ == "CheckpointFunction":
         run, _, *rest = args
-        return run(*rest)
+        before, tracer.runs_again = tracer.runs_again, True
+        try:
+            return run(*rest)
+        finally:
+            tracer.runs_again = before
     tracer.problem(f"{cls.__name__}.apply has a gradient of its own, which a "
                    "compiled step does not use: write it with functions of "
                    "torch", gradient=True)
@@ -151,9 +155,11 @@ def _leaf(tracer, module, paths, forward, args, kwargs):
     inputs = [tracer.encode(a) for a in args]
     arguments = {k: tracer.encode(v) for k, v in kwargs.items()
                  if v is not None}
-    mode = tracer.modes[id(module)]
-    if mode[0] >= mode[1] and depends_on_mode(module):
-        arguments["training"] = mode[tracer.trains]
+    mode, trains = tracer.modes[id(module)], module.training
+    # It keeps a mode of its own, or forward itself has set it.
+    if (mode[0] >= mode[1] or trains != mode[tracer.trains]) and \
+            depends_on_mode(module):
+        arguments["training"] = trains
     given = {id(t): version_of(t) for _, t in named_tensors((args, kwargs))}
     for _, tensor in named_tensors((args, kwargs)):
         if getattr(module, "inplace", False):
@@ -185,6 +191,12 @@ def _note_updates(tracer, module, versions):
         tracer.calls[-1].items[-1].has_effect = True
         value = tracer.values.known(tensor)
         value.is_updated = True
+        # torch.utils.checkpoint sets hooks on what backward needs.
+        hooks = torch._C._autograd._top_saved_tensors_default_hooks(False)
+        if tracer.trains and (hooks or tracer.runs_again):
+            tracer.problem(f"{value.hint} is changed in a checkpoint, which "
+                           "PyTorch runs, and changes it, twice: leave the "
+                           "module out of the checkpoint", gradient=True)
         if not tracer.trains:
             tracer.problem(f"{value.hint} is changed by forward: put the "
                            "module into eval mode, since entries that do not "

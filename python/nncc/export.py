@@ -139,6 +139,8 @@ class _Exporter:
         graph = run.outline()
         self._raise(graph.problems)
         self._check_again(run, graph)
+        if not _is_plain(run):
+            self._check_without_gradients(graph)
         train = self._train_graph()
         self.snapshot.restore()  # buffers, as objects too
         return self._assemble(run, graph, train)
@@ -168,16 +170,18 @@ class _Exporter:
             if path in parts:
                 parts[path].training = self.modes[id(part)][trains]
 
-    def _trace(self, trains, draw=None):
-        """Runs the module; what fails in it is the caller's to mend."""
+    def _trace(self, trains, draw=None, again=False, gradients=True):
+        """Runs the module; what fails in it is the caller's to mend. `again`:
+        in the modes that the run before has left."""
         self.snapshot.restore_tensors()
-        self.set_modes(self.model, trains)
+        if not again:
+            self.set_modes(self.model, trains)
         args, kwargs, targets = self.args, self.kwargs, self.targets
         if draw:
             args, kwargs, targets = mapped((args, kwargs, targets), draw)
         run = Run.__new__(Run)
         try:
-            run.__init__(self, trains, args, kwargs, targets)
+            run.__init__(self, trains, args, kwargs, targets, gradients)
         except UnsupportedModel:
             raise
         except Exception as error:
@@ -203,7 +207,7 @@ class _Exporter:
         before = plain_state(self.model)
         for draw in (redrawn, None):
             try:
-                again = self._trace(run.trains, draw)
+                again = self._trace(run.trains, draw, again=True)
             except UnsupportedModel:
                 continue  # these values mean something
             other = again.outline()
@@ -211,7 +215,7 @@ class _Exporter:
         else:
             raise UnsupportedModel("forward fails when it is called again")
         if not _equal(graph, other):
-            what, place = difference(graph, other)
+            what, place = difference(graph.steps, other.steps)
             self._raise([Problem(
                 f"{what} is called in another way when forward runs again on "
                 "other values: what Python computes, draws or keeps between "
@@ -223,6 +227,19 @@ class _Exporter:
                 f"the attribute {changed[0]} is changed by each call of "
                 "forward, and a compiled model would keep the example's: "
                 "make it a buffer, or leave it out")])
+
+    def _check_without_gradients(self, graph):
+        """Eval mode is used with and without torch.no_grad, and a compiled
+        model has one form."""
+        other = self._trace(False, gradients=False).outline()
+        steps = [[s for s in g.steps if s[0] != "Tensor.detach"]
+                 for g in (graph, other)]
+        if [s[:2] for s in steps[0]] != [s[:2] for s in steps[1]]:
+            what, place = difference(*steps)
+            self._raise([Problem(
+                f"{what} is called in another way in eval mode under "
+                "torch.no_grad: decide by self.training, not by whether there "
+                "are gradients", place)])
 
     def _train_graph(self):
         """The trace in train mode. Without a loss a model that cannot be

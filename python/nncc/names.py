@@ -19,7 +19,7 @@ QUERIES = {
     "size", "dim", "numel", "nelement", "ndimension", "is_floating_point",
     "is_complex", "is_signed", "is_conj", "is_neg", "is_inference",
     "element_size", "__len__", "is_contiguous", "stride", "storage_offset",
-    "requires_grad_", "get_device", "has_names", "is_same_size", "is_shared",
+    "get_device", "has_names", "is_same_size", "is_shared",
     "is_pinned", "is_set_to", "dim_order", "data_ptr", "__hash__", "__repr__",
     "__format__", "__str__", "__dir__", "retain_grad", "result_type",
     "can_cast", "is_distributed", "type_of", "_is_view", "_assert",

@@ -7,6 +7,7 @@ one class, so calls that come to another graph than the first (other sizes,
 other arguments) are written out in the graph of the caller.
 """
 import hashlib
+import itertools
 import json
 import keyword
 
@@ -160,8 +161,11 @@ class Outline:
                 continue
             if not self._is_supported(item):
                 kind = item.op or self.leaves[item.module[0]]["type"]
-                self.problems.append(Problem(f"{kind} is not supported",
-                                             item.place))
+                self.problems.append(Problem(
+                    f"{kind} is not supported" + (
+                        ", which draws random numbers: take them as an input, "
+                        "or use F.dropout" if item.is_random else ""),
+                    item.place))
             kept.append(item)
             read = list(values_in([item.inputs, item.arguments]))
             needed.update(read)
@@ -401,8 +405,8 @@ def plain(value):
 
 
 def difference(ours, theirs):
-    """Where two outlines of one module part: the function and its place."""
-    for a, b in zip(ours.steps, theirs.steps):
-        if a[:2] != b[:2]:
-            return a[0], a[2]
+    """Where the steps of two outlines part: the function and its place."""
+    for a, b in itertools.zip_longest(ours, theirs):
+        if a is None or b is None or a[:2] != b[:2]:
+            return (a or b)[0], (a or b)[2]
     return "forward", None

@@ -62,7 +62,7 @@ def check_values(value, what):
 class Run:
     """The trace of one call of the model, and of the loss behind it."""
 
-    def __init__(self, exporter, trains, args, kwargs, targets):
+    def __init__(self, exporter, trains, args, kwargs, targets, gradients):
         self.exporter, self.trains = exporter, trains
         model = exporter.model
         self.tracer = Tracer(model, exporter.names, exporter.leaves,
@@ -72,11 +72,10 @@ class Run:
             "buffer": dict(model.named_buffers(remove_duplicate=False)),
             "parameter": dict(model.named_parameters(
                 remove_duplicate=False))}
-        self.requires = {n: p.requires_grad for n, p in
-                         self.before["parameter"].items()}
         self.root = Call("model", model, [""])
-        with torch.inference_mode(False), torch.enable_grad(), \
-                python_numbers(self.problems):
+        with torch.inference_mode(False), \
+                torch.set_grad_enabled(gradients), \
+                python_numbers(self.tracer):
             # Each input is a tensor of its own, whatever the example has.
             args, kwargs = mapped((args, kwargs), _own)
             self.inputs = self._bind_inputs(args, kwargs)
@@ -138,12 +137,6 @@ class Run:
                 problems.append(Problem(
                     f"{path} is changed by forward: register it as a "
                     "buffer"))
-        for path, wanted in self.requires.items():
-            tensor = now["parameter"].get(path)
-            if tensor is not None and tensor.requires_grad != wanted:
-                problems.append(Problem(
-                    f"requires_grad of {path} is changed by forward: set it "
-                    "before", gradient=True))
 
     def _check_tensor(self, kind, path, tensor, now):
         problems = self.tracer.problems
@@ -183,7 +176,7 @@ class Run:
                 self._bind(tensor, name, call)
         before = len(self.tracer.problems)
         try:
-            value = self.tracer.run_traced(call, function,
+            value = self.tracer.run_traced(call, _as_scalar(function),
                                            (*results, *targets), {})
         except Exception:
             if self.trains:
@@ -209,6 +202,16 @@ class Run:
         return Outline(self.tracer, self.root, [v for _, v in self.outputs],
                        self.exporter.constants,
                        self.updates if with_updates else None, self.loss)
+
+
+def _as_scalar(loss):
+    """The loss with its one element in no dimensions: backward() takes it in
+    any."""
+    def function(*args):
+        value = loss(*args)
+        one = isinstance(value, torch.Tensor) and value.numel() == 1
+        return value.reshape(()) if one and value.dim() else value
+    return function
 
 
 def _own(tensor):

@@ -301,6 +301,9 @@ class Spelling:
             part = torch.as_tensor(list(part) if isinstance(part, range)
                                    else part)
         if isinstance(part, torch.Tensor):
+            if part.dtype == torch.bool and self.name == "__getitem__":
+                tracer.problem("an index of bools, which takes as many "
+                               "elements as are true: use torch.where")
             return {"value": tracer.values.find(part, tracer.problem)}
         return part if part is None or isinstance(part, bool) else int(part)
 

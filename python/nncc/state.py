@@ -7,8 +7,6 @@ import sys
 
 import torch
 
-from .graph import Problem
-
 _HOLDERS = (list, dict, set, collections.deque, collections.OrderedDict)
 
 
@@ -82,22 +80,24 @@ def _set_generators(state):
 
 
 @contextlib.contextmanager
-def python_numbers(problems):
-    """Says so where forward draws from Python's or numpy's generator."""
-    before = random.getstate()
-    numpy = sys.modules.get("numpy")
-    numbers = numpy and numpy.random.get_state()
+def python_numbers(tracer):
+    """Says so where forward draws from Python's or numpy's generator: before
+    the function behind it, or at the end."""
+    def drawn():
+        numpy = sys.modules.get("numpy")
+        return {"Python's random": random.getstate(), "numpy.random":
+                numpy and str(numpy.random.get_state()[1:3])}
+    before = drawn()
+
+    def look():
+        now = drawn()
+        for name in [n for n in now if now[n] != before[n]]:
+            tracer.problem(f"forward draws numbers from {name}, which would be "
+                           "frozen in the model: draw them with torch")
+        before.update(now)
+    tracer.watch = look
     yield
-    if random.getstate() != before:
-        problems.append(Problem(
-            "forward draws numbers from Python's random, which would be "
-            "frozen in the model: draw them with torch"))
-    if numpy is not None:
-        after = numpy.random.get_state()
-        if after[2] != numbers[2] or (after[1] != numbers[1]).any():
-            problems.append(Problem(
-                "forward draws numbers from numpy.random, which would be "
-                "frozen in the model: draw them with torch"))
+    look()
 
 
 def redrawn(tensor):

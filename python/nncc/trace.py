@@ -51,6 +51,8 @@ class Tracer(TorchFunctionMode):
         self.inside = []  # paths of the modules that are running
         self.silent = 0
         self.problems = []
+        self.runs_again = False  # backward calls what is running again
+        self.watch = lambda: None  # is called before each function
 
     # --- What to say -----------------------------------------------------
     def place(self):
@@ -97,8 +99,11 @@ class Tracer(TorchFunctionMode):
         name = getattr(function, "__name__", "")
         if name in ("__get__", "__set__"):
             return self.attribute(function, name, args)
+        if name == "requires_grad_":
+            return self.requires(function, args, kwargs)
         if name in QUERIES:
             return function(*args, **kwargs)
+        self.watch()
         self.check(types)
         if name == "grad" or name == "backward":
             self.problem(f"a gradient inside of the model or the loss "
@@ -160,15 +165,26 @@ class Tracer(TorchFunctionMode):
             "frozen in the model: compute with tensors, such as torch.where "
             "for a branch, or export with allow_branches=True")
 
+    def requires(self, function, args, kwargs=None):
+        """requires_grad is set: not of state, whose training it decides."""
+        tensor = args[0]
+        before, value = tensor.requires_grad, self.values.known(tensor)
+        result = function(*args, **(kwargs or {}))
+        if value is not None and value.source == "state" and \
+                tensor.requires_grad != before:
+            self.problem(f"requires_grad of {value.hint} is changed by "
+                         "forward: set it before", gradient=True)
+        return result
+
     def attribute(self, function, kind, args):
         """x.T, x.data and the like; most properties only look."""
         name = getattr(getattr(function, "__self__", None), "__name__", "")
         if kind == "__set__":
-            result = function(*args)
-            if name != "requires_grad":
-                self.problem(f"{name} of a tensor is assigned: use functions "
-                             "of torch", gradient=name in ("grad", "_grad"))
-            return result
+            if name == "requires_grad":
+                return self.requires(function, args)
+            self.problem(f"{name} of a tensor is assigned: use functions "
+                         "of torch", gradient=name in ("grad", "_grad"))
+            return function(*args)
         result = function(*args)
         if not isinstance(result, torch.Tensor):
             return result

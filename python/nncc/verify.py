@@ -251,6 +251,12 @@ def _outputs(result):
         tuple(result.values()) if isinstance(result, dict) else (result,)
 
 
+def _eagerly():
+    """torch.compile changes no values, and does not bear our modes."""
+    return torch.compiler.set_stance("force_eager") \
+        if "torch._dynamo" in sys.modules else contextlib.nullcontext()
+
+
 def with_gradient(module, args, kwargs, loss, targets, modes, snapshot):
     """Names of the parameters that a training step gives a gradient."""
     found = _Check(None, module, args, kwargs, loss, targets, None, modes,
@@ -306,7 +312,7 @@ class _Check:
         silence_modules(module)
         before = torch.get_rng_state()
         self.draws = False
-        with WithoutDropout():
+        with WithoutDropout(), _eagerly():
             yield
         self.draws = not torch.equal(before, torch.get_rng_state())
 

@@ -25,10 +25,9 @@ def elementwise(dtype):
     s.op("torch.cos", small)
     for name in BINARY + COMPARE:
         s.op("torch." + name, *pairs(dtype))
-    for e in (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, -0.5, -1.0, -2.0, -3.0):
-        # PyTorch takes rsqrt for the value and a power for the gradient, which
-        # have two limits here.
-        s.op("torch.pow", x[(x != 0) & (x != -INF)] if e == -0.5 else x, e)
+    for e in (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, -0.5, -1.0, -1.5, -2.0,
+              -2.5, -3.0):
+        s.op("torch.pow", x, e)
     for base in (0.0, 1.0, 2.0):
         s.op("torch.pow", torch.full_like(x, base), x)
     for low, high in ((0.0, 1.0), (-1.0, INF), (2.0, -2.0), (0.0, 0.0)):
@@ -141,8 +140,10 @@ def windows(dtype):
     s.op("F.avg_pool2d", x, kernel_size=2)
     s.op("F.avg_pool2d", x, kernel_size=3, padding=1, stride=2)
     s.op("F.adaptive_avg_pool2d", x, output_size=[2, 3])
-    finite = x.nan_to_num(0.0, 4.0, -4.0)
-    s.op("F.max_pool2d", finite, kernel_size=3, stride=2, padding=1)
+    for stride in (1, 2, 3):
+        s.op("F.max_pool2d", x, kernel_size=3, stride=stride, padding=1)
+    s.op("F.max_pool2d", x, kernel_size=2, padding=1, ceil_mode=True)
+    s.op("F.max_pool2d", x, kernel_size=2, padding=1, dilation=3)
     return s
 
 

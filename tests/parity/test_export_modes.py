@@ -121,7 +121,11 @@ MODES = {
     "detach": lambda: Wrap(lambda m, x: m.a(x).detach() * m.b(x).data
                            + m.b(x), a=linear(), b=linear()),
     "checkpoint": lambda: Wrap(
-        lambda m, x: checkpoint(m.a, x, use_reentrant=False) * 2, a=Block()),
+        lambda m, x: checkpoint(m.a, x, use_reentrant=False) * 2,
+        a=nn.Sequential(linear(), nn.LayerNorm(6))),
+    "set in forward": lambda: Wrap(
+        lambda m, x: m.b(x) + m.a.eval()(m.b(x)), a=nn.BatchNorm1d(6),
+        b=linear()),
     "reentrant checkpoint": lambda: Wrap(
         lambda m, x: checkpoint(m.a, m.b(x), use_reentrant=True) * 2,
         a=linear(), b=linear()),
@@ -280,13 +284,33 @@ def hooked(module, x):
     return y * 2
 
 
+def freezes(module, x):
+    module.a.weight.requires_grad_(False)
+    y = module.a(x)
+    module.a.weight.requires_grad = True
+    return y
+
+
 def with_hook():
     module = nn.Sequential(linear())
     module[0].register_full_backward_hook(lambda m, i, o: (i[0] * 2,))
     return module
 
 
+def again(name, **how):
+    return (lambda: Wrap(lambda m, x: checkpoint(m.a, m.b(x), **how), a=Block(),
+                         b=linear()),
+            f"a.norm.{name} is changed in a checkpoint, which PyTorch runs, "
+            "and changes it, twice in a.norm (test_export_modes.py:LINE): "
+            "leave the module out of the checkpoint")
+
+
 FORWARD_ONLY = {
+    "requires_grad": (
+        lambda: Wrap(freezes, a=linear()), "requires_grad of a.weight is "
+        "changed by forward (test_export_modes.py:LINE): set it before"),
+    "checkpoint": again("num_batches_tracked", use_reentrant=False),
+    "reentrant checkpoint": again("num_batches_tracked", use_reentrant=True),
     "autograd.Function": (
         lambda: Wrap(lambda m, x: Square.apply(m.a(x)), a=linear()),
         "Square.apply has a gradient of its own, which a compiled step does "

@@ -136,13 +136,27 @@ REFUSED = {
     "python's random": (
         lambda m, x: x * random.random(),
         "forward draws numbers from Python's random, which would be frozen in "
-        "the model: draw them with torch"),
+        "the model in 1 (FILE): draw them with torch"),
     "numpy's random": (
         lambda m, x: x * float(np.random.rand()),
         "forward draws numbers from numpy.random, which would be frozen in the"
-        " model: draw them with torch"),
-    "random": (lambda m, x: x * torch.randn(6),
-               "torch.randn is not supported in 1 (FILE)"),
+        " model in 1 (FILE): draw them with torch"),
+    "random": (lambda m, x: x * torch.randn(6), "torch.randn is not supported, "
+               "which draws random numbers in 1 (FILE): take them as an input, "
+               "or use F.dropout"),
+    "with gradients": (
+        lambda m, x: x * 2 if torch.is_grad_enabled() else -x,
+        "torch.mul is called in another way in eval mode under torch.no_grad "
+        "in 1 (FILE): decide by self.training, not by whether there are "
+        "gradients"),
+    "requires_grad": (
+        lambda m, x: (lambda y: y * 2 if y.requires_grad else y)(m.layer(x)),
+        "torch.mul is called in another way in eval mode under torch.no_grad "
+        "in 1 (FILE): decide by self.training, not by whether there are "
+        "gradients"),
+    "bools as an index": (
+        lambda m, x: x * x[x > 0].sum(), "an index of bools, which takes as "
+        "many elements as are true in 1 (FILE): use torch.where"),
     "counter": (counts, "the attribute 1.calls is changed by each call of "
                 "forward, and a compiled model would keep the example's: make "
                 "it a buffer, or leave it out"),
@@ -296,6 +310,24 @@ def test_odd_losses(tmp_path):
 
 def test_bare_target(tmp_path):
     nncc.export(linear(), X, tmp_path, loss=F.mse_loss, targets=Y)
+
+
+@pytest.mark.parametrize("shape", [(1,), (1, 1)])
+def test_loss_of_one_element(tmp_path, shape):
+    """PyTorch's backward() takes it in any dimensions."""
+    def loss(y, t):
+        return F.mse_loss(y, t).reshape(shape)
+    module = linear()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    nncc.export(module, (X,), tmp_path, loss=loss, targets=(Y,),
+                optimizer=optimizer, verify=True)
+    ours = nncc.compile(tmp_path, entries=("train_step",))
+    value = loss(module(X), Y)
+    value.backward()
+    optimizer.step()
+    assert ours.train_step(X, Y) == pytest.approx(value.item(), rel=1e-5)
+    assert torch.allclose(torch.tensor(ours.state()["module.weight"]),
+                          module.weight, atol=1e-6)
 
 
 def test_export_in_other_contexts(tmp_path):

@@ -101,6 +101,21 @@ static Expr spreadBack(Expr y, Expr x, ArrayRef<int64_t> dims) {
   return broadcastTo(reshape(y, shape), x.shape());
 }
 
+/// Which elements of x are inside of what was padded before windows were taken;
+/// null: all. Padding has the combiner's identity, which may tie.
+static Expr insideOf(Expr x) {
+  auto windows = x.value().getDefiningOp<PatchesOp>();
+  auto padded = windows ? windows.getOperand().getDefiningOp<PadOp>() : PadOp();
+  if (!padded)
+    return Expr();
+  ExprBuilder &c = x.context();
+  Expr inside = full(c, c.b.getI1Type(), shapeOf(padded.getOperand()), 1);
+  return patches(pad(inside, padded.getLow(), padded.getHigh(), 0,
+                     padded.getInterior()),
+                 windows.getDims(), windows.getSizes(), windows.getStrides(),
+                 windows.getDilations());
+}
+
 void ReduceOp::gradient(Gradient &g) {
   Expr x = g.operand(0), zero = full(g.c, x.element(), x.shape(), 0);
   ArrayRef<int64_t> dims = getDims();
@@ -135,6 +150,8 @@ void ReduceOp::gradient(Gradient &g) {
       count *= x.dim(d);
     Expr behind = full(g.c, position.element(), x.shape(), count);
     Expr rank = select(hit, position, behind);
+    if (Expr inside = insideOf(x))
+      rank = select(inside, rank, behind);
     rank = select(compare(Predicate::ne, x, x), neg(position) - 1, rank);
     Expr first = reduce(Combiner::min, rank, dims);
     Expr isFirst = compare(Predicate::eq, rank, spreadBack(first, x, dims));
