@@ -101,7 +101,10 @@ class Names:
         if done.returncode:
             raise RuntimeError(done.stderr.strip())
         schema = json.loads(done.stdout)
-        self.ops = set(schema["$defs"]["node"]["properties"]["op"]["enum"])
+        self.ops = {}  # function -> names of its arguments
+        for function in schema["$defs"]["function"]["anyOf"]:
+            for op in function["properties"]["op"]["enum"]:
+                self.ops[op] = set(function["properties"])
         self.modules = {}  # type -> names of its attributes
         for module in schema["$defs"]["module"]["anyOf"]:
             for kind in module["properties"]["type"].get("enum", []):

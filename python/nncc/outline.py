@@ -135,11 +135,16 @@ class Outline:
             self.loss = self._name(loss_value, self._scope)
 
     # --- What is needed, and from where to where -------------------------
-    def _is_supported(self, node):
+    def _lacks(self, node):
+        """What of a node the compiler does not have, or None."""
         if node.module:
-            described = self.leaves[node.module[0]]
-            return described["type"] in self.names.modules
-        return node.op == "pass" or node.op in self.names.ops
+            kind = self.leaves[node.module[0]]["type"]
+            return None if kind in self.names.modules else kind
+        known = self.names.ops.get(node.op)
+        if known is None:
+            return None if node.op == "pass" else node.op
+        unknown = [name for name in node.arguments if name not in known]
+        return f"{node.op} with {unknown[0]}" if unknown else None
 
     def _sweep(self, call, needed):
         """Finds the items that are needed, last first."""
@@ -156,13 +161,13 @@ class Outline:
                 continue
             if item.op and item.op != "pass" and not item.has_effect and \
                     not any(v.varies for v in results) and \
-                    (not self._is_supported(item) or item.op in _FOLDED):
+                    (self._lacks(item) or item.op in _FOLDED):
                 self._baked.update(wanted)
                 continue
-            if not self._is_supported(item):
-                kind = item.op or self.leaves[item.module[0]]["type"]
+            lacks = self._lacks(item)
+            if lacks:
                 self.problems.append(Problem(
-                    f"{kind} is not supported" + (
+                    f"{lacks} is not supported" + (
                         ", which draws random numbers: take them as an input, "
                         "or use F.dropout" if item.is_random else ""),
                     item.place))

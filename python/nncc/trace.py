@@ -12,6 +12,7 @@ import sys
 
 import numpy
 import torch
+from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 
 from .graph import Call, Node, Place, Problem, Value, values_in, version_of
@@ -221,6 +222,9 @@ class Tracer(TorchFunctionMode):
         if torch.is_inference_mode_enabled():
             self.problem("torch.inference_mode inside of the model: use "
                          "torch.no_grad")
+        if parametrize._cache_enabled:
+            self.problem("torch.nn.utils.parametrize.cached computes weights "
+                         "once for several calls: leave it out")
         if torch._C._functorch.maybe_current_level() is not None:
             self.problem("torch.vmap and torch.func transform the functions "
                          "inside: write the loop or the batch out")

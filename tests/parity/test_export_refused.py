@@ -78,6 +78,11 @@ def cast(m, x):
         return m.layer(x)
 
 
+def cached(m, x):
+    with nn.utils.parametrize.cached():
+        return m.layer(x) + m.layer(x * 2)
+
+
 def inference(m, x):
     with torch.inference_mode():
         return m.layer(x) * 2
@@ -154,6 +159,13 @@ REFUSED = {
         "torch.mul is called in another way in eval mode under torch.no_grad "
         "in 1 (FILE): decide by self.training, not by whether there are "
         "gradients"),
+    "cached weights": (
+        cached, "torch.nn.utils.parametrize.cached computes weights once for "
+        "several calls in 1.layer and 1 other module (FILE): leave it out"),
+    "an argument": (
+        lambda m, x: F.embedding(torch.tensor([1, 1]), m.layer.weight,
+                                 scale_grad_by_freq=True),
+        "F.embedding with scale_grad_by_freq is not supported in 1 (FILE)"),
     "bools as an index": (
         lambda m, x: x * x[x > 0].sum(), "an index of bools, which takes as "
         "many elements as are true in 1 (FILE): use torch.where"),
