@@ -81,6 +81,15 @@ def test_corpus_has_every_name():
     assert sorted(n for n in names if f'"{n}"' not in text) == []
 
 
+def test_corpus_backward_graph():
+    """Ops without a result end calls of integers there: seed 2044."""
+    models = [(text, ["backward"], "graph", "-") for text, lists in MODELS
+              if "clamp" in text]
+    models += [(text.replace('"f32"', '"i8"'), *rest)
+               for text, *rest in models]
+    assert [said for end, said in compiled(models) if fault(end, said)] == []
+
+
 def test_damaged_models():
     assert list(tries(range(3000))) == []
 
