@@ -16,5 +16,6 @@ build/tests/unit/nncc-tests --gtest_brief=1 \
   --gtest_output=xml:$results/unit.xml
 /usr/lib/llvm-22/bin/lit -q --xunit-xml-output=$results/lit.xml build/tests/lit
 build/venv/bin/python -m pytest -q -n 2 --dist loadgroup tests/cli tests/parity \
+  tests/damage \
   --junit-xml=$results/python.xml
 build/venv/bin/python scripts/count.py $results unit lit python

@@ -204,7 +204,7 @@ std::string graphOf(ModuleOp model) {
     os << "entry " << entry.getName() << '\n';
     for (const TensorInfo &input : inputsOf(entry))
       os << "  input " << input.name << ": " << typeText(input.type) << '\n';
-    // The last op of a call gives its result.
+    // The last op of a call that has a result gives the call's.
     Operation *last = nullptr;
     auto flush = [&] {
       if (last)
@@ -213,7 +213,8 @@ std::string graphOf(ModuleOp model) {
       last = nullptr;
     };
     for (Operation &op : entry.getBody().front().without_terminator()) {
-      if (isa<WeightOp>(op) || originOf(op.getLoc()).empty())
+      bool isCall = op.getNumResults() && !isa<WeightOp>(op);
+      if (!isCall || originOf(op.getLoc()).empty())
         continue;
       if (last && last->getLoc() != op.getLoc())
         flush();

@@ -1,5 +1,6 @@
 //===- Arguments.cpp - JSON as typed values -------------------------------===//
 #include "frontend/Arguments.h"
+#include "llvm/Support/Format.h"
 #include "llvm/Support/FormatVariadic.h"
 #include <limits>
 
@@ -38,7 +39,7 @@ bool isAtLeast(Number x, Number y) {
 std::string textOf(Number number) {
   if (number.isInteger())
     return std::to_string(number.toInteger());
-  return llvm::formatv("{0:g}", number.toDouble()).str();
+  return llvm::formatv("{0}", llvm::format("%g", number.toDouble())).str();
 }
 
 std::string wordsOf(const ArgDef &def, const char *between) {

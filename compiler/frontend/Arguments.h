@@ -46,10 +46,6 @@ bool settleTypes(Call &call);
 /// and gives the type to round the result to. Null for other calls.
 mlir::Type widenHalves(Call &call);
 
-/// Counts dimensions from the front and checks what the definition says about
-/// shapes. False after an error.
-bool checkShapes(Call &call);
-
 /// Emits a call that is bound, after all checks.
 Result runCall(Call &call);
 

@@ -72,26 +72,31 @@ std::vector<StateDef> stateOf(Call &call) {
   return list;
 }
 
-/// One dimension of an operand of this rank, from the front.
+/// One dimension of an operand of this rank, from the front; of a scalar as of
+/// a vector.
 static bool countFromFront(Call &call, const ArgDef &def, int64_t rank,
-                           int64_t &dim) {
-  if (dim < -rank || dim >= rank) {
+                           bool isScalar, int64_t &dim) {
+  int64_t most = isScalar ? std::max<int64_t>(rank, 1) : rank;
+  if (dim < -most || dim >= most) {
     call.error(def.name, def.name + " = " + llvm::Twine(dim) +
                              " is out of range for " + llvm::Twine(rank) +
                              " dimensions");
     return false;
   }
-  dim += dim < 0 ? rank : 0;
+  dim += dim < 0 ? most : 0;
   return true;
 }
 
-static bool settleDims(Call &call, const ArgDef &def) {
+/// As PyTorch has it, a scalar counts as a vector where a dimension of it is
+/// asked for. A list of dimensions has none left of it; a single one needs the
+/// vector, see `asVector`.
+static bool settleDims(Call &call, const ArgDef &def, bool &needsVector) {
   const Arg &operand = call.args[def.dimOf];
-  Expr of = operand.result.isTuple ? operand.result.items.front().value
-                                   : operand.result.value;
+  bool isTuple = operand.result.isTuple;
+  Expr of =
+      isTuple ? operand.result.items.front().value : operand.result.value;
+  bool isScalar = !isTuple && of.rank() == 0;
   int64_t rank = of.rank() + def.moreDims;
-  if (def.isScalarToo)
-    rank = std::max<int64_t>(rank, 1);
   Arg &arg = call.args[def.name];
   bool isList = def.kind == ArgKind::integers;
   if (!arg.isNull())
@@ -101,15 +106,19 @@ static bool settleDims(Call &call, const ArgDef &def) {
     return true;
   }
   for (int64_t &dim : arg.dims)
-    if (!countFromFront(call, def, rank, dim))
+    if (!countFromFront(call, def, rank, isScalar, dim))
       return false;
+  needsVector |= isScalar && rank == 0 && !isList && !def.isScalarToo;
   if (!isList)
     return true;
   llvm::sort(arg.dims);
-  if (std::adjacent_find(arg.dims.begin(), arg.dims.end()) == arg.dims.end())
-    return true;
-  call.error(def.name, def.name + " names a dimension twice");
-  return false;
+  if (std::adjacent_find(arg.dims.begin(), arg.dims.end()) != arg.dims.end()) {
+    call.error(def.name, def.name + " names a dimension twice");
+    return false;
+  }
+  if (isScalar)
+    arg.dims.clear();
+  return true;
 }
 
 static bool checkShape(Call &call, const std::string &name,
@@ -154,11 +163,7 @@ static bool checkBroadcasting(Call &call) {
   return true;
 }
 
-bool checkShapes(Call &call) {
-  for (const ArgDefs *list : {&call.def.attributes, &call.def.inputs})
-    for (const ArgDef &def : *list)
-      if (!def.dimOf.empty() && !settleDims(call, def))
-        return false;
+static bool checkShapes(Call &call) {
   const Definition &def = *call.def.of;
   Sizes sizes = sizesOf(call);
   auto isTensor = [&](const ArgDef &arg) {
@@ -177,11 +182,36 @@ bool checkShapes(Call &call) {
   return checkDivisions(call, sizes) && checkBroadcasting(call);
 }
 
+/// Emits with the scalar, the operand of `dim`, as a vector of one element, and
+/// gives the element back; what gives more than one needs a dimension.
+static Result asVector(Call &call, const std::string &operand) {
+  Expr &x = call.args[operand].result.value;
+  x = reshape(x, {1});
+  Result result = call.def.of->emit(call);
+  if (!result)
+    return result;
+  if (!result.isTuple && result.value.shape() == Ints({1}))
+    return reshape(result.value, {});
+  return call.error("", "needs a tensor of at least one dimension");
+}
+
 Result runCall(Call &call) {
-  if (call.failed || !settleTypes(call) || !checkShapes(call))
+  if (call.failed || !settleTypes(call))
+    return {};
+  std::string scalar;
+  for (const ArgDefs *list : {&call.def.attributes, &call.def.inputs})
+    for (const ArgDef &def : *list) {
+      bool needsVector = false;
+      if (!def.dimOf.empty() && !settleDims(call, def, needsVector))
+        return {};
+      if (needsVector)
+        scalar = def.dimOf;
+    }
+  if (!checkShapes(call))
     return {};
   mlir::Type rounded = call.def.of->isInF32 ? widenHalves(call) : mlir::Type();
-  Result result = call.def.of->emit(call);
+  Result result =
+      scalar.empty() ? call.def.of->emit(call) : asVector(call, scalar);
   if (rounded && result.value && result.value.element().isF32())
     result.value = convert(result.value, rounded);
   return result;

@@ -8,7 +8,7 @@ the same seed gives the same text.
 import json
 import random
 
-from corpus import MODELS
+from corpus import MODELS, WHOLES
 
 EXTREMES = ["0", "-1", "1", "2147483648", "4294967296", "9007199254740993",
             "4611686018427387904", "9223372036854775807",
@@ -219,12 +219,25 @@ KEYS = sorted([p[0]] for p in {p[0]: p for text, _ in MODELS
                                if isinstance(c, Object) for p in c}.values())
 
 
+def flag(r, tree):
+    """What --dim gives: a size, mostly of a dim that there is; "-" mostly."""
+    names = [p[0] for key, dims in tree if key == "dims"
+             for p in dims if isinstance(dims, Object)] \
+        if isinstance(tree, Object) else []
+    if not names or r.random() < 0.5:
+        return "-"
+    name, size = r.choice(names), r.choice(r.choice([SMALL, EXTREMES]))
+    known = name.isidentifier() and size.lstrip("-").isdigit()
+    return f"{name}={size}" if known else "-"
+
+
 def damage(seed):
-    """(text, entries, kinds of damage) of a damaged model."""
+    """(text, entries, --dim, kinds of damage) of a damaged model."""
     r = random.Random(seed)
-    text, entries = r.choice(MODELS)
+    text, entries = r.choice(r.choice([MODELS] * 3 + [WHOLES]))
     tree = parse(text)
     kinds = [r.choice(KINDS) for _ in range(r.randint(1, 3))]
     for kind in kinds:
         kind(r, tree)
-    return dump(tree), r.choice(entries), [k.__name__ for k in kinds]
+    return (dump(tree), r.choice(entries), flag(r, tree),
+            [k.__name__ for k in kinds])

@@ -1,7 +1,8 @@
 //===- driver.cpp - compiles many files, each in a process of its own -----===//
 //
-// Reads lines "STAGE ENTRIES FILE" from stdin and prints "FILE exit N" or
-// "FILE signal N" for each; what the compiler says goes to FILE.txt. A fork of
+// Reads lines "STAGE ENTRIES DIM FILE" from stdin and prints "FILE exit N" or
+// "FILE signal N" for each; what the compiler says goes to FILE.txt. STAGE is a
+// number of `Stage`, DIM is NAME=SIZE, as --dim has it, or "-". A fork of
 // this process starts in a millisecond, the tool takes a hundred times that.
 // A child may take 20 s and 4 GB, as the limits of the tests are.
 //
@@ -26,7 +27,8 @@ namespace {
 constexpr rlim_t seconds = 20, bytes = rlim_t(4) << 30;
 
 struct Try {
-  std::string stage, entries, file;
+  int stage;
+  std::string entries, dim, file;
 };
 
 void limit(int what, rlim_t value) {
@@ -51,11 +53,10 @@ void limit(int what, rlim_t value) {
   std::istringstream names(one.entries);
   for (std::string name; std::getline(names, name, ',');)
     options.entries.push_back(name);
-  nncc::Stage stage = one.stage == "object"    ? nncc::Stage::object
-                      : one.stage == "kernels" ? nncc::Stage::kernels
-                                               : nncc::Stage::nncc;
+  if (size_t at = one.dim.find('='); at != std::string::npos)
+    options.dims[one.dim.substr(0, at)] = {atoll(one.dim.c_str() + at + 1)};
   nncc::CompileResult result =
-      nncc::compileModel("m.json", text, options, stage);
+      nncc::compileModel("m.json", text, options, nncc::Stage(one.stage));
   fwrite(result.messages.data(), 1, result.messages.size(), stderr);
   _exit(int(result.status));
 }
@@ -74,7 +75,7 @@ int main(int argc, char **argv) {
     running.erase(child);
   };
   Try one;
-  while (std::cin >> one.stage >> one.entries >> one.file) {
+  while (std::cin >> one.stage >> one.entries >> one.dim >> one.file) {
     if (running.size() == jobs)
       collect();
     fflush(stdout);

@@ -15,11 +15,13 @@ record("nn.GELU", *WIDE, S(T(3, 70), make=dict(approximate="tanh")))
 record("F.gelu", *WIDE, S(T(3, 70), approximate="tanh"))
 record("nn.Softmax nn.LogSoftmax", *[
     S(T(*shape), make=dict(dim=dim)) for shape, dim in
-    [((3, 70), -1), ((9, 70), 0), ((9, 5), 1), ((2, 3, 4, 5), 1), ((7,), 0)]])
+    [((3, 70), -1), ((9, 70), 0), ((9, 5), 1), ((2, 3, 4, 5), 1), ((7,), 0),
+     ((), -1)]])
 record("F.softmax torch.softmax Tensor.softmax F.log_softmax torch.log_softmax "
        "Tensor.log_softmax", *[
            S(T(*shape), dim=dim) for shape, dim in
-           [((3, 70), -1), ((9, 33), 0), ((2, 3, 4, 5), 2), ((1,), 0)]])
+           [((3, 70), -1), ((9, 33), 0), ((2, 3, 4, 5), 2), ((1,), 0),
+            ((), -1)]])
 # In train mode it draws random numbers: tests/parity/test_training.py.
 record("nn.Dropout", *WIDE, S(T(3, 4), make=dict(p=0.0)),
        S(T(3, 4), make=dict(p=0.3, inplace=True)), differentiable=False,

@@ -17,11 +17,12 @@ record("Tensor.permute", S(T(3, 4, 5), 2, 0, 1), S(T(3, 4), [1, 0]),
        S(T(2, 3, 4, 5), [0, -1, 1, 2]))
 record("torch.permute", S(T(3, 4, 5), [2, 0, 1]), S(T(3, 4), [1, 0]))
 record("torch.transpose Tensor.transpose Tensor.transpose_",
-       S(T(3, 4, 5), 0, 1), S(T(5, 17), -1, 0), S(T(4, 4), 1, 1))
+       S(T(3, 4, 5), 0, 1), S(T(5, 17), -1, 0), S(T(4, 4), 1, 1), S(T(), 0, -1))
 record("torch.unsqueeze Tensor.unsqueeze Tensor.unsqueeze_",
        S(T(3, 4), 0), S(T(3, 4), -1), S(T(3, 4), dim=1), S(T(), 0))
 record("torch.squeeze Tensor.squeeze Tensor.squeeze_", S(T(3, 1, 4, 1)),
-       S(T(3, 1, 4), 1), S(T(3, 1, 4), dim=0), S(T(1, 1)))
+       S(T(3, 1, 4), 1), S(T(3, 1, 4), dim=0), S(T(1, 1)), S(T(), 0),
+       S(T(), -1))
 record("torch.unbind Tensor.unbind", S(T(3, 5)), S(T(2, 3, 4), dim=-1))
 record("Tensor.split", S(T(5, 9), 4, 1), S(T(5, 9), [2, 1, 6], dim=-1),
        S(T(6), 2))
@@ -34,7 +35,7 @@ record("torch.cat torch.concat", S([T(5, 9), T(2, 9)]),
 record("torch.stack", S([T(5, 9), T(5, 9)]), S([T(4, 3), T(4, 3)], dim=-1))
 record("torch.index_select Tensor.index_select",
        S(T(7, 5), 0, I(4, high=7)), S(T(3, 6, 4), 1, I(9, high=6)),
-       S(T(3, 6), dim=-1, index=I(2, high=6)))
+       S(T(3, 6), dim=-1, index=I(2, high=6)), S(T(), 0, I(1, high=1)))
 
 ALL = slice(None)
 record("Tensor.__getitem__", *[S(T(5, 9, 3), index=index) for index in [

@@ -1,5 +1,6 @@
 //===- Convolutions.cpp - Conv and ConvTranspose of any rank --------------===//
 #include "frontend/modules/Fragments.h"
+#include "support/Size.h"
 
 namespace nncc {
 
@@ -31,7 +32,7 @@ static bool padConvolution(Call &c, Expr w, ConvolutionShape &s) {
   int64_t rank = w.rank() - 2;
   bool isSame = c.word("padding") == "same";
   for (int64_t i = 0; i < rank; ++i) {
-    int64_t total = isSame ? s.dilations[i] * (w.dim(2 + i) - 1) : 0;
+    int64_t total(isSame ? Size(s.dilations[i]) * (w.dim(2 + i) - 1) : Size(0));
     s.low.push_back(total / 2);
     s.high.push_back(total - total / 2);
     if (isSame && s.strides[i] != 1) {
@@ -55,8 +56,8 @@ static Result emitConvolution(Call &c) {
   if (!padConvolution(c, w, s))
     return {};
   for (int64_t i = 0; i < rank; ++i) {
-    int64_t reach = (w.dim(2 + i) - 1) * s.dilations[i] + 1;
-    int64_t length = s.low[i] + x.dim(2 + i) + s.high[i];
+    int64_t reach(Size(w.dim(2 + i) - 1) * s.dilations[i] + 1);
+    int64_t length(Size(s.low[i]) + x.dim(2 + i) + s.high[i]);
     if (length < reach)
       return c.error("", "the kernel reaches over " + llvm::Twine(reach) +
                              " elements, but the padded input " +
@@ -81,22 +82,23 @@ static Result emitConvTranspose(Call &c) {
   auto extra = c.integers("output_padding");
   llvm::SmallVector<int64_t> flipped, cut, sizes;
   for (int64_t i = 0; i < rank; ++i) {
-    int64_t reach = s.dilations[i] * (w.dim(2 + i) - 1);
+    int64_t reach(Size(s.dilations[i]) * (w.dim(2 + i) - 1));
     if (extra[i] >= std::max(s.inputDilations[i], s.dilations[i]))
       return c.error("output_padding",
                      "output_padding must be smaller than stride or dilation");
-    int64_t whole =
-        (x.dim(2 + i) - 1) * s.inputDilations[i] + reach + 1 + extra[i];
-    if (2 * padding[i] >= whole)
+    Size whole =
+        Size(x.dim(2 + i) - 1) * s.inputDilations[i] + reach + 1 + extra[i];
+    Size rest = whole - Size(2) * padding[i];
+    if (rest < 1)
       return c.error("padding", "padding " + llvm::Twine(padding[i]) +
                                     " on both sides leaves nothing of " +
-                                    llvm::Twine(whole) + " elements");
+                                    llvm::Twine(int64_t(whole)) + " elements");
     // Padding beyond the kernel's reach is cut off the result.
     int64_t inner = std::min(padding[i], reach);
     s.low.push_back(reach - inner);
-    s.high.push_back(reach - inner + extra[i]);
+    s.high.push_back(int64_t(Size(reach - inner) + extra[i]));
     cut.push_back(padding[i] - inner);
-    sizes.push_back(whole - 2 * padding[i]);
+    sizes.push_back(int64_t(rest));
     flipped.push_back(2 + i);
   }
   // (g, C/g, O/g, *K) -> (g, O/g, C/g, *K)

@@ -1,5 +1,6 @@
 //===- Pooling.cpp - max, average and adaptive pooling --------------------===//
 #include "frontend/modules/Fragments.h"
+#include "support/Size.h"
 
 namespace nncc {
 
@@ -21,29 +22,30 @@ static bool makeWindows(Call &c, Expr &x, Number value, Windows &w,
   llvm::SmallVector<int64_t> low(x.rank(), 0), high(x.rank(), 0);
   for (int64_t i = 0; i < rank; ++i) {
     int64_t d = x.rank() - rank + i;
-    if (padding[i] * 2 > w.sizes[i]) {
+    if (padding[i] > w.sizes[i] / 2) {
       c.error("padding", "padding may be at most half of kernel_size, got "
                          "padding = " +
                              llvm::Twine(padding[i]) +
                              ", kernel_size = " + llvm::Twine(w.sizes[i]));
       return false;
     }
-    int64_t reach = (w.sizes[i] - 1) * w.dilations[i] + 1;
-    int64_t room = x.dim(d) + 2 * padding[i] - reach;
+    int64_t reach(Size(w.sizes[i] - 1) * w.dilations[i] + 1);
+    int64_t padded(Size(padding[i]) * 2 + x.dim(d)), room = padded - reach;
     if (room < 0) {
       c.error("", "the window reaches over " + llvm::Twine(reach) +
                       " elements, but the padded input " +
                       shapeText(x.shape()) + " has only " +
-                      llvm::Twine(x.dim(d) + 2 * padding[i]));
+                      llvm::Twine(padded));
       return false;
     }
     int64_t count = room / w.strides[i] + 1, more = 0;
+    int64_t next(Size(count) * w.strides[i]); // where one more would start
     // ceil_mode adds a window that starts inside the input or left padding.
     if (c.flag("ceil_mode") && room % w.strides[i] &&
-        count * w.strides[i] < x.dim(d) + padding[i])
-      more = count * w.strides[i] - room;
+        next - padding[i] < x.dim(d))
+      more = next - room;
     low[d] = padding[i];
-    high[d] = padding[i] + more;
+    high[d] = int64_t(Size(padding[i]) + more);
     if (overhang)
       overhang->push_back(more);
     w.dims.push_back(d);

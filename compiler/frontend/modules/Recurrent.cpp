@@ -7,6 +7,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "frontend/modules/Fragments.h"
+#include "support/Size.h"
 
 namespace nncc {
 
@@ -27,7 +28,8 @@ static std::string suffix(int64_t layer, int64_t direction) {
 
 static void declareState(Call &c, const Cell &cell,
                          std::vector<StateDef> &state) {
-  int64_t hidden = c.integer("hidden_size"), gates = cell.gates * hidden;
+  int64_t hidden = c.integer("hidden_size");
+  int64_t gates(Size(cell.gates) * hidden);
   std::string dtype = c.word("dtype").str();
   auto add = [&](const std::string &name, Ints shape) {
     state.push_back({name, llvm::to_vector(shape), false, dtype});
@@ -35,7 +37,8 @@ static void declareState(Call &c, const Cell &cell,
   int64_t directions = c.flag("bidirectional") ? 2 : 1;
   for (int64_t layer = 0; layer < c.integer("num_layers"); ++layer)
     for (int64_t d = 0; d < directions; ++d) {
-      int64_t in = layer ? hidden * directions : c.integer("input_size");
+      int64_t in = layer ? int64_t(Size(hidden) * directions)
+                         : c.integer("input_size");
       std::string end = suffix(layer, d);
       add("weight_ih" + end, {gates, in});
       add("weight_hh" + end, {gates, hidden});

@@ -1,5 +1,6 @@
 //===- Shapes.cpp - views, indexing, joining ------------------------------===//
 #include "frontend/modules/Fragments.h"
+#include "support/Size.h"
 #include "llvm/Support/MathExtras.h"
 #include <numeric>
 
@@ -114,7 +115,8 @@ static Result emitSplit(Call &c, const std::string &argument) {
   Expr x = c.tensor("input");
   int64_t d = c.dim("dim");
   auto sizes = c.integers(argument);
-  int64_t length = x.dim(d), sum = 0;
+  int64_t length = x.dim(d);
+  Size sum = 0;
   if (c.isSingle(argument)) {
     if (sizes.front() == 0 && length != 0)
       return c.error(argument, argument + " must be at least 1, got 0");
@@ -124,8 +126,8 @@ static Result emitSplit(Call &c, const std::string &argument) {
                : pieces(x, d, partsOf(length, size));
   }
   for (int64_t size : sizes)
-    sum += size;
-  if (sum != length)
+    sum = sum + size;
+  if (int64_t(sum) != length)
     return c.error(argument,
                    "sizes " + shapeText(sizes) + " do not add up to the " +
                        llvm::Twine(length) + " of dimension " + llvm::Twine(d));
