@@ -57,7 +57,7 @@ public:
   }
 
   CompileResult run(Stage stage) {
-    if (!isSupportedTriple(options.target)) {
+    if (!options.target.empty() && !how.isTriple(options.target)) {
       result.messages =
           "nncc: no code generator for --target=" + options.target +
           "; x86_64-unknown-linux-gnu is supported\n";

@@ -106,8 +106,8 @@ std::unique_ptr<llvm::Module> buildLlvmModule(llvm::LLVMContext &context,
     if (!target.features.empty())
       function.addFnAttr("target-features", target.features);
     function.addFnAttr(llvm::Attribute::NoUnwind);
-    if (target.lanes == 16)
-      function.addFnAttr("prefer-vector-width", "512");
+    for (const auto &[name, value] : target.attributes)
+      function.addFnAttr(name, value);
   }
   return module;
 }

@@ -28,8 +28,8 @@ void populateKernelPipeline(OpPassManager &pm, const TargetInfo &target,
   verifyStage(pm, "differentiated");
   pm.addPass(createNnccSimplify());
   NnccLayoutOptions layout;
-  layout.panel = target.maxPanel();
-  layout.lanes = target.lanes;
+  layout.lanes = target.loopLanes();
+  layout.panel = target.panelVectors * layout.lanes;
   pm.addPass(createNnccLayout(layout));
   pm.addPass(createNnccHoistInvariants());
   // Layout leaves pairs of transposes and reshapes behind.

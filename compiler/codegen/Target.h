@@ -1,41 +1,49 @@
 //===- Target.h - facts about a target machine ------------------*- C++ -*-===//
 //
-// The one struct through which passes and emitters learn about the target.
+// The one struct through which passes and emitters learn about the target: what
+// every target has in its own way. Where the facts come from is the target's
+// (KernelTarget::lookup).
 //
 //===----------------------------------------------------------------------===//
 #ifndef NNCC_CODEGEN_TARGET_H
 #define NNCC_CODEGEN_TARGET_H
 
+#include "mlir/IR/Types.h"
 #include "llvm/ADT/StringRef.h"
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace nncc {
 
 struct TargetInfo {
   std::string triple, cpu;
-  /// LLVM's feature string ("+avx2,+fma,...").
+  /// LLVM's feature string ("+avx2,+fma,..."), and attributes of all functions.
   std::string features;
-  /// Bits of NNCC_CPU_* (runtime/abi.h) that the code needs.
+  std::vector<std::pair<std::string, std::string>> attributes;
+  /// What the runtime must find before it runs the code (runtime/abi.h).
   uint64_t requiredFeatures = 0;
-  /// f32 elements of a vector, and vector registers.
-  int64_t lanes = 4, registers = 16;
-  bool hasFma = false, hasF16c = false;
-  int64_t l2Bytes = 512 << 10;
+
+  int64_t vectorBytes = 16, registers = 16; // of a vector
+  /// Vectors of the widest panel of packed weights.
+  int64_t panelVectors = 2;
+  /// Multiply-add, and conversions of f16, are instructions.
+  bool hasFma = false, convertsF16 = false;
+  /// Near memory that the tiles of a block share.
+  int64_t cacheBytes = 512 << 10;
   /// Tensors of so many bytes are in no cache.
   int64_t uncachedBytes = 16 << 20;
 
-  /// The widest panel of packed weights in f32 elements.
-  int64_t maxPanel() const { return registers == 32 ? 4 * lanes : 2 * lanes; }
+  /// Elements of a vector, and of the widest panel, as registers hold them: 4
+  /// bytes at least.
+  int64_t lanes(mlir::Type element) const;
+  int64_t panel(mlir::Type element) const {
+    return panelVectors * lanes(element);
+  }
+  /// Elements that loops take at once, whatever types they mix.
+  int64_t loopLanes() const { return vectorBytes / 4; }
 };
-
-/// True for "" and the triples of x86-64 Linux.
-bool isSupportedTriple(llvm::StringRef triple);
-
-/// Facts about `cpu` ("native" or a name that LLVM knows); false and a sentence
-/// in `error` for an unknown name.
-bool lookupTarget(llvm::StringRef cpu, TargetInfo &info, std::string &error);
 
 } // namespace nncc
 #endif // NNCC_CODEGEN_TARGET_H

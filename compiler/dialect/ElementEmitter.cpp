@@ -349,6 +349,25 @@ Coord ElementEmitter::add(const Coord &x, const Coord &y) {
   return result;
 }
 
+ElementEmitter::Key ElementEmitter::keyOf(char op, Value x, Value y) {
+  APInt constant;
+  Key key{uintptr_t(op), uintptr_t(x.getAsOpaquePointer())};
+  if (matchPattern(y, m_ConstantInt(&constant)))
+    key.insert(key.end(), {1, uintptr_t(constant.getSExtValue())});
+  else
+    key.insert(key.end(), {0, uintptr_t(y.getAsOpaquePointer())});
+  return key;
+}
+
+ElementEmitter::Key ElementEmitter::keyOf(Value tensor,
+                                          ArrayRef<Coord> at) const {
+  Key key{0, uintptr_t(tensor.getAsOpaquePointer()), uintptr_t(width)};
+  for (const Coord &c : at)
+    key.insert(key.end(), {uintptr_t(c.base.getAsOpaquePointer()),
+                           uintptr_t(c.offset), uintptr_t(c.lane)});
+  return key;
+}
+
 Coord ElementEmitter::scale(const Coord &x, int64_t factor) {
   Coord result{Value(), x.offset * factor, x.lane * factor, 1};
   if (!x.base || factor == 0)

@@ -173,6 +173,12 @@ public:
   mlir::Value coordElement(const Coord &x, mlir::Type elementType);
 
 protected:
+  /// What emitters know values by that they make once: index arithmetic (by
+  /// the value of a constant y, which is made anew each time), and elements.
+  using Key = std::vector<uintptr_t>;
+  static Key keyOf(char op, mlir::Value x, mlir::Value y);
+  Key keyOf(mlir::Value tensor, llvm::ArrayRef<Coord> at) const;
+
   /// Index arithmetic goes through these, so that an emitter can reuse values.
   virtual mlir::Value indexOp(char op, mlir::Value x, mlir::Value y) = 0;
   mlir::Value index(int64_t value);

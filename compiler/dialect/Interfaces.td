@@ -108,4 +108,20 @@ def MemoryAliasInterface : OpInterface<"MemoryAlias"> {
       "bool", "writesInPlace", (ins), "", "return false;">,
   ];
 }
+
+def PermutableInterface : OpInterface<"Permutable"> {
+  let cppNamespace = "::nncc";
+  let description = [{
+    An op through which transposes of its operands can move towards outputs.
+    Elementwise ops need none of this.
+  }];
+  let methods = [
+    InterfaceMethod<[{The op's result if its operands are transposes by `perm`
+      of `operands`, built on these with transposes behind; null if that
+      cannot be said.}],
+      "::mlir::Value", "permute",
+      (ins "::nncc::ExprBuilder &":$c, "::mlir::ValueRange":$operands,
+           "::llvm::ArrayRef<int64_t>":$perm)>,
+  ];
+}
 #endif // NNCC_INTERFACES

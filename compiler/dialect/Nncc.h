@@ -30,6 +30,7 @@ template <typename Op> class Costly : public TraitBase<Op, Costly> {};
 
 namespace nncc {
 class Gradient;
+struct ExprBuilder;
 
 /// A place in the memory of an operand.
 struct MemoryPlace {
@@ -73,6 +74,13 @@ bool areDims(llvm::ArrayRef<int64_t> entries, int64_t rank);
 /// The dimensions of a tensor of this rank that are not in `dims`, in order.
 llvm::SmallVector<int64_t> otherDims(llvm::ArrayRef<int64_t> dims,
                                      int64_t rank);
+
+/// The permutation that undoes `perm`.
+llvm::SmallVector<int64_t> inverse(llvm::ArrayRef<int64_t> perm);
+
+/// Entries of a transposed tensor's dimensions, in the order of the operand's.
+llvm::SmallVector<int64_t> permuted(llvm::ArrayRef<int64_t> entries,
+                                    llvm::ArrayRef<int64_t> perm);
 
 /// The value by which `x combiner identity` is x, in the element type.
 Number identityOf(Combiner combiner, mlir::Type elementType);

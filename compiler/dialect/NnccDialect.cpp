@@ -72,6 +72,21 @@ SmallVector<int64_t> otherDims(ArrayRef<int64_t> dims, int64_t rank) {
   return others;
 }
 
+SmallVector<int64_t> inverse(ArrayRef<int64_t> perm) {
+  SmallVector<int64_t> result(perm.size());
+  for (auto [i, d] : llvm::enumerate(perm))
+    result[d] = int64_t(i);
+  return result;
+}
+
+SmallVector<int64_t> permuted(ArrayRef<int64_t> entries,
+                              ArrayRef<int64_t> perm) {
+  SmallVector<int64_t> result(entries.size());
+  for (auto [i, d] : llvm::enumerate(perm))
+    result[d] = entries[i];
+  return result;
+}
+
 Number identityOf(Combiner combiner, Type elementType) {
   if (combiner == Combiner::sum)
     return 0;

@@ -125,10 +125,7 @@ Value Emission::at(Value tensor, ArrayRef<Coord> coords) {
     at(tensor, coords);
   }
   Value result = element(tensorType(tensor).getElementType());
-  Key key{0, uintptr_t(tensor.getAsOpaquePointer()), uintptr_t(width)};
-  for (const Coord &c : coords)
-    key.insert(key.end(), {uintptr_t(c.base.getAsOpaquePointer()),
-                           uintptr_t(c.offset), uintptr_t(c.lane)});
+  Key key = keyOf(tensor, coords);
   if ((uniform && width > 1) || elements > hopeless || lookup(key))
     return result;
   scope->known.emplace(std::move(key), result);
@@ -250,12 +247,7 @@ Value Emission::narrow(Value x, FloatType) {
 
 /// Equal arithmetic is one value, so that equal coordinates are known.
 Value Emission::indexOp(char op, Value x, Value y) {
-  APInt constant;
-  Key key{uintptr_t(op), uintptr_t(x.getAsOpaquePointer())};
-  if (matchPattern(y, m_ConstantInt(&constant)))
-    key.insert(key.end(), {1, uintptr_t(constant.getSExtValue())});
-  else
-    key.insert(key.end(), {0, uintptr_t(y.getAsOpaquePointer())});
+  Key key = keyOf(op, x, y);
   Value known = lookup(key);
   if (!known)
     known = scope->known[std::move(key)] = fresh(b.getIndexType());

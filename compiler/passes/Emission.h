@@ -71,7 +71,6 @@ protected:
   mlir::Value indexOp(char op, mlir::Value x, mlir::Value y) override;
 
 private:
-  using Key = std::vector<uintptr_t>;
   /// What is known in a branch or loop, and what around it.
   struct Scope {
     Scope *outer;

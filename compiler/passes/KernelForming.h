@@ -25,28 +25,10 @@ struct Kernel {
 };
 
 /// Costs nothing: copied into every kernel that reads through it.
-inline bool isFreeAnywhere(mlir::Operation *op) {
-  if (mlir::isa<ConstantOp, IotaOp>(op) ||
-      (mlir::isa<View>(op) && !mlir::isa<PadOp>(op)))
-    return true;
-  // Numbers made from counting alone, such as positions in a window.
-  return op->hasTrait<mlir::OpTrait::Elementwise>() &&
-         !op->hasTrait<mlir::OpTrait::nncc::Costly>() &&
-         llvm::all_of(op->getOperands(), [](mlir::Value value) {
-           mlir::Operation *def = value.getDefiningOp();
-           return def &&
-                  mlir::isa<ConstantOp, IotaOp, BroadcastOp, ReshapeOp,
-                            TransposeOp>(def) &&
-                  (mlir::isa<ConstantOp, IotaOp>(def) ||
-                   mlir::isa_and_nonnull<ConstantOp, IotaOp>(
-                       def->getOperand(0).getDefiningOp()));
-         });
-}
+bool isFreeAnywhere(mlir::Operation *op);
 
 /// No kernel: what it reads must lie in memory.
-inline bool readsMemory(mlir::Operation *op) {
-  return mlir::isa<mlir::func::ReturnOp, YieldOp, AllReduceOp, ScanOp>(op);
-}
+bool readsMemory(mlir::Operation *op);
 
 /// The ops of one entry, or of a scan's body, as kernels.
 struct FormedKernels {
@@ -84,19 +66,7 @@ struct FormedKernels {
 
   /// Adds the ops that use `value`, looking through free ones.
   void realUsers(mlir::Value value,
-                 llvm::SetVector<mlir::Operation *> &users) const {
-    allUses(
-        value,
-        [&](mlir::OpOperand &use) {
-          mlir::Operation *user = use.getOwner();
-          return isFree(user) ? mlir::Value(user->getResult(0)) : mlir::Value();
-        },
-        [&](mlir::OpOperand &use) {
-          if (!isFree(use.getOwner()))
-            users.insert(use.getOwner());
-          return true;
-        });
-  }
+                 llvm::SetVector<mlir::Operation *> &users) const;
 };
 
 /// Fills `repeated` with ops that several others use and that cost less to

@@ -273,7 +273,10 @@ struct PackRhs : OpRewritePattern<ContractOp> {
       return failure();
     ArrayRef<int64_t> shape = shapeOf(op.getRhs());
     int64_t columns = shape[free.back()];
-    int64_t width = choosePanel(columns, widest, lanes);
+    int64_t wide = std::max<int64_t>(
+        1, elementBytes(computeType(op.getType().getElementType())) / 4);
+    int64_t width = choosePanel(columns, std::max<int64_t>(1, widest / wide),
+                                std::max<int64_t>(1, lanes / wide));
     if (!weightOnly()(op.getRhs())) {
       int64_t rows = 1;
       for (int64_t d : op.lhsFree())

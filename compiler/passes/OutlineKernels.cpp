@@ -249,42 +249,6 @@ private:
 
 } // namespace
 
-bool FormedKernels::isOffset(Operation *op,
-                             const DenseSet<Operation *> &inside) const {
-  auto alias = dyn_cast<MemoryAlias>(op);
-  auto place = alias ? alias.aliasOf(0) : std::nullopt;
-  if (!place || byteSize(tensorType(op->getResult(0))) ==
-                    byteSize(tensorType(op->getOperand(place->operand))))
-    return false;
-  Operation *root = storageOf(op->getResult(0)).root.getDefiningOp();
-  return !root || (!inside.contains(root) && !isFree(root));
-}
-
-void FormedKernels::collect(Value value, const DenseSet<Operation *> &inside,
-                            SetVector<Value> &operands,
-                            SetVector<Operation *> &body) const {
-  Operation *op = value.getDefiningOp();
-  if (!op || !(inside.contains(op) || isFree(op)) || isOffset(op, inside)) {
-    operands.insert(value);
-    return;
-  }
-  if (body.contains(op))
-    return;
-  for (Value operand : op->getOperands())
-    collect(operand, inside, operands, body);
-  body.insert(op);
-}
-
-int64_t FormedKernels::countOperands(ArrayRef<Operation *> ops) const {
-  DenseSet<Operation *> inside(ops.begin(), ops.end());
-  SetVector<Value> operands;
-  SetVector<Operation *> body;
-  for (Operation *op : ops)
-    for (Value operand : op->getOperands())
-      collect(operand, inside, operands, body);
-  return operands.size();
-}
-
 int64_t outlineKernels(FormedKernels &formed,
                        llvm::StringMap<func::FuncOp> &known) {
   Outliner outliner(formed, known);

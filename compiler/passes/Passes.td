@@ -78,8 +78,8 @@ def NnccLayout : Pass<"nncc-layout", "::mlir::ModuleOp"> {
     ```
   }];
   let options = [
-    Option<"panel", "panel", "int64_t", "64", "widest panel in elements">,
-    Option<"lanes", "lanes", "int64_t", "16", "elements of one vector">];
+    Option<"panel", "panel", "int64_t", "64", "widest panel in elements of 4 bytes">,
+    Option<"lanes", "lanes", "int64_t", "16", "elements of 4 bytes of one vector">];
   let statistics = [
     Statistic<"convolutions", "convolutions", "convolutions lowered">,
     Statistic<"packed", "packed", "contractions with packed weights">,

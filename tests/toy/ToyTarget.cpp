@@ -170,9 +170,7 @@ int64_t emitBackward(KernelCode &code) {
 }
 
 bool lookup(StringRef cpu, TargetInfo &info, std::string &error) {
-  bool known = lookupTarget(cpu, info, error);
-  info.lanes = 1;
-  return known;
+  return cpuTarget().lookup(cpu, info, error) && (info.vectorBytes = 4);
 }
 bool isBackward(func::FuncOp kernel, const TargetInfo &) {
   return !kernel.getOps<AttentionBackwardOp>().empty();
@@ -194,6 +192,7 @@ const KernelTarget &nncc::toyTarget() {
   static const KernelKind kinds[] = {
       {"backward", one, isBackward, oneTile, emitBackward},
       {"loops", one, isAny, oneTile, emitLoops}};
-  static const KernelTarget target{kinds, lookup, bufferType, emitter};
+  static const KernelTarget target{kinds, cpuTarget().isTriple, lookup,
+                                   bufferType, emitter};
   return target;
 }

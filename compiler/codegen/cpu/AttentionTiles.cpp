@@ -15,8 +15,8 @@ AttentionTiles::AttentionTiles(KernelCode &code, Value q, Value k, Value v,
       element(computeType(tensorType(q).getElementType())),
       rank(this->q.shape.size()), rows(this->q.shape[rank - 2]),
       depth(this->q.shape[rank - 1]), columns(this->k.shape[rank - 2]),
-      width(this->v.shape[rank - 1]), lanes(e.target.lanes),
-      panel(e.target.maxPanel()) {
+      width(this->v.shape[rank - 1]), lanes(e.target.lanes(element)),
+      panel(e.target.panel(element)) {
   for (int64_t d = 0; d < rank - 2; ++d)
     batches *= this->q.shape[d];
   keyBlock = std::clamp<int64_t>(code.schedule("keys"), 1, columns);

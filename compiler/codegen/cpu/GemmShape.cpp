@@ -63,15 +63,16 @@ LogicalResult GemmShape::analyse(func::FuncOp kernel,
           wholeWidth = lastWidth;
         }
       }
-  if (panels.count() == 1 && width > target.maxPanel()) {
+  Type element = op.getType().getElementType();
+  if (int64_t wide = target.panel(element);
+      panels.count() == 1 && width > wide) {
     // One wide run-time operand: panels are runs of columns in place.
-    int64_t wide = target.maxPanel();
     panels = DimGroup{{(width + wide - 1) / wide}, {wide}};
     panelWidth = wholeWidth = wide;
     lastWidth = width - (panels.sizes[0] - 1) * wide;
     panelsAreColumns = true;
   }
-  int64_t lanes = target.lanes;
+  int64_t lanes = target.lanes(element);
   bool inPlace = panelsAreColumns || panels.sizes.empty();
   wholePanel = segmentsOf(wholeWidth, panelWidth, lanes);
   lastPanel = segmentsOf(lastWidth, inPlace ? lastWidth : panelWidth, lanes);

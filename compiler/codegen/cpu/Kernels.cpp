@@ -6,6 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "codegen/cpu/KernelEmitters.h"
+#include "codegen/cpu/Machine.h"
 #include "codegen/kernels/KernelKind.h"
 #include "dialect/Names.h"
 
@@ -43,9 +44,11 @@ static Numbers chooseProduct(func::FuncOp kernel, const TargetInfo &target) {
          panels * 2 <= shape.wholePanels())
     panels *= 2;
   // A block of panels takes half the L2 cache.
-  int64_t panelBytes = std::max<int64_t>(1, depth * shape.panelWidth * 4);
+  Type stored = tensorType(shape.op.getRhs()).getElementType();
+  int64_t panelBytes =
+      std::max<int64_t>(1, depth * shape.panelWidth * elementBytes(stored));
   int64_t block =
-      std::clamp<int64_t>(target.l2Bytes / 2 / panelBytes, 1, panelCount);
+      std::clamp<int64_t>(target.cacheBytes / 2 / panelBytes, 1, panelCount);
   block = std::max(block, std::min(panels, panelCount));
   int64_t work = 2 * rowCount * depth * shape.panelWidth * panelCount * batches;
   int64_t wanted = std::clamp<int64_t>(work / tileWork, 1, maxProductTiles);
@@ -62,21 +65,26 @@ static Numbers chooseProduct(func::FuncOp kernel, const TargetInfo &target) {
   return {rows, panels, block, splits};
 }
 
-/// Keys whose packed rows of `keyBytes` take half the L2 cache; all of them up
-/// to `slack` times as many.
-static int64_t chooseKeys(int64_t columns, int64_t keyBytes, int64_t slack,
-                   const TargetInfo &target) {
-  int64_t panel = target.maxPanel();
+/// Keys whose packed rows of `length` elements take half the L2 cache; all of
+/// them up to `slack` times as many.
+static int64_t chooseKeys(int64_t columns, int64_t length, Type element,
+                          int64_t slack, const TargetInfo &target) {
+  int64_t panel = target.panel(element);
+  int64_t keyBytes = std::max<int64_t>(1, length) * elementBytes(element);
   int64_t fitting =
-      std::max(panel, target.l2Bytes / 2 / std::max<int64_t>(4, keyBytes) /
-                          panel * panel);
+      std::max(panel, target.cacheBytes / 2 / keyBytes / panel * panel);
   bool whole = columns <= std::min(wholeRowKeys, slack * fitting);
   return whole ? columns : std::min(fitting, wholeRowKeys / 2);
 }
 
 static int64_t chooseAttentionRows(int64_t rowCount, const TargetInfo &target) {
-  int64_t vectors = target.maxPanel() / target.lanes;
-  return std::clamp<int64_t>(mostTileRows(target, vectors), 1, rowCount);
+  return std::clamp<int64_t>(mostTileRows(target, target.panelVectors), 1,
+                             rowCount);
+}
+
+/// What attention packs and sums in.
+static Type registerElement(Value tensor) {
+  return computeType(tensorType(tensor).getElementType());
 }
 
 /// rows: of a register tile. keys: of a block. groups: of rows, per head.
@@ -87,7 +95,8 @@ static Numbers chooseAttention(func::FuncOp kernel, const TargetInfo &target) {
   int64_t batches = 1;
   for (int64_t size : q.drop_back(2))
     batches *= size;
-  int64_t keys = chooseKeys(columns, q[rank - 1] * 4, 2, target);
+  Type element = registerElement(op.getQ());
+  int64_t keys = chooseKeys(columns, q[rank - 1], element, 2, target);
   int64_t rows = chooseAttentionRows(rowCount, target);
   int64_t tiles = ceilDiv(rowCount, rows);
   int64_t groups = std::clamp<int64_t>(
@@ -95,7 +104,9 @@ static Numbers chooseAttention(func::FuncOp kernel, const TargetInfo &target) {
   // The products of a blocked group take half of the L2 cache at most.
   if (keys < columns)
     groups = std::clamp<int64_t>(
-        tiles * rows * v[rank - 1] * 4 / (target.l2Bytes / 2), groups, tiles);
+        tiles * rows * v[rank - 1] * elementBytes(element) /
+            (target.cacheBytes / 2),
+        groups, tiles);
   return {rows, keys, groups};
 }
 
@@ -106,12 +117,13 @@ static Numbers chooseAttentionBackward(func::FuncOp kernel,
   AttentionBackwardOp op = *kernel.getOps<AttentionBackwardOp>().begin();
   ArrayRef<int64_t> q = shapeOf(op.getQ()), v = shapeOf(op.getV());
   int64_t rank = q.size(), rowCount = q[rank - 2], columns = v[rank - 2];
+  Type element = registerElement(op.getQ());
   int64_t keys =
-      chooseKeys(columns, (q[rank - 1] + v[rank - 1]) * 4, 1, target);
+      chooseKeys(columns, q[rank - 1] + v[rank - 1], element, 1, target);
   int64_t rows = chooseAttentionRows(rowCount, target);
-  int64_t block = std::clamp<int64_t>(target.l2Bytes / 2 /
-                                          (2 * 4 * std::max<int64_t>(1, keys)),
-                                      rows, std::max<int64_t>(rows, 96));
+  int64_t scoreBytes = 2 * elementBytes(element) * std::max<int64_t>(1, keys);
+  int64_t block = std::clamp<int64_t>(target.cacheBytes / 2 / scoreBytes, rows,
+                                      std::max<int64_t>(rows, 96));
   return {rows, keys, block};
 }
 
@@ -194,10 +206,6 @@ static bool wantsBackward(KernelRoot root, unsigned, const StridedView &view,
 
 static bool isAny(func::FuncOp, const TargetInfo &) { return true; }
 
-static bool lookup(StringRef cpu, TargetInfo &info, std::string &error) {
-  return lookupTarget(cpu, info, error);
-}
-
 static Type bufferType(MLIRContext *, int64_t elements, Type stored) {
   return MemRefType::get({elements}, stored);
 }
@@ -224,7 +232,8 @@ const KernelTarget &cpuTarget() {
        wantsProduct},
       {"transpose", loops, isTranspose, chooseLoops, emitTranspose},
       {"loops", loops, isAny, chooseLoops, emitLoops}};
-  static const KernelTarget target{kinds, lookup, bufferType, emitter};
+  static const KernelTarget target{kinds, isCpuTriple, lookupCpu, bufferType,
+                                   emitter};
   return target;
 }
 

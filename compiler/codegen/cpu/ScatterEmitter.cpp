@@ -20,7 +20,7 @@ int64_t emitScatter(KernelCode &code) {
   ArrayRef<int64_t> shape = shapeOf(op.getResult());
   int64_t rows = shape[0], columns = shape[1];
   int64_t count = shapeOf(op.getIndices())[0];
-  int64_t block = 4 * e.target.lanes, blocks = columns / block;
+  int64_t block = 4 * e.target.loopLanes(), blocks = columns / block;
   Buffer out = code.outputs.front();
   SmallVector<int64_t> strides = stridesOf(shape);
 

@@ -29,7 +29,7 @@ static std::optional<Crossing> crossingOf(func::FuncOp kernel,
                                           const TargetInfo &target) {
   SmallVector<LoopOutput> outputs = loopOutputs(kernel);
   ArrayRef<int64_t> shape = shapeOf(outputs.front().value);
-  int64_t lanes = target.lanes, last = int64_t(shape.size()) - 1;
+  int64_t lanes = target.loopLanes(), last = int64_t(shape.size()) - 1;
   if (outputs.size() != 1 || last < 1 || shape[last] < lanes)
     return std::nullopt;
   for (unsigned i = 0; i < kernel.getNumArguments(); ++i)
@@ -70,7 +70,7 @@ class Transpose : LoopNest {
 public:
   Transpose(KernelCode &code, Crossing crossing)
       : LoopNest(code), cpu(cpuEmitter(code)), crossing(std::move(crossing)),
-        lanes(e.target.lanes) {}
+        lanes(e.target.loopLanes()) {}
 
   int64_t emit();
 

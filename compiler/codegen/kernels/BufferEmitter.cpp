@@ -37,13 +37,7 @@ Value BufferEmitter::lookup(const Key &key) const {
 }
 
 Value BufferEmitter::indexOp(char op, Value x, Value y) {
-  APInt constant;
-  Key key{uintptr_t(op), uintptr_t(x.getAsOpaquePointer())};
-  // Constants are made anew each time; their value is the key.
-  if (matchPattern(y, m_ConstantInt(&constant)))
-    key.insert(key.end(), {1, uintptr_t(constant.getSExtValue())});
-  else
-    key.insert(key.end(), {0, uintptr_t(y.getAsOpaquePointer())});
+  Key key = keyOf(op, x, y);
   if (Value known = lookup(key))
     return known;
   auto nsw = arith::IntegerOverflowFlags::nsw;
@@ -74,15 +68,6 @@ Value BufferEmitter::indexOp(char op, Value x, Value y) {
 //===----------------------------------------------------------------------===//
 // Elements
 //===----------------------------------------------------------------------===//
-
-BufferEmitter::Key BufferEmitter::keyOf(Value tensor,
-                                       ArrayRef<Coord> coords) const {
-  Key key{0, uintptr_t(tensor.getAsOpaquePointer()), uintptr_t(width)};
-  for (const Coord &c : coords)
-    key.insert(key.end(), {uintptr_t(c.base.getAsOpaquePointer()),
-                           uintptr_t(c.offset), uintptr_t(c.lane)});
-  return key;
-}
 
 void BufferEmitter::know(Value tensor, ArrayRef<Coord> coords, Value element) {
   remember(keyOf(tensor, coords), element);

@@ -127,12 +127,9 @@ public:
   };
 
 private:
-  using Key = std::vector<uintptr_t>;
   /// Values that dominate the insertion point, innermost scope last.
   std::vector<std::map<Key, mlir::Value>> scopes;
   mlir::Value lookup(const Key &key) const;
-  /// The key of an element at the current width.
-  Key keyOf(mlir::Value tensor, llvm::ArrayRef<Coord> at) const;
   void remember(Key key, mlir::Value value) {
     scopes.back().emplace(std::move(key), value);
   }

@@ -94,7 +94,7 @@ Value BufferEmitter::widen(Value x, FloatType half) {
   Bits bits{*this};
   if (half.isBF16())
     return bits.asFloat(bits.left(bits.extend(x), 16));
-  if (!target.hasF16c)
+  if (!target.convertsF16)
     return bits.widenF16(x);
   x = arith::BitcastOp::create(b, loc, vectorOf(half, width), x);
   return arith::ExtFOp::create(b, loc, typeOf(b.getF32Type()), x);
@@ -104,7 +104,7 @@ Value BufferEmitter::narrow(Value x, FloatType half) {
   Bits bits{*this};
   if (half.isBF16())
     return bits.narrowBF16(x);
-  if (!target.hasF16c)
+  if (!target.convertsF16)
     return bits.narrowF16(x);
   x = arith::TruncFOp::create(b, loc, vectorOf(half, width), x);
   return arith::BitcastOp::create(b, loc, typeOf(b.getIntegerType(16)), x);

@@ -41,6 +41,8 @@ struct KernelKind {
 struct KernelTarget {
   /// A kernel is of the first kind that matches; the last takes all.
   llvm::ArrayRef<KernelKind> kinds;
+  /// True for the triples that its code is for.
+  bool (*isTriple)(llvm::StringRef triple);
   /// The facts about a machine; false and a sentence for an unknown name.
   bool (*lookup)(llvm::StringRef cpu, TargetInfo &info, std::string &error);
   /// What a kernel takes for the memory of a tensor of such elements.

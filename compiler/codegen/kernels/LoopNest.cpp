@@ -67,7 +67,7 @@ ReduceOp rowReduction(func::FuncOp kernel, const TargetInfo &target) {
   kernel.walk([&](ReduceOp op) {
     int64_t last = int64_t(shapeOf(op.getOperand()).size()) - 1;
     if (!found && !op.getDims().empty() && op.getDims().back() == last &&
-        shapeOf(op.getOperand()).back() >= target.lanes)
+        shapeOf(op.getOperand()).back() >= target.loopLanes())
       found = op;
   });
   return found;
@@ -123,7 +123,7 @@ void LoopNest::emitPoints(ArrayRef<Coords> block) {
 
 int64_t LoopNest::emitFlat() {
   int64_t total = tensorType(outputs.front().value).getNumElements();
-  int64_t vl = e.target.lanes, vectors = total / vl;
+  int64_t vl = e.target.loopLanes(), vectors = total / vl;
   int64_t tiles = tilesFor(vectors);
   // Flat coordinates: every tensor here has the same shape or is a scalar, so
   // position is all that counts.
@@ -203,7 +203,7 @@ int64_t LoopNest::emitGeneral() {
   code.kernel.walk([&](PatchesOp) { windows = true; });
   Walk walk = walkOf(shape(), windows);
   // Few rows are shared out in pieces.
-  int64_t lanes = e.target.lanes, vectors = walk.length / lanes;
+  int64_t lanes = e.target.loopLanes(), vectors = walk.length / lanes;
   int64_t wanted = std::min(code.schedule("tiles"), fewRows);
   if (walk.length % lanes == 0 && walk.rows < wanted)
     walk.pieces =

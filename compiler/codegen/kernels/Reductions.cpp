@@ -52,8 +52,8 @@ Value BufferEmitter::reduce(Combiner combiner, Type elementType,
     });
     return result;
   }
-  if (lanes && width == 1 && target.lanes > 1 &&
-      extents.back() >= target.lanes)
+  if (lanes && width == 1 && target.loopLanes() > 1 &&
+      extents.back() >= target.loopLanes())
     return reduceAlongLanes(combiner, elementType, extents, body);
   Coords iv;
   auto into = [&](Value acc, Coord i) {
@@ -106,7 +106,7 @@ Value BufferEmitter::reduce(Combiner combiner, Type elementType,
 Value BufferEmitter::reduceAlongLanes(Combiner combiner, Type elementType,
                                    ArrayRef<int64_t> extents,
                                    function_ref<Value(ArrayRef<Coord>)> body) {
-  int64_t length = extents.back(), vl = target.lanes;
+  int64_t length = extents.back(), vl = target.loopLanes();
   int64_t chains = std::min<int64_t>(4, length / vl);
   int64_t block = chains * vl, blocked = length / block * block;
   int64_t vectorised = length / vl * vl;

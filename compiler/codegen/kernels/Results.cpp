@@ -15,7 +15,7 @@ namespace nncc {
 
 void alongLanes(BufferEmitter &e, int64_t length,
                 function_ref<void(const Coord &)> body) {
-  int64_t vl = e.target.lanes, whole = length / vl * vl;
+  int64_t vl = e.target.loopLanes(), whole = length / vl * vl;
   auto piece = [&](Coord i, int64_t width) {
     BufferEmitter::WithWidth scope(e, width);
     i.lane = width > 1 ? 1 : 0;

@@ -6,7 +6,8 @@ def Nncc_Combiner : I32EnumAttr<"Combiner", "how two elements combine", [
   let cppNamespace = "::nncc";
 }
 
-def Nncc_ReduceOp : Nncc_Op<"reduce", Nncc_Infer> {
+def Nncc_ReduceOp : Nncc_Op<"reduce", !listconcat(Nncc_Infer,
+    [DeclareOpInterfaceMethods<PermutableInterface>])> {
   let summary = "combines all elements along `dims`, which disappear";
   let description = [{
     An empty reduction gives the combiner's identity. `max` and `min` keep NaN.

@@ -21,7 +21,8 @@ def Nncc_TransposeOp : Nncc_View<"transpose", Nncc_Infer> {
   let hasFolder = 1;
 }
 
-def Nncc_BroadcastOp : Nncc_View<"broadcast"> {
+def Nncc_BroadcastOp : Nncc_View<"broadcast",
+    [DeclareOpInterfaceMethods<PermutableInterface>]> {
   let summary = "repeats a tensor along new dimensions";
   let description = [{
     Operand dimension i becomes result dimension dims[i]; all other result
@@ -40,7 +41,8 @@ def Nncc_BroadcastOp : Nncc_View<"broadcast"> {
 }
 
 def Nncc_SliceOp : Nncc_View<"slice", !listconcat(Nncc_Infer,
-    [DeclareOpInterfaceMethods<MemoryAliasInterface>])> {
+    [DeclareOpInterfaceMethods<MemoryAliasInterface>,
+     DeclareOpInterfaceMethods<PermutableInterface>])> {
   let summary = "result[i] = operand[starts + i * steps], `sizes` of them";
   let description = [{
     C1: one entry per dimension. C2: steps are positive, sizes not negative.
@@ -56,7 +58,8 @@ def Nncc_SliceOp : Nncc_View<"slice", !listconcat(Nncc_Infer,
 
 def Nncc_Number : AnyAttrOf<[F64Attr, I64Attr]>;
 
-def Nncc_PadOp : Nncc_View<"pad", Nncc_Infer> {
+def Nncc_PadOp : Nncc_View<"pad", !listconcat(Nncc_Infer,
+    [DeclareOpInterfaceMethods<PermutableInterface>])> {
   let summary = "puts a constant around and between elements";
   let description = [{
     `low` and `high` elements at the ends of each dimension, `interior` ones
@@ -81,7 +84,8 @@ def Nncc_ReverseOp : Nncc_View<"reverse", [SameOperandsAndResultType]> {
   let hasVerifier = 1;
 }
 
-def Nncc_PatchesOp : Nncc_View<"patches", Nncc_Infer> {
+def Nncc_PatchesOp : Nncc_View<"patches", !listconcat(Nncc_Infer,
+    [DeclareOpInterfaceMethods<PermutableInterface>])> {
   let summary = "sliding windows over some dimensions";
   let description = [{
     For operand dimension d = dims[i], windows of `sizes[i]` elements that lie
@@ -103,7 +107,8 @@ def Nncc_PatchesOp : Nncc_View<"patches", Nncc_Infer> {
                          `:` type($operand) `to` type($result)}];
 }
 
-def Nncc_FoldOp : Nncc_Op<"fold", [Nncc_Costly]> {
+def Nncc_FoldOp : Nncc_Op<"fold",
+    [Nncc_Costly, DeclareOpInterfaceMethods<PermutableInterface>]> {
   let summary = "sums of overlapping windows";
   let description = [{
     The adjoint of `patches` with the same attributes: each element of the result
@@ -124,7 +129,8 @@ def Nncc_FoldOp : Nncc_Op<"fold", [Nncc_Costly]> {
   let hasVerifier = 1;
 }
 
-def Nncc_ConcatOp : Nncc_Op<"concat", Nncc_Infer> {
+def Nncc_ConcatOp : Nncc_Op<"concat", !listconcat(Nncc_Infer,
+    [DeclareOpInterfaceMethods<PermutableInterface>])> {
   let summary = "tensors one after the other along `dim`";
   let description = [{
     C1: at least one operand, `dim` is one of their dimensions.

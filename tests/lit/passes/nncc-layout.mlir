@@ -73,3 +73,12 @@ func.func @wide_panels(%x: tensor<4x8xbf16>) -> tensor<4x16xf32> {
   %a = nncc.contract %x, %w batch [] x [] sum [1] x [1] in f32 : (tensor<4x8xbf16>, tensor<16x8xbf16>) -> tensor<4x16xf32>
   return %a : tensor<4x16xf32>
 }
+
+// A vector has half as many f64, and so has a panel.
+// CHECK-LABEL: @double_panels
+// CHECK: nncc.contract {{.*}} {nncc.packed} : (tensor<4x8xf64>, tensor<2x8x32xf64>) -> tensor<4x2x32xf64>
+func.func @double_panels(%x: tensor<4x8xf64>) -> tensor<4x64xf64> {
+  %w = nncc.weight "w" : tensor<64x8xf64>
+  %a = nncc.contract %x, %w batch [] x [] sum [1] x [1] : (tensor<4x8xf64>, tensor<64x8xf64>) -> tensor<4x64xf64>
+  return %a : tensor<4x64xf64>
+}
