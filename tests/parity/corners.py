@@ -151,7 +151,10 @@ class Sweep:
         found = []
         compiled = self.compile(folder, cpu)
         for cotangent in cotangents:
-            right = [self.torch_run(case, cotangent) for case in self.cases]
+            # oneDNN's gelu, which is faster on AVX-512, overflows early.
+            with torch.backends.mkldnn.flags(enabled=False):
+                right = [self.torch_run(case, cotangent)
+                         for case in self.cases]
             results = compiled.run("backward", *self.inputs(), *[
                 seed(y, cotangent) for y, _ in right
                 if y.is_floating_point()])
