@@ -2,7 +2,8 @@
 //
 // Reads lines "STAGE ENTRIES DIM FILE" from stdin and prints "FILE exit N" or
 // "FILE signal N" for each; what the compiler says goes to FILE.txt. STAGE is a
-// number of `Stage`, DIM is NAME=SIZE, as --dim has it, or "-". A fork of
+// number of `Stage`, DIM is NAME=SIZE, as --dim has it, or "-". Another line ends
+// it with status 2, before a file is written in a wrong place. A fork of
 // this process starts in a millisecond, the tool takes a hundred times that.
 // A child may take 20 s and 4 GB, as the limits of the tests are.
 //
@@ -74,8 +75,16 @@ int main(int argc, char **argv) {
            WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
     running.erase(child);
   };
-  Try one;
-  while (std::cin >> one.stage >> one.entries >> one.dim >> one.file) {
+  for (std::string line; std::getline(std::cin, line);) {
+    Try one;
+    std::istringstream words(line);
+    std::string more;
+    if (!(words >> one.stage >> one.entries >> one.dim >> one.file) ||
+        words >> more) {
+      fprintf(stderr, "damage-driver: not STAGE ENTRIES DIM FILE: %s\n",
+              line.c_str());
+      return 2;
+    }
     if (running.size() == jobs)
       collect();
     fflush(stdout);

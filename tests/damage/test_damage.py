@@ -9,6 +9,8 @@ import subprocess
 import sys
 import tempfile
 
+import pytest
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 
@@ -63,6 +65,17 @@ def tries(seeds, jobs=2):
                                             compiled(models, jobs)):
             if problem := fault(end, said):
                 yield seed, problem, model, said
+
+
+@pytest.mark.parametrize("line", ["2 forward FILE", "kernels forward - FILE",
+                                  "2 forward - FILE 3", ""])
+def test_driver_refuses_other_lines(tmp_path, line):
+    """It wrote FILE.txt into whatever folder it was started in."""
+    done = subprocess.run([os.path.abspath(DRIVER)], input=line + "\n",
+                          cwd=tmp_path, text=True, capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (
+        2, "", f"damage-driver: not STAGE ENTRIES DIM FILE: {line}\n")
+    assert os.listdir(tmp_path) == []
 
 
 def test_corpus_is_valid():
