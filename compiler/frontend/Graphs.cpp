@@ -177,7 +177,10 @@ Result Importer::runOp(const Spelling &spelling, const Json &node,
   if (!spelling.isInPlace)
     return emit(call, op.span);
   // Before the call's type rule converts it.
-  Expr receiver = call.tensor(call.def.inputs.front().name);
+  const std::string &first = call.def.inputs.front().name;
+  Expr receiver = call.tensor(first);
+  if (!call.failed && !receiver)
+    return call.error(first, "changes a tensor in place, not a number");
   Result result = emit(call, op.span);
   return result.value
              ? checked(call, keepReceiver(call, receiver, result.value))
