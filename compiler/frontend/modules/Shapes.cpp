@@ -279,7 +279,7 @@ private:
     Expr zero = full(i.context(), i.element(), i.shape(), 0);
     x = gather(x, select(compare(Predicate::lt, i, zero), fromEnd, i), d);
     d += i.rank();
-    return true;
+    return bool(x); // null once an error is told
   }
 
   Call &c;
