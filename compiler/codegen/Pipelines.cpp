@@ -55,20 +55,7 @@ void populateLlvmPipeline(OpPassManager &pm, bool debugLines) {
   // does that work.
   pm.addPass(createCSEPass());
   pm.addPass(createSCFToControlFlowPass());
-  pm.addPass(createConvertVectorToLLVMPass());
-  // What LLVM has an intrinsic for first; libm for the rest.
-  pm.addNestedPass<func::FuncOp>(createConvertMathToLLVMPass());
-  pm.addPass(createConvertMathToLibmPass());
-  pm.addPass(createConvertVectorToLLVMPass()); // calls take lanes one by one
-  FinalizeMemRefToLLVMConversionPassOptions memory;
-  pm.addPass(createFinalizeMemRefToLLVMConversionPass(memory));
-  pm.addPass(createArithToLLVMConversionPass());
-  pm.addPass(createConvertIndexToLLVMPass());
-  pm.addPass(createConvertControlFlowToLLVMPass());
-  ConvertFuncToLLVMPassOptions functions;
-  functions.useBarePtrCallConv = true;
-  pm.addPass(createConvertFuncToLLVMPass(functions));
-  pm.addPass(createReconcileUnrealizedCastsPass());
+  pm.addPass(createConvertToLlvm());
   if (debugLines)
     pm.addPass(LLVM::createDIScopeForLLVMFuncOpPass());
 }

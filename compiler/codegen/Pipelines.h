@@ -13,6 +13,9 @@ void populateKernelPipeline(mlir::OpPassManager &pm, const TargetInfo &target,
                             const ScheduleTable &schedules,
                             int64_t maxArena = 0);
 
+/// cf, vector, memref, arith, math, index and func -> LLVM dialect.
+std::unique_ptr<mlir::Pass> createConvertToLlvm();
+
 /// Kernels in scf, vector, memref and arith -> LLVM dialect, a plain pointer
 /// per buffer; `debugLines` adds DWARF scopes.
 void populateLlvmPipeline(mlir::OpPassManager &pm, bool debugLines);
