@@ -23,7 +23,7 @@ namespace nncc {
 namespace {
 
 /// MLIR has a pass per dialect. Each walks all code and builds casts to the
-/// types of those that have not run, so ten passes took three times as long.
+/// types of those that have not run.
 class ConvertToLlvm
     : public PassWrapper<ConvertToLlvm, OperationPass<ModuleOp>> {
 public:

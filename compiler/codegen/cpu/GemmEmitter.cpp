@@ -93,6 +93,7 @@ private:
   void emitElements(Value acc, const Coords &row, const Coords &panel,
                     int64_t start, int64_t width);
   bool isHeavy();
+  bool isScattered();
   void emitPanels(const Coord &row, int64_t rowCount, const Coord &first,
                   int64_t panels);
 
@@ -121,7 +122,7 @@ int64_t Gemm::emit() {
   int64_t units = batches * blocks * rowBlocks;
 
   emitHalos(code);
-  if (isHeavy())
+  if (isHeavy() || isScattered())
     scratch = e.scratch(element, tileRows * tilePanels * panelWidth);
   e.forEach(code.begin, code.end, 1, [&](const Coord &unit) {
     Coord rowBlock = e.remainder(unit, rowBlocks);
@@ -278,9 +279,23 @@ bool Gemm::isHeavy() {
   return heavy;
 }
 
+/// True if the columns of the first vector are no neighbours in the result and
+/// a tile is so large that storing its elements one by one is much code. Small
+/// ones (11 x 12: DenseNet's) run 6 % faster from the registers.
+bool Gemm::isScattered() {
+  int64_t width = wholePanel.front().width;
+  if (width == 1 || op.rhsFree().empty() ||
+      tileRows * tilePanels * panelWidth <= 256)
+    return false;
+  BufferEmitter::WithWidth scope(e, width);
+  Coords at(shapeOf(op.getResult()).size(), Coord::constant(0));
+  at.back().lane = 1;
+  return !isContiguous(code, op.getResult(), at);
+}
+
 /// Cheap epilogues run on the registers. Heavy ones (exp and the like) would
-/// spill them all and blow up the code, so the tile goes through a scratch
-/// buffer in L1 and a loop over its rows.
+/// spill them all and blow up the code, as would stores of single elements, so
+/// the tile goes through a scratch buffer in L1 and a loop over its rows.
 void Gemm::emitEpilogue(ArrayRef<Value> acc, const Coord &firstRow,
                         ArrayRef<Coords> rowCoords,
                         ArrayRef<Coords> panelCoords, const Segment &segment) {

@@ -55,12 +55,11 @@ static FailureOr<Value> keeps(BufferEmitter &e, SliceOp slice,
 }
 
 /// Walks the views behind the root, with `at` at the root's coordinates on the
-/// way in and at the result's on the way out; `inside` is the condition under
-/// which there is such a place.
-static LogicalResult followViews(KernelCode &code, Value root, Coords &at,
-                                 Value &inside,
-                                 SmallVectorImpl<Value> &bindings) {
-  BufferEmitter &e = code.e;
+/// way in and at the result's on the way out. `visit` sees each view with the
+/// coordinates in its operand.
+static LogicalResult
+followViews(KernelCode &code, Value root, Coords &at,
+            function_ref<LogicalResult(View, ArrayRef<Coord>)> visit) {
   DenseSet<Value> derived{root};
   for (Operation &op : llvm::make_range(
            std::next(root.getDefiningOp()->getIterator()),
@@ -72,23 +71,23 @@ static LogicalResult followViews(KernelCode &code, Value root, Coords &at,
     auto view = dyn_cast<View>(op);
     if (!view)
       continue;
-    Value moved = e.at(op.getOperand(0), at);
-    if (auto slice = dyn_cast<SliceOp>(op)) {
-      auto kept = keeps(e, slice, at);
-      if (failed(kept))
-        return failure();
-      if (*kept)
-        inside =
-            inside ? arith::AndIOp::create(e.b, e.loc, inside, *kept) : *kept;
-    }
-    auto next = view.mapForward(e, at);
+    if (failed(visit(view, at)))
+      return failure();
+    auto next = view.mapForward(code.e, at);
     if (failed(next))
       return failure();
     at = *next;
-    e.bound[op.getResult(0)] = moved;
-    bindings.push_back(op.getResult(0));
   }
   return success();
+}
+
+bool isContiguous(KernelCode &code, Value root, ArrayRef<Coord> at) {
+  Coords place(at.begin(), at.end());
+  if (failed(followViews(code, root, place,
+                         [](View, ArrayRef<Coord>) { return success(); })))
+    return false;
+  Value result = code.kernel.getBody().front().getTerminator()->getOperand(0);
+  return code.e.linear(place, stridesOf(shapeOf(result))).lane == 1;
 }
 
 void emitResult(KernelCode &code, Value root, Value element,
@@ -99,7 +98,22 @@ void emitResult(KernelCode &code, Value root, Value element,
   e.bound[root] = element;
   Coords place(at.begin(), at.end());
   Value inside;
-  LogicalResult followed = followViews(code, root, place, inside, bindings);
+  auto visit = [&](View view, ArrayRef<Coord> at) -> LogicalResult {
+    Value from = view->getOperand(0), to = view->getResult(0);
+    Value moved = e.at(from, at);
+    if (auto slice = dyn_cast<SliceOp>(view.getOperation())) {
+      auto kept = keeps(e, slice, at);
+      if (failed(kept))
+        return failure();
+      if (*kept)
+        inside =
+            inside ? arith::AndIOp::create(e.b, e.loc, inside, *kept) : *kept;
+    }
+    e.bound[to] = moved;
+    bindings.push_back(to);
+    return success();
+  };
+  LogicalResult followed = followViews(code, root, place, visit);
   auto store = [&] {
     Value stored = e.at(result, place);
     e.store(code.outputs.front(), e.linear(place, stridesOf(shapeOf(result))),
