@@ -17,7 +17,7 @@ from records import RECORDS, harness, variants
 
 FULL = os.environ.get("NNCC_FULL") == "1"
 PARTS = 6
-BEYOND = ("valid range", "out of DATA bounds")
+BEYOND = ("valid range", "out of DATA bounds", "i < index_size")
 EMPTY = ("Pool", "pool", "Transpose", "transpose", "EmbeddingBag")
 
 
