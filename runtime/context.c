@@ -24,6 +24,28 @@ static nncc_status check_weights(const nncc_model *model,
   return NNCC_OK;
 }
 
+/* Room for the tensors and the arena of the largest entry, which may fail; the
+   arena's bytes. */
+static uint64_t allocate_for_entries(nncc_context *context) {
+  const nncc_model *model = context->model;
+  uint64_t bytes = 0, inputs = 1, outputs = 1;
+  for (uint64_t e = 0; e < model->entry_count; ++e) {
+    if (model->entries[e].input_count > inputs)
+      inputs = model->entries[e].input_count;
+    if (model->entries[e].output_count > outputs)
+      outputs = model->entries[e].output_count;
+    for (uint64_t b = 0; b < model->entries[e].body_count; ++b)
+      for (const nncc_body *body = &model->entries[e].bodies[b]; body;
+           body = body->accumulate)
+        if (body->arena_bytes > bytes)
+          bytes = body->arena_bytes;
+  }
+  context->inputs = calloc(inputs, sizeof *context->inputs);
+  context->outputs = calloc(outputs, sizeof *context->outputs);
+  context->arena = nncc_allocate(bytes);
+  return bytes;
+}
+
 nncc_status nncc_context_create(const nncc_model *model,
                                 const nncc_weights *weights,
                                 const nncc_options *options,
@@ -56,21 +78,7 @@ nncc_status nncc_context_create(const nncc_model *model,
     context->weights = context->own;
     context->stale = true;
   }
-  uint64_t bytes = 0, inputs = 1, outputs = 1;
-  for (uint64_t e = 0; e < model->entry_count; ++e) {
-    if (model->entries[e].input_count > inputs)
-      inputs = model->entries[e].input_count;
-    if (model->entries[e].output_count > outputs)
-      outputs = model->entries[e].output_count;
-    for (uint64_t b = 0; b < model->entries[e].body_count; ++b)
-      for (const nncc_body *body = &model->entries[e].bodies[b]; body;
-           body = body->accumulate)
-        if (body->arena_bytes > bytes)
-          bytes = body->arena_bytes;
-  }
-  context->inputs = calloc(inputs, sizeof *context->inputs);
-  context->outputs = calloc(outputs, sizeof *context->outputs);
-  context->arena = nncc_allocate(bytes);
+  uint64_t bytes = allocate_for_entries(context);
   if (!context->options.parallel_for && context->options.threads > 1) {
     context->pool = nncc_pool_create(context->options.threads);
     context->options.parallel_for = run_in_pool;

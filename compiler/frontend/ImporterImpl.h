@@ -129,6 +129,8 @@ private:
   void declareModules(const Json &list, const std::string &prefix);
   void declareModule(const std::string &path, const Json &json, Span span);
   void declareLeaf(Instance &instance);
+  void addHidden(Instance &instance, llvm::ArrayRef<HiddenState> states,
+                 mlir::Type element, Span span, HiddenTensor &hidden);
   void declareHidden(Instance &instance, std::vector<StateDef> &list,
                      const Json &parametrizations);
   void runHidden(Instance &instance, Call &call);

@@ -260,6 +260,19 @@ void Importer::declareModule(const std::string &path, const Json &json,
   instances[path] = std::move(instance);
 }
 
+/// State behind a parametrized tensor, under the first of its names.
+void Importer::addHidden(Instance &instance, ArrayRef<HiddenState> states,
+                         Type element, Span span, HiddenTensor &hidden) {
+  for (const HiddenState &one : states) {
+    std::string path = instance.path + "." + one.names.front();
+    instance.rejected |=
+        !addState(path, {one.shape, element, one.isBuffer}, span);
+    hidden.states.push_back({one.key, path});
+    for (const std::string &other : ArrayRef(one.names).drop_front())
+      aliases[instance.path + "." + other] = path;
+  }
+}
+
 /// Takes parametrized tensors out of the module's state and declares what
 /// stands behind them.
 void Importer::declareHidden(Instance &instance, std::vector<StateDef> &list,
@@ -307,18 +320,11 @@ void Importer::declareHidden(Instance &instance, std::vector<StateDef> &list,
     if (call.failed)
       continue;
     // The type's spelling names the state, the other one is an alias.
-    bool isOlder = !StringRef(type->string).contains(".parametrizations.");
-    for (HiddenState &one : states) {
-      if (isOlder)
+    if (!StringRef(type->string).contains(".parametrizations."))
+      for (HiddenState &one : states)
         std::swap(one.names.front(), one.names.back());
-      std::string path = instance.path + "." + one.names.front();
-      instance.rejected |= !addState(
-          path, {one.shape, parseDType(entry->dtype, context), one.isBuffer},
-          member.keySpan);
-      hidden.states.push_back({one.key, path});
-      for (const std::string &other : ArrayRef(one.names).drop_front())
-        aliases[instance.path + "." + other] = path;
-    }
+    addHidden(instance, states, parseDType(entry->dtype, context),
+              member.keySpan, hidden);
     instance.hidden.push_back(std::move(hidden));
     list.erase(entry);
   }

@@ -31,30 +31,47 @@ static json::Value valueJson(const ArgValue &value) {
   return number ? numberJson(*number) : json::Value(nullptr);
 }
 
+/// A number within the argument's bounds.
+static json::Object numberSchema(const ArgDef &arg, const char *type) {
+  json::Object object = typeIs(type);
+  if (arg.least)
+    object["minimum"] = numberJson(*arg.least);
+  if (arg.most)
+    object["maximum"] = numberJson(*arg.most);
+  return object;
+}
+
+static json::Array wordsOf(const ArgDef &arg) {
+  json::Array list;
+  for (const std::string &word : arg.words)
+    list.push_back(word);
+  return list;
+}
+
+/// One integer or a list of them, or a word.
+static json::Object integersSchema(const ArgDef &arg) {
+  json::Object item = numberSchema(arg, "integer");
+  if (arg.hasNullItems)
+    item =
+        json::Object{{"anyOf", json::Array{std::move(item), typeIs("null")}}};
+  json::Array choices{
+      numberSchema(arg, "integer"),
+      json::Object{{"type", "array"}, {"items", std::move(item)}}};
+  if (!arg.words.empty())
+    choices.push_back(json::Object{{"enum", wordsOf(arg)}});
+  return json::Object{{"anyOf", std::move(choices)}};
+}
+
 /// What an argument may be in a file.
 static json::Object argumentSchema(const ArgDef &arg) {
   json::Object schema;
-  auto number = [&](const char *type) {
-    json::Object object = typeIs(type);
-    if (arg.least)
-      object["minimum"] = numberJson(*arg.least);
-    if (arg.most)
-      object["maximum"] = numberJson(*arg.most);
-    return object;
-  };
-  auto words = [&] {
-    json::Array list;
-    for (const std::string &word : arg.words)
-      list.push_back(word);
-    return list;
-  };
   switch (arg.kind) {
   case ArgKind::integer:
-    schema = number("integer");
+    schema = numberSchema(arg, "integer");
     break;
   case ArgKind::number:
     schema["anyOf"] =
-        json::Array{number("number"),
+        json::Array{numberSchema(arg, "number"),
                     json::Object{{"enum", json::Array{"inf", "-inf", "nan"}}}};
     break;
   case ArgKind::boolean:
@@ -63,20 +80,11 @@ static json::Object argumentSchema(const ArgDef &arg) {
   case ArgKind::mode:
     schema["enum"] = json::Array{true, false, "mode"};
     break;
-  case ArgKind::integers: {
-    json::Object item = number("integer");
-    if (arg.hasNullItems)
-      item =
-          json::Object{{"anyOf", json::Array{std::move(item), typeIs("null")}}};
-    schema["anyOf"] = json::Array{
-        number("integer"),
-        json::Object{{"type", "array"}, {"items", std::move(item)}}};
-    if (!arg.words.empty())
-      schema["anyOf"].getAsArray()->push_back(json::Object{{"enum", words()}});
+  case ArgKind::integers:
+    schema = integersSchema(arg);
     break;
-  }
   case ArgKind::word:
-    schema["enum"] = words();
+    schema["enum"] = wordsOf(arg);
     break;
   case ArgKind::state:
     schema["$ref"] = "#/$defs/tensor";
@@ -295,6 +303,31 @@ static json::Object trainSchema(llvm::StringRef key, json::Object value) {
   return objectOf(std::move(properties), {});
 }
 
+/// The top level of a file.
+static json::Object topSchema() {
+  json::Object properties = graphProperties();
+  properties["train"] = json::Object{
+      {"anyOf", json::Array{trainSchema("updates", mapOf(typeIs("string"))),
+                            json::Object{{"const", false}}}}};
+  properties["format"] = json::Object{{"const", "nncc-model/1"}};
+  properties["name"] = typeIs("string");
+  properties["inputs"] = mapOf(json::Object{{"$ref", "#/$defs/tensor"}});
+  properties["dims"] = mapOf(typeIs("array"));
+  properties["tie"] = mapOf(typeIs("string"));
+  properties["training"] = json::Object{
+      {"type", "object"},
+      {"properties",
+       json::Object{
+           {"optimizer", json::Object{{"$ref", "#/$defs/optimizer"}}}}}};
+  json::Object graph = graphProperties();
+  json::Object names{{"type", "array"}, {"items", typeIs("string")}};
+  graph["train"] = trainSchema("inputs", json::Object(names));
+  graph["inputs"] = std::move(names);
+  properties["classes"] =
+      mapOf(objectOf(std::move(graph), json::Array{"outputs"}));
+  return objectOf(std::move(properties), json::Array{"format", "outputs"});
+}
+
 std::string modelSchema() {
   Registry registry;
   json::Array modules, parametrizations, functions, ops, optimizerList;
@@ -317,28 +350,6 @@ std::string modelSchema() {
   json::Object ofClass{
       {"type", json::Object{{"type", "string"}, {"pattern", "^(?!nn\\.)"}}}};
   modules.push_back(objectOf(std::move(ofClass), json::Array{"type"}));
-
-  json::Object properties = graphProperties();
-  properties["train"] = json::Object{
-      {"anyOf", json::Array{trainSchema("updates", mapOf(typeIs("string"))),
-                            json::Object{{"const", false}}}}};
-  properties["format"] = json::Object{{"const", "nncc-model/1"}};
-  properties["name"] = typeIs("string");
-  properties["inputs"] = mapOf(json::Object{{"$ref", "#/$defs/tensor"}});
-  properties["dims"] = mapOf(typeIs("array"));
-  properties["tie"] = mapOf(typeIs("string"));
-  properties["training"] = json::Object{
-      {"type", "object"},
-      {"properties",
-       json::Object{
-           {"optimizer", json::Object{{"$ref", "#/$defs/optimizer"}}}}}};
-  json::Object graph = graphProperties();
-  json::Object names{{"type", "array"}, {"items", typeIs("string")}};
-  graph["train"] = trainSchema("inputs", json::Object(names));
-  graph["inputs"] = std::move(names);
-  properties["classes"] =
-      mapOf(objectOf(std::move(graph), json::Array{"outputs"}));
-
   json::Object node{
       {"type", "object"},
       {"required", json::Array{"name"}},
@@ -348,8 +359,7 @@ std::string modelSchema() {
                     {"inputs", typeIs("array")}}},
       {"anyOf", json::Array{json::Object{{"required", json::Array{"module"}}},
                             json::Object{{"$ref", "#/$defs/function"}}}}};
-  json::Object schema =
-      objectOf(std::move(properties), json::Array{"format", "outputs"});
+  json::Object schema = topSchema();
   schema["$schema"] = "https://json-schema.org/draft/2020-12/schema";
   schema["title"] = "nncc-model/1";
   schema["$defs"] = json::Object{

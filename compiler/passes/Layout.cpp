@@ -94,6 +94,22 @@ Expr lowerSpreadPointwise(const Conv &conv) {
   return conv.framed(contract(conv.x, w, {}, {}, {s + 1}, {1}));
 }
 
+/// (N, *P, *d, O) -> (N, P0, d0, P1, d1, ..., O) -> (N, *result, O)
+Expr interleaved(Expr y, ArrayRef<int64_t> steps, ArrayRef<int64_t> result) {
+  int64_t s = steps.size();
+  SmallVector<int64_t> order{0}, shape{y.dim(0)};
+  for (int64_t i = 0; i < s; ++i) {
+    order.append({1 + i, 1 + s + i});
+    shape.push_back(y.dim(1 + i) * steps[i]);
+  }
+  order.push_back(1 + 2 * s);
+  shape.push_back(y.dim(1 + 2 * s));
+  y = reshape(transpose(y, order), shape);
+  for (int64_t i = 0; i < s; ++i)
+    y = slice(y, 1 + i, 0, result[i]);
+  return y;
+}
+
 /// With inputs d apart and `low` zeros before them, output P * d + r needs
 ///   y[P * d + r] = sum_u x[P - low / d + u] w[u * d + low % d - r]
 /// (w is 0 outside): one product of windows of the inputs without the zeros
@@ -150,18 +166,7 @@ Expr lowerSpread(const Conv &conv) {
   w = transpose(w, order);
   Expr y = contract(x, w, {}, {}, range(1 + s, 1 + s + sums),
                     range(1 + s, 1 + s + sums));
-  // (N, *P, *d, O) -> (N, P0, d0, P1, d1, ..., O)
-  SmallVector<int64_t> interleave{0}, shape{y.dim(0)};
-  for (int64_t i = 0; i < s; ++i) {
-    interleave.append({1 + i, 1 + s + i});
-    shape.push_back(y.dim(1 + i) * steps[i]);
-  }
-  interleave.push_back(1 + 2 * s);
-  shape.push_back(conv.outputs);
-  y = reshape(transpose(y, interleave), shape);
-  for (int64_t i = 0; i < s; ++i)
-    y = slice(y, 1 + i, 0, result[i]);
-  return y;
+  return interleaved(y, steps, result);
 }
 
 /// One multiply per tap and channel; lanes along channels.
@@ -335,11 +340,10 @@ struct PackRhs : OpRewritePattern<ContractOp> {
     llvm::append_range(perm, op.getRhsContract());
     perm.push_back(free.back());
     int64_t firstSum = rank - 1 - sums;
-    Expr y =
-        contract(Expr(c, op.getLhs()), transpose(Expr(c, op.getRhs()), perm),
-                 op.getLhsBatch(), range(0, batches), op.getLhsContract(),
-                 range(firstSum, firstSum + sums),
-                 op.getType().getElementType());
+    Expr y = contract(
+        Expr(c, op.getLhs()), transpose(Expr(c, op.getRhs()), perm),
+        op.getLhsBatch(), range(0, batches), op.getLhsContract(),
+        range(firstSum, firstSum + sums), op.getType().getElementType());
     rewriter.replaceOp(op, y.value());
     return success();
   }

@@ -77,9 +77,37 @@ def test_files_are_short():
     assert long == []
 
 
+def functions(path):
+    """(number of lines, first line) of functions outside classes: what a `}`
+    alone ends, back to the line in the first column that began it."""
+    text = lines(path)
+    for end, line in enumerate(text):
+        if line != "}":
+            continue
+        start = end - 1
+        while start > 0 and (not text[start] or text[start][0].isspace() or
+                             re.match(r"//|#|\w+:$", text[start])):
+            start -= 1
+        head = "".join(text[start:start + 6])
+        if "(" in head and not re.match(r"struct|class|enum|namespace|extern",
+                                        head):
+            yield end - start + 1, text[start]
+
+
+def test_functions_fit_a_screen():
+    """But tables of tests, which are lists."""
+    long = [f"{path}: {count} lines: {head}"
+            for path in tracked(".cpp", ".h", ".c")
+            if not path.startswith("tests/unit/")
+            for count, head in functions(path) if count > 60]
+    assert long == []
+
+
 def test_every_pass_has_a_lit_test():
     text = "\n".join(lines("compiler/passes/Passes.td"))
+    examples = "\n".join(lines("tests/lit/passes/descriptions.test"))
     for flag in re.findall(r'Pass<"([^"]+)"', text):
+        assert f"%example {flag} " in examples, flag
         assert os.path.exists(os.path.join(
             ROOT, "tests", "lit", "passes", flag + ".mlir")), flag
 

@@ -26,6 +26,24 @@ static const char *valueOf(const std::string &header, const char *key) {
   return at == std::string::npos ? nullptr : header.c_str() + at + 1;
 }
 
+/// The type that the header names; false with a sentence for others.
+static bool parseType(const char *descr, nncc_dtype &dtype,
+                      std::string &error) {
+  while (*descr == ' ')
+    ++descr;
+  for (auto [name, known] : types)
+    if (!strncmp(descr, name, strlen(name))) {
+      dtype = known;
+      return true;
+    }
+  const char *end = *descr ? strchr(descr + 1, *descr) : nullptr;
+  error = "the element type " +
+          (end && end - descr < 30 ? std::string(descr, end + 1)
+                                   : std::string("of a structured array")) +
+          ", which nncc does not have";
+  return false;
+}
+
 bool parseNpy(const std::string &bytes, HostTensor &tensor,
               std::string &error) {
   auto fail = [&](const char *text) {
@@ -53,22 +71,8 @@ bool parseNpy(const std::string &bytes, HostTensor &tensor,
     ++order;
   if (strncmp(order, "False", 5) != 0)
     return fail("the array is in Fortran order: save numpy.ascontiguousarray");
-  bool known = false;
-  while (*descr == ' ')
-    ++descr;
-  for (auto [name, dtype] : types)
-    if (!strncmp(descr, name, strlen(name))) {
-      tensor.dtype = dtype;
-      known = true;
-    }
-  if (!known) {
-    const char *end = *descr ? strchr(descr + 1, *descr) : nullptr;
-    error = "the element type " +
-            (end && end - descr < 30 ? std::string(descr, end + 1)
-                                     : std::string("of a structured array")) +
-            ", which nncc does not have";
+  if (!parseType(descr, tensor.dtype, error))
     return false;
-  }
   tensor.dims.clear();
   size_t count = nncc_dtype_bytes(tensor.dtype);
   shape += strspn(shape, " (");

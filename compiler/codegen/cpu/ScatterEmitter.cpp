@@ -13,6 +13,16 @@ using namespace mlir;
 
 namespace nncc {
 
+/// True at run time unless two buffers are the same.
+static Value isElsewhere(BufferEmitter &e, const Buffer &x, const Buffer &y) {
+  auto address = [&](const Buffer &buffer) -> Value {
+    return memref::ExtractAlignedPointerAsIndexOp::create(e.b, e.loc,
+                                                          buffer.memory);
+  };
+  return arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ne, address(x),
+                               address(y));
+}
+
 int64_t emitScatter(KernelCode &code) {
   BufferEmitter &e = code.e;
   Operation *ret = code.kernel.getBody().front().getTerminator();
@@ -39,17 +49,10 @@ int64_t emitScatter(KernelCode &code) {
         });
       });
     };
-    if (Buffer base = e.buffers.lookup(op.getBase())) {
-      auto address = [&](const Buffer &buffer) -> Value {
-        return memref::ExtractAlignedPointerAsIndexOp::create(e.b, e.loc,
-                                                              buffer.memory);
-      };
-      e.ifThen(arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ne,
-                                     address(base), address(out)),
-               copy);
-    } else {
+    if (Buffer base = e.buffers.lookup(op.getBase()))
+      e.ifThen(isElsewhere(e, base, out), copy);
+    else
       copy();
-    }
     e.forEach(0, count, 1, [&](const Coord &i) {
       Coord row = e.loadIndex(op.getIndices(), {i}, rows);
       along([&](const Coord &column) {

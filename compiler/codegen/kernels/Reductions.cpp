@@ -13,7 +13,7 @@ using namespace mlir;
 namespace nncc {
 
 Value BufferEmitter::combineLanes(Combiner combiner, Value vector,
-                               bool isUnsigned) {
+                                  bool isUnsigned) {
   int64_t count = cast<VectorType>(vector.getType()).getNumElements();
   while (count > 1) {
     count /= 2;
@@ -27,9 +27,43 @@ Value BufferEmitter::combineLanes(Combiner combiner, Value vector,
   return vector::ExtractOp::create(b, loc, vector, 0);
 }
 
+/// The elements of all points, written out.
+static Value writtenOut(ArrayRef<int64_t> extents,
+                        function_ref<Value(Value, Value)> merge,
+                        function_ref<Value(ArrayRef<Coord>)> body) {
+  Value result;
+  forEachIndex(extents, [&](ArrayRef<int64_t> index) {
+    Coords iv;
+    for (int64_t i : index)
+      iv.push_back(Coord::constant(i));
+    Value x = body(iv);
+    result = result ? merge(result, x) : x;
+  });
+  return result;
+}
+
+/// A run of the innermost dimension, in four chains: short chains add up less
+/// error, and do not wait for each other.
+static Value inChains(BufferEmitter &e, int64_t length, Value identity,
+                      function_ref<Value(Value, Coord)> into,
+                      function_ref<Value(Value, Value)> merge) {
+  int64_t chains = 4, blocked = length / chains * chains;
+  SmallVector<Value> carried(chains, identity);
+  carried =
+      e.loop(0, blocked, chains, carried, [&](const Coord &i, ValueRange acc) {
+        SmallVector<Value> next;
+        for (int64_t c = 0; c < chains; ++c)
+          next.push_back(into(acc[c], e.addTo(i, c)));
+        return next;
+      });
+  for (int64_t i = blocked; i < length; ++i)
+    carried[i - blocked] = into(carried[i - blocked], Coord::constant(i));
+  return merge(merge(carried[0], carried[1]), merge(carried[2], carried[3]));
+}
+
 Value BufferEmitter::reduce(Combiner combiner, Type elementType,
-                         ArrayRef<int64_t> extents, bool lanes,
-                         function_ref<Value(ArrayRef<Coord>)> body) {
+                            ArrayRef<int64_t> extents, bool lanes,
+                            function_ref<Value(ArrayRef<Coord>)> body) {
   bool isUnsigned = isUnsignedElement(elementType);
   Value identity = splat(elementType, identityOf(combiner, elementType));
   elementType = computeType(elementType);
@@ -41,17 +75,8 @@ Value BufferEmitter::reduce(Combiner combiner, Type elementType,
     points *= extent;
   if (points == 0)
     return identity;
-  if (points <= unrollLimit) {
-    Value result;
-    forEachIndex(extents, [&](ArrayRef<int64_t> index) {
-      Coords iv;
-      for (int64_t i : index)
-        iv.push_back(Coord::constant(i));
-      Value x = body(iv);
-      result = result ? merge(result, x) : x;
-    });
-    return result;
-  }
+  if (points <= unrollLimit)
+    return writtenOut(extents, merge, body);
   if (lanes && width == 1 && target.loopLanes() > 1 &&
       extents.back() >= target.loopLanes())
     return reduceAlongLanes(combiner, elementType, extents, body);
@@ -62,22 +87,6 @@ Value BufferEmitter::reduce(Combiner combiner, Type elementType,
     iv.pop_back();
     return next;
   };
-  // Each run of the innermost dimension is a sum of its own, in four chains:
-  // short chains add up less error, and do not wait for each other.
-  auto run = [&](int64_t length) -> Value {
-    int64_t chains = 4, blocked = length / chains * chains;
-    SmallVector<Value> carried(chains, identity);
-    carried =
-        loop(0, blocked, chains, carried, [&](const Coord &i, ValueRange acc) {
-          SmallVector<Value> next;
-          for (int64_t c = 0; c < chains; ++c)
-            next.push_back(into(acc[c], addTo(i, c)));
-          return next;
-        });
-    for (int64_t i = blocked; i < length; ++i)
-      carried[i - blocked] = into(carried[i - blocked], Coord::constant(i));
-    return merge(merge(carried[0], carried[1]), merge(carried[2], carried[3]));
-  };
   // Sums of f32 runs are added up in f64: free beside the runs.
   Type f64 = b.getF64Type();
   bool widens = combiner == Combiner::sum && elementType.isF32() &&
@@ -86,7 +95,7 @@ Value BufferEmitter::reduce(Combiner combiner, Type elementType,
   Value start = splat(outer, identityOf(combiner, outer));
   auto nest = [&](auto &self) -> Value {
     if (iv.size() + 1 == extents.size()) {
-      Value sum = run(extents.back());
+      Value sum = inChains(*this, extents.back(), identity, into, merge);
       return widens ? convert(sum, elementType, f64) : sum;
     }
     return loop(0, extents[iv.size()], 1, start,
@@ -101,15 +110,27 @@ Value BufferEmitter::reduce(Combiner combiner, Type elementType,
   return widens ? convert(total, f64, elementType) : total;
 }
 
+/// All lanes of vectors of `width` combined.
+static Value combineChains(BufferEmitter &e, Combiner combiner,
+                           ArrayRef<Value> chains, int64_t width,
+                           bool isUnsigned) {
+  Value total = chains.front();
+  {
+    BufferEmitter::WithWidth wide(e, width);
+    for (Value other : chains.drop_front())
+      total = e.combine(combiner, total, other, isUnsigned);
+  }
+  return e.combineLanes(combiner, total, isUnsigned);
+}
+
 /// Vectors along the innermost extent, in four independent chains so that the
 /// latency of the combining instruction does not limit.
-Value BufferEmitter::reduceAlongLanes(Combiner combiner, Type elementType,
-                                   ArrayRef<int64_t> extents,
-                                   function_ref<Value(ArrayRef<Coord>)> body) {
+Value BufferEmitter::reduceAlongLanes(
+    Combiner combiner, Type elementType, ArrayRef<int64_t> extents,
+    function_ref<Value(ArrayRef<Coord>)> body) {
   int64_t length = extents.back(), vl = target.loopLanes();
-  int64_t chains = std::min<int64_t>(4, length / vl);
-  int64_t block = chains * vl, blocked = length / block * block;
-  int64_t vectorised = length / vl * vl;
+  int64_t chains = std::min<int64_t>(4, length / vl), block = chains * vl;
+  int64_t blocked = length / block * block, vectorised = length / vl * vl;
   bool isUnsigned = isUnsignedElement(elementType);
   Number neutral = identityOf(combiner, elementType);
   SmallVector<Value> carried;
@@ -161,14 +182,8 @@ Value BufferEmitter::reduceAlongLanes(Combiner combiner, Type elementType,
   };
   SmallVector<Value> sums = nest(nest, carried);
   Value odd = sums.pop_back_val();
-  Value total = sums[0];
-  {
-    WithWidth wide(*this, vl);
-    for (Value other : ArrayRef<Value>(sums).drop_front())
-      total = combine(combiner, total, other, isUnsigned);
-  }
-  return combine(combiner, combineLanes(combiner, total, isUnsigned), odd,
-                 isUnsigned);
+  Value total = combineChains(*this, combiner, sums, vl, isUnsigned);
+  return combine(combiner, total, odd, isUnsigned);
 }
 
 } // namespace nncc

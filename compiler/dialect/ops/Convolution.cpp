@@ -106,60 +106,64 @@ Expr frame(Expr x, ArrayRef<int64_t> low, ArrayRef<int64_t> high,
 /// dx is a convolution of dy, spread by the strides, with the kernel turned
 /// around and its channels exchanged; dw a product of dy with the patches that
 /// the kernel saw, or for depthwise ones a sum.
-void ConvolutionOp::gradient(Gradient &g) {
-  Expr x = g.operand(0), w = g.operand(1), dy = g.of;
-  int64_t s = x.rank() - 2, groups = getGroups();
+static SmallVector<int64_t> range(int64_t from, int64_t to) {
+  return llvm::to_vector(llvm::seq<int64_t>(from, to));
+}
+
+/// A convolution of dy, spread by the strides, with the weights turned round.
+static Expr inputGradient(ConvolutionOp op, Expr x, Expr w, Expr dy) {
+  int64_t s = x.rank() - 2, groups = op.getGroups();
   int64_t outputs = w.dim(0), inputs = w.dim(1);
-  auto range = [](int64_t from, int64_t to) {
-    return llvm::to_vector(llvm::seq<int64_t>(from, to));
-  };
-  if (g.wants(0)) {
-    SmallVector<int64_t> low, high;
-    for (int64_t i = 0; i < s; ++i) {
-      int64_t reach = (w.dim(2 + i) - 1) * getDilations()[i];
-      int64_t spread = (dy.dim(2 + i) - 1) * getStrides()[i] + 1;
-      int64_t wanted = (x.dim(2 + i) - 1) * getInputDilations()[i] + 1;
-      low.push_back(reach - getLow()[i]);
-      high.push_back(wanted + reach - spread - low.back());
-    }
-    // (g, O, C, *K) -> (g, C, O, *K)
-    SmallVector<int64_t> split{groups, outputs / groups, inputs};
-    llvm::append_range(split, w.shape().drop_front(2));
-    SmallVector<int64_t> exchange{0, 2, 1};
-    llvm::append_range(exchange, range(3, 3 + s));
-    SmallVector<int64_t> merged{groups * inputs, outputs / groups};
-    llvm::append_range(merged, w.shape().drop_front(2));
-    Expr turned = reverse(w, range(2, 2 + s));
-    turned = reshape(transpose(reshape(turned, split), exchange), merged);
-    ConvolutionShape shape;
-    shape.strides.assign(getInputDilations().begin(),
-                         getInputDilations().end());
-    shape.dilations.assign(getDilations().begin(), getDilations().end());
-    shape.groups = groups;
-    Expr spread = dy;
-    bool cuts = llvm::any_of(low, [](int64_t v) { return v < 0; }) ||
-                llvm::any_of(high, [](int64_t v) { return v < 0; });
-    if (cuts) {
-      spread = frame(dy, low, high, getStrides());
-      shape.low.assign(s, 0);
-      shape.high.assign(s, 0);
-      shape.inputDilations.assign(s, 1);
-    } else {
-      shape.low = low;
-      shape.high = high;
-      shape.inputDilations.assign(getStrides().begin(), getStrides().end());
-    }
-    g.give(0, convolution(spread, turned, shape));
+  SmallVector<int64_t> low, high;
+  for (int64_t i = 0; i < s; ++i) {
+    int64_t reach = (w.dim(2 + i) - 1) * op.getDilations()[i];
+    int64_t spread = (dy.dim(2 + i) - 1) * op.getStrides()[i] + 1;
+    int64_t wanted = (x.dim(2 + i) - 1) * op.getInputDilations()[i] + 1;
+    low.push_back(reach - op.getLow()[i]);
+    high.push_back(wanted + reach - spread - low.back());
   }
-  if (!g.wants(1))
-    return;
+  // (g, O, C, *K) -> (g, C, O, *K)
+  SmallVector<int64_t> split{groups, outputs / groups, inputs};
+  llvm::append_range(split, w.shape().drop_front(2));
+  SmallVector<int64_t> exchange{0, 2, 1};
+  llvm::append_range(exchange, range(3, 3 + s));
+  SmallVector<int64_t> merged{groups * inputs, outputs / groups};
+  llvm::append_range(merged, w.shape().drop_front(2));
+  Expr turned = reverse(w, range(2, 2 + s));
+  turned = reshape(transpose(reshape(turned, split), exchange), merged);
+  ConvolutionShape shape;
+  shape.strides.assign(op.getInputDilations().begin(),
+                       op.getInputDilations().end());
+  shape.dilations.assign(op.getDilations().begin(), op.getDilations().end());
+  shape.groups = groups;
+  Expr spread = dy;
+  bool cuts = llvm::any_of(low, [](int64_t v) { return v < 0; }) ||
+              llvm::any_of(high, [](int64_t v) { return v < 0; });
+  if (cuts) {
+    spread = frame(dy, low, high, op.getStrides());
+    shape.low.assign(s, 0);
+    shape.high.assign(s, 0);
+    shape.inputDilations.assign(s, 1);
+  } else {
+    shape.low = low;
+    shape.high = high;
+    shape.inputDilations.assign(op.getStrides().begin(), op.getStrides().end());
+  }
+  return convolution(spread, turned, shape);
+}
+
+/// A product of dy with what each element of the kernel has seen.
+static Expr weightGradient(ConvolutionOp op, Expr x, Expr w, Expr dy) {
+  int64_t s = x.rank() - 2, groups = op.getGroups();
+  int64_t outputs = w.dim(0), inputs = w.dim(1);
   // (N, *P, *K, C), channels innermost as the layout pass has them.
   SmallVector<int64_t> channelsLast{0};
   llvm::append_range(channelsLast, range(2, 2 + s));
   channelsLast.push_back(1);
-  Expr framed = frame(x, getLow(), getHigh(), getInputDilations());
-  Expr seen = patches(transpose(framed, channelsLast), range(1, 1 + s),
-                      w.shape().drop_front(2), getStrides(), getDilations());
+  Expr framed = frame(x, op.getLow(), op.getHigh(), op.getInputDilations());
+  Expr seen =
+      patches(transpose(framed, channelsLast), range(1, 1 + s),
+              w.shape().drop_front(2), op.getStrides(), op.getDilations());
   Expr dyLast = transpose(dy, channelsLast);
   SmallVector<int64_t> points = range(0, 1 + s);
   SmallVector<int64_t> toKernel; // (.., *K) behind the channels
@@ -170,8 +174,7 @@ void ConvolutionOp::gradient(Gradient &g) {
         sum(seen * broadcastTo(reshape(dyLast, places), seen.shape()), points);
     toKernel.push_back(s); // (*K, C) -> (C, 1, *K)
     llvm::append_range(toKernel, range(0, s));
-    g.give(1, reshape(transpose(sums, toKernel), w.shape()));
-    return;
+    return reshape(transpose(sums, toKernel), w.shape());
   }
   SmallVector<int64_t> seenShape(seen.shape()), dyShape(dyLast.shape());
   seenShape.back() = inputs;
@@ -182,14 +185,21 @@ void ConvolutionOp::gradient(Gradient &g) {
     Expr product = contract(seen, dyLast, {}, {}, points, points);
     toKernel.assign({s + 1, s}); // (*K, C, O) -> (O, C, *K)
     llvm::append_range(toKernel, range(0, s));
-    g.give(1, transpose(product, toKernel));
-    return;
+    return transpose(product, toKernel);
   }
   Expr product = contract(reshape(seen, seenShape), reshape(dyLast, dyShape),
                           {1 + 2 * s}, {1 + s}, points, points);
   toKernel.assign({0, s + 2, s + 1}); // (g, *K, C, O) -> (g, O, C, *K)
   llvm::append_range(toKernel, range(1, 1 + s));
-  g.give(1, reshape(transpose(product, toKernel), w.shape()));
+  return reshape(transpose(product, toKernel), w.shape());
+}
+
+void ConvolutionOp::gradient(Gradient &g) {
+  Expr x = g.operand(0), w = g.operand(1);
+  if (g.wants(0))
+    g.give(0, inputGradient(*this, x, w, g.of));
+  if (g.wants(1))
+    g.give(1, weightGradient(*this, x, w, g.of));
 }
 
 } // namespace nncc

@@ -33,7 +33,7 @@ static Expr softmax(Expr x, int64_t dim) {
   return e / sum(e, {dim}, true);
 }
 
-void registerActivations(Registry &r) {
+static void pointwiseActivations(Registry &r) {
   define(r, "max(x, 0)")
       .module("nn.ReLU", {inplace()})
       .functions({"torch.relu", "Tensor.relu"})
@@ -77,6 +77,10 @@ void registerActivations(Registry &r) {
       .types(floating)
       .inF32()
       .emit(emitGelu);
+}
+
+void registerActivations(Registry &r) {
+  pointwiseActivations(r);
   define(r, "exp(x) normalised along dim")
       .module("nn.Softmax", {dim()})
       .functions({"F.softmax", "torch.softmax", "Tensor.softmax"},

@@ -153,7 +153,7 @@ static Emitter filled(int64_t value) {
   };
 }
 
-void registerElementwise(Registry &r) {
+static void arithmetic(Registry &r) {
   define(r, "input + alpha other")
       .operands(twoOperands())
       .broadcast({"input", "other"})
@@ -181,9 +181,9 @@ void registerElementwise(Registry &r) {
              {"div", "input / other", divide},
              {"maximum", "the larger", max, false},
              {"minimum", "the smaller", min, false}});
-  comparisons(r);
-  floorDivisions(r);
-  bits(r);
+}
+
+static void functions(Registry &r) {
   pointwise(r, {{"exp", "e to the power of x", exp, floats},
                 {"log", "natural logarithm", log, floats, positive()},
                 {"sqrt", "square root", sqrt, floats, positive()},
@@ -210,6 +210,14 @@ void registerElementwise(Registry &r) {
                 {"ceil", "smallest integer above", ceil, numeric, steps()},
                 {"neg", "-x", neg},
                 {"abs", "magnitude", abs, numeric, cornersAt({0})}});
+}
+
+void registerElementwise(Registry &r) {
+  arithmetic(r);
+  comparisons(r);
+  floorDivisions(r);
+  bits(r);
+  functions(r);
   define(r, "into [min, max]")
       .functions(spellings("clamp"),
                  {number("min").optional(), number("max").optional()})
