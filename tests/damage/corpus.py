@@ -56,7 +56,8 @@ CLASSES = model(
      {"name": "b", "module": "blocks.1", "inputs": ["a"]},
      {"name": "c", "module": "tail", "inputs": ["b"]},
      {"name": "d", "op": "torch.mul", "inputs": ["c", "scale"]},
-     {"name": "e", "op": "F.linear", "inputs": ["d", "tail.0.weight"]}],
+     {"name": "f", "module": "parts.one", "inputs": ["d"]},
+     {"name": "e", "op": "F.linear", "inputs": ["f", "tail.0.weight"]}],
     {"out": "e", "middle": "b"},
     dims={"N": [1, 3]},
     parameters={"scale": shaped(4)}, buffers={"offset.0": shaped(4)},
@@ -72,6 +73,8 @@ CLASSES = model(
             "outputs": ["r"]}},
     modules={"blocks": {"type": "nn.ModuleList",
                         "modules": [{"type": "Block"}, {"type": "Block"}]},
+             "parts": {"type": "nn.ModuleDict",
+                       "modules": {"one": {"type": "nn.Tanh"}}},
              "tail": {"type": "nn.Sequential", "modules": {
                  "0": {"type": "nn.Linear", "in_features": 4,
                        "out_features": 4},
