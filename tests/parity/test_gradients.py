@@ -267,7 +267,9 @@ def test_scatter_into_a_product(gradients):
     (nn.MaxPool2d((3, 2), (1, 2), (1, 0), (2, 1)), (2, 6, 9, 8)),
     (nn.MaxPool1d(4, 3, 2), (3, 5, 20)), (nn.AvgPool2d(3, 2, 1), (2, 19, 8, 9)),
     (nn.MaxPool3d(2, 1), (1, 3, 4, 5, 4)), (nn.MaxPool2d(5, 2), (2, 64, 9, 9)),
-    (nn.AvgPool2d((2, 4), (2, 1)), (2, 3, 6, 11))])
+    (nn.AvgPool2d((2, 4), (2, 1)), (2, 3, 6, 11)),
+    (nn.AvgPool2d(7, 1), (2, 3, 12, 13)), (nn.MaxPool2d(9, 2, 4), (1, 5, 19, 18)),
+    (nn.AvgPool1d(40, 3), (2, 3, 90)), (nn.AvgPool3d(4, 1), (1, 2, 6, 7, 6))])
 def test_fold(gradients, pool, shape):
     torch.manual_seed(0)
     channels = shape[1]

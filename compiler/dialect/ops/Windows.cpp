@@ -138,26 +138,23 @@ Value FoldOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
       return e.perLane(getResult(), at);
   ArrayRef<int64_t> windows = shapeOf(getOperand());
   int64_t last = getDims().back();
-  Value total;
-  forEachIndex(getSizes(), [&](ArrayRef<int64_t> place) {
+  // The place in each window that the element has there.
+  auto part = [&](ArrayRef<Coord> place) {
     Coords coords(at.begin(), at.end());
     SmallVector<Value> conditions;
     for (auto [i, d] : llvm::enumerate(getDims())) {
-      Coord first = e.addTo(at[d], -place[i] * getDilations()[i]);
+      Coord first = e.add(at[d], e.scale(place[i], -getDilations()[i]));
       int64_t stride = getStrides()[i];
       coords[d] = e.divide(first, stride);
       conditions.push_back(e.inRange(coords[d], 0, windows[d]));
       if (stride > 1)
         conditions.push_back(e.inRange(e.remainder(first, stride), 0, 1));
     }
-    Coords inside;
-    for (int64_t p : place)
-      inside.push_back(Coord::constant(p));
-    coords.insert(coords.begin() + last + 1, inside.begin(), inside.end());
-    Value part = e.guarded(conditions, getOperand(), coords, 0);
-    total = total ? e.add(total, part) : part;
-  });
-  return total;
+    coords.insert(coords.begin() + last + 1, place.begin(), place.end());
+    return e.guarded(conditions, getOperand(), coords, 0);
+  };
+  return e.reduce(Combiner::sum, tensorType(getResult()).getElementType(),
+                  getSizes(), false, part);
 }
 
 void FoldOp::gradient(Gradient &g) {
