@@ -61,7 +61,8 @@ bool OperandQuestion::operator()(Value value) {
 OperandQuestion weightOnly() {
   return OperandQuestion::ofAll([](Value value) -> std::optional<bool> {
     Operation *op = value.getDefiningOp();
-    if (op ? isa<ScanOp>(op) : !ScanOp::outside(value))
+    // A mean over processes depends on the others' weights too.
+    if (op ? isa<ScanOp, AllReduceOp>(op) : !ScanOp::outside(value))
       return false;
     return std::nullopt;
   });

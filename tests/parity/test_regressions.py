@@ -260,3 +260,24 @@ def test_gradient_of_a_table(tmp_path):
     torch.testing.assert_close(
         compiled.run("backward", ids, up)["grad.module.weight"],
         model.weight.grad)
+
+
+def test_gradients_of_weights_alone(tmp_path):
+    """A loss without inputs: its gradients were looked for in @prepare, which
+    has nothing that meets other processes."""
+    class Decay(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(4, 3)
+
+        def forward(self, x):
+            return (self.fc.weight ** 2).sum() + self.fc.bias.exp().sum()
+    torch.manual_seed(0)
+    module, x = Decay(), torch.randn(2)
+    nncc.export(module, (x,), tmp_path, loss=lambda y: y * 2)
+    ours = nncc.compile(tmp_path, entries=("loss_and_grad",)).run(
+        "loss_and_grad", x)
+    (module(x) * 2).backward()
+    for name, parameter in module.named_parameters():
+        torch.testing.assert_close(torch.as_tensor(ours["grad." + name]),
+                                   parameter.grad)

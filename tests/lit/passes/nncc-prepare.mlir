@@ -15,5 +15,17 @@ func.func @forward(%x: tensor<4x3xf32>) -> tensor<4x3xf32> {
   return %y : tensor<4x3xf32>
 }
 
+// A mean over all processes is no weight's alone, nor one of this run's.
+// CHECK-LABEL: @gradients
+func.func @gradients() -> (tensor<3xf32>, tensor<3xf32>) {
+  // CHECK: %[[P:.*]] = nncc.weight "1" prepared : tensor<3xf32>
+  // CHECK: %[[R:.*]]:2 = nncc.all_reduce %[[P]], %[[P]]
+  // CHECK: return %[[R]]#0, %[[R]]#1
+  %a = nncc.weight "a" : tensor<3xf32>
+  %g = nncc.neg %a : tensor<3xf32>
+  %m:2 = nncc.all_reduce %g, %g {names = ["a", "b"]} : (tensor<3xf32>, tensor<3xf32>) -> (tensor<3xf32>, tensor<3xf32>)
+  return %m#0, %m#1 : tensor<3xf32>, tensor<3xf32>
+}
+
 // CHECK-LABEL: @prepare
 // CHECK: nncc.exp
