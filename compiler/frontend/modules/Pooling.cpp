@@ -113,9 +113,14 @@ static Result emitAdaptiveAvgPool(Call &c) {
   Expr x = c.tensor("input");
   auto sizes = c.integers("output_size");
   int64_t rank = sizes.size();
-  for (int64_t i = 0; i < rank; ++i)
+  for (int64_t i = 0; i < rank; ++i) {
+    int64_t length = x.dim(x.rank() - rank + i);
+    if (length == 0)
+      return c.error("", "the input " + shapeText(x.shape()) +
+                             " has no elements to average");
     if (sizes[i] == 0) // null: as it is
-      sizes[i] = x.dim(x.rank() - rank + i);
+      sizes[i] = length;
+  }
   bool global = llvm::all_of(sizes, [](int64_t s) { return s == 1; });
   llvm::SmallVector<int64_t> dims;
   for (int64_t d = x.rank() - rank; d < x.rank(); ++d)
