@@ -23,8 +23,9 @@ STAGES = ("graph", "nncc", "kernels", "linalg", "report", "reportJson", "llvm",
           "assembly", "object")  # as the compiler numbers them
 # Mostly the end of all that looks at the model; code takes longest.
 ENDS = ("kernels",) * 4 + ("graph", "nncc", "reportJson", "object")
-# In the model, or a flag by its name.
-LOCATED = re.compile(r"^m\.json(:\d+:\d+: error: \S|: error: --dim )", re.M)
+# In the model, or what a flag asked of it: a size, an entry.
+LOCATED = re.compile(
+    r"^m\.json(:\d+:\d+: error: \S|: error: (--dim |the entry ))", re.M)
 
 
 def compiled(models, jobs=2):
