@@ -214,10 +214,14 @@ class CompiledModel:
         training inputs; gives the loss. `lr` replaces the model's."""
         if lr is not None:
             try:
-                named["lr"] = np.float32(float(lr))
+                rate = float(lr)
             except (TypeError, ValueError):
                 raise TypeError("lr must be a number, got "
                                 f"{type(lr).__name__}") from None
+            if not 0 <= rate <= float(np.finfo(np.float32).max):
+                raise ValueError("lr must be at least 0 and fit into f32, got "
+                                 f"{lr}")
+            named["lr"] = np.float32(rate)
         return float(self.run("train_step", *_flat(inputs), **named)["loss"])
 
     def state(self):

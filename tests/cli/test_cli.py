@@ -182,6 +182,21 @@ def test_check(nncc):
         r"bisect: no pass and no kernel differs\n", done.stdout)
 
 
+@pytest.mark.parametrize("verb", ["run", "check", "bench"])
+def test_more_than_memory(verb, tmp_path):
+    """A valid model with tensors that the machine has no memory for."""
+    model = tmp_path / "m.json"
+    model.write_text("""{"format": "nncc-model/1",
+        "inputs": {"x": {"shape": [2], "dtype": "f32"}},
+        "nodes": [{"name": "y", "op": "torch.zeros",
+                   "inputs": [[1073741824, 1024]]}], "outputs": ["y"]}""")
+    done = subprocess.run(
+        ["bash", "-c", f"ulimit -v 8000000; exec {NNCC} {verb} {model} "
+         "--input x=ones"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (
+        6, "nncc: not enough memory for this model's tensors\n")
+
+
 def test_check_halves(nncc, tmp_path):
     """The interpreter does not round to halves."""
     model = tmp_path / "m.json"

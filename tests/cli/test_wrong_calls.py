@@ -191,6 +191,8 @@ WRONG = [
      "one array, the entry gives 2: write .npz"),
     (("bench", "lenet.json", "--compare", "lenet.json"), 1,
      "--compare lenet.json: not the output of nncc bench --json"),
+    (("compile", "lenet.json", "-mcpu=i386"), 2,
+     'the CPU "i386" has no 64-bit code'),
 ]
 
 PREPARED = {"two.so"}

@@ -117,9 +117,12 @@ def test_layouts(model):
 
 @pytest.mark.parametrize("rate,text", [
     ("fast", "lr must be a number, got str"),
-    ([0.1, 0.2], "lr must be a number, got list")])
+    ([0.1, 0.2], "lr must be a number, got list"),
+    (-1, "lr must be at least 0 and fit into f32, got -1"),
+    (1e300, "lr must be at least 0 and fit into f32, got 1e+300"),
+    (float("nan"), "lr must be at least 0 and fit into f32, got nan")])
 def test_rate(rate, text, model):
-    with pytest.raises(TypeError) as error:
+    with pytest.raises((TypeError, ValueError)) as error:
         model.train_step(X, SCALE, TARGET, lr=rate)
     assert str(error.value) == text
 

@@ -8,6 +8,7 @@
 #include "support/Version.h"
 #include "llvm/ADT/STLExtras.h"
 #include <csignal>
+#include <new>
 #include <unistd.h>
 
 using namespace nncc;
@@ -82,6 +83,15 @@ static bool answers(const std::vector<Verb> &verbs,
   return true;
 }
 
+/// Runs a verb; tensors of a valid model may be larger than the machine.
+static int runInMemory(Verb &verb) {
+  try {
+    return verb.run(verb);
+  } catch (const std::bad_alloc &) {
+    return fail(exitLimit, "not enough memory for this model's tensors");
+  }
+}
+
 int main(int argc, char **argv) {
   signal(SIGXFSZ, SIG_IGN); // a file over the limit is an error, no death
   signal(SIGPIPE, SIG_IGN); // and so is a reader that is gone
@@ -106,5 +116,5 @@ int main(int argc, char **argv) {
     arguments.erase(arguments.begin());
   Verb chosen = verb ? *verb : *findVerb(verbs, "compile");
   code = chosen.parse(arguments, verbs);
-  return endTalk(code ? code : chosen.run(chosen));
+  return endTalk(code ? code : runInMemory(chosen));
 }

@@ -75,6 +75,10 @@ bool lookupCpu(llvm::StringRef cpu, TargetInfo &info, std::string &error) {
   auto has = [&](const char *feature) {
     return subtarget->checkFeatures(std::string("+") + feature);
   };
+  if (!has("64bit")) {
+    error = "nncc: the CPU \"" + info.cpu + "\" has no 64-bit code\n";
+    return false;
+  }
   info.features = features.getString();
   info.hasFma = has("fma");
   info.convertsF16 = has("f16c");
