@@ -292,7 +292,9 @@ class _Check:
                     path, os.path.join(self.directory, "weights.safetensors"),
                     entries=entries, threads=os.cpu_count() or 1, level=0)
             except RuntimeError as error:
-                self.fail("the compiler", f"says: {error}")
+                said = str(error).replace(path, "model.json")
+                raise VerificationError(
+                    f"nncc does not take the exported model: {said}") from None
         self.names = self.compiled.signature("forward")[1]
         self.progress("running it beside PyTorch")
         self.forward()

@@ -7,12 +7,12 @@ from unittest import mock
 
 import pytest
 import torch
-from conftest import ROOT
 from test_records import (CASES, GROUP, TRAINED, TRAINED_GROUP, compare,
                           grouped)
 
 from records import harness
 
+ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 TOY = os.environ.get("NNCC_TOY", os.path.join(ROOT, "build", "bin", "nncc-toy"))
 
 

@@ -151,7 +151,7 @@ FAULTS = {
     "loss": (set_in("training", "nodes", 0, "label_smoothing", 0.01),
              "the loss"),
     "output": (set_in("outputs", ["fc"]), 'output "fc"'),
-    "unknown op": (set_in("nodes", 2, "op", "F.leaky"), "the compiler says:"),
+    "unknown op": (set_in("nodes", 2, "op", "F.leaky"), "nncc does not take the exported model: model.json:"),
 }
 
 

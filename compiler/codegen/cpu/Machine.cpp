@@ -45,6 +45,14 @@ bool isCpuTriple(llvm::StringRef text) {
   return asked.getArch() == llvm::Triple::x86_64 && asked.isOSLinux();
 }
 
+/// What the runtime can look for, by LLVM's names.
+static constexpr std::pair<const char *, uint64_t> runtimeFeatures[] = {
+    {"sse4.2", NNCC_CPU_SSE42},      {"avx", NNCC_CPU_AVX},
+    {"avx2", NNCC_CPU_AVX2},         {"fma", NNCC_CPU_FMA},
+    {"f16c", NNCC_CPU_F16C},         {"bmi2", NNCC_CPU_BMI2},
+    {"avx512f", NNCC_CPU_AVX512F},   {"avx512vl", NNCC_CPU_AVX512VL},
+    {"avx512bw", NNCC_CPU_AVX512BW}, {"avx512dq", NNCC_CPU_AVX512DQ}};
+
 bool lookupCpu(llvm::StringRef cpu, TargetInfo &info, std::string &error) {
   const llvm::Target *target = x86Target();
   bool native = cpu == "native";
@@ -82,16 +90,7 @@ bool lookupCpu(llvm::StringRef cpu, TargetInfo &info, std::string &error) {
   info.features = features.getString();
   info.hasFma = has("fma");
   info.convertsF16 = has("f16c");
-  struct {
-    const char *name;
-    uint64_t bit;
-  } table[] = {
-      {"sse4.2", NNCC_CPU_SSE42},      {"avx", NNCC_CPU_AVX},
-      {"avx2", NNCC_CPU_AVX2},         {"fma", NNCC_CPU_FMA},
-      {"f16c", NNCC_CPU_F16C},         {"bmi2", NNCC_CPU_BMI2},
-      {"avx512f", NNCC_CPU_AVX512F},   {"avx512vl", NNCC_CPU_AVX512VL},
-      {"avx512bw", NNCC_CPU_AVX512BW}, {"avx512dq", NNCC_CPU_AVX512DQ}};
-  for (auto [name, bit] : table)
+  for (auto [name, bit] : runtimeFeatures)
     if (has(name))
       info.requiredFeatures |= bit;
   if (has("avx512f") && has("avx512vl") && has("avx512dq")) {
