@@ -143,7 +143,8 @@ void ReduceOp::gradient(Gradient &g) {
       g.give(0, dy * hits / spreadBack(sum(hits, dims), x, dims));
       return;
     }
-    // The first hit, but the last NaN, as PyTorch's pooling.
+    // The first hit, but the last NaN, as PyTorch's pooling: NaNs rank below
+    // all hits, the last one lowest.
     Expr position = positionAlong(x, dims);
     int64_t count = 1;
     for (int64_t d : dims)
@@ -153,9 +154,12 @@ void ReduceOp::gradient(Gradient &g) {
     if (Expr inside = insideOf(x))
       rank = select(inside, rank, behind);
     rank = select(compare(Predicate::ne, x, x), neg(position) - 1, rank);
-    Expr first = reduce(Combiner::min, rank, dims);
-    Expr isFirst = compare(Predicate::eq, rank, spreadBack(first, x, dims));
-    g.give(0, select(isFirst, dy, zero));
+    Expr least = reduce(Combiner::min, rank, dims);
+    // Ranks are read once and never stored, since the least one says where it
+    // comes from.
+    Expr chosen = max(least, neg(least) - 1);
+    Expr isChosen = compare(Predicate::eq, position, spreadBack(chosen, x, dims));
+    g.give(0, select(isChosen, dy, zero));
     return;
   }
   }

@@ -91,6 +91,26 @@ func.func @plain(%x: tensor<4xf32>) -> tensor<4xf32> {
   return %y : tensor<4xf32>
 }
 
+// Who gets the gradient of a maximum is known from the least rank alone: ranks
+// (positions of what is largest, NaNs below) are read once and need no memory.
+// CHECK-LABEL: @pool
+func.func @pool(%x: tensor<8xf32>, %seed: tensor<4xf32>) -> tensor<8xf32> {
+  // CHECK: %[[POSITION:.*]] = nncc.iota
+  // CHECK: nncc.compare ne
+  // CHECK: %[[RANK:.*]] = nncc.select
+  // CHECK-NEXT: %[[LEAST:.*]] = nncc.reduce min %[[RANK]]
+  // CHECK-NOT: %[[RANK]]
+  // CHECK: %[[BELOW:.*]] = nncc.neg %[[LEAST]]
+  // CHECK: %[[NAN:.*]] = nncc.sub %[[BELOW]]
+  // CHECK: %[[CHOSEN:.*]] = nncc.max %[[LEAST]], %[[NAN]]
+  // CHECK: %[[BACK:.*]] = nncc.broadcast %[[CHOSEN]]
+  // CHECK: nncc.compare eq %[[POSITION]], %[[BACK]]
+  %w = nncc.patches %x [0] [2] [2] [1] : tensor<8xf32> to tensor<4x2xf32>
+  %y = nncc.reduce max %w [1] {first} : tensor<4x2xf32> to tensor<4xf32>
+  %g = nncc.gradient %y * %seed by %x : tensor<4xf32> by tensor<8xf32> to tensor<8xf32>
+  return %g : tensor<8xf32>
+}
+
 // Backward through time is a scan in the other direction. It reads the stack of
 // states that forward has anyway; the weight's gradient is one product over all
 // steps.
