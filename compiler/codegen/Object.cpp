@@ -190,9 +190,8 @@ static std::vector<std::string> splitKernels(llvm::Module &module,
 }
 
 /// Calls `body` with each part as a module of a context of its own.
-static void
-forEachPart(std::vector<std::string> &parts, unsigned threads,
-            llvm::function_ref<std::string(llvm::Module &)> body) {
+static void forEachPart(std::vector<std::string> &parts, unsigned threads,
+                        llvm::function_ref<std::string(llvm::Module &)> body) {
   static const bool once = (skipSlowPasses(), true);
   (void)once;
   llvm::DefaultThreadPool pool(llvm::hardware_concurrency(threads));

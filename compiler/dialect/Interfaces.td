@@ -62,6 +62,11 @@ def ViewInterface : OpInterface<"View"> {
       if no strides express it.}],
       "::llvm::FailureOr<::nncc::StridedView>", "viewOf",
       (ins "const ::nncc::StridedView &":$operand)>,
+    InterfaceMethod<[{True if an operand element lands in one place at most, so
+      that a register tile can be stored through the view.}],
+      "bool", "landsOnce", (ins), "", "return false;">,
+    InterfaceMethod<"True if an operand element may stand in several places.",
+      "bool", "repeats", (ins), "", "return false;">,
   ];
 }
 

@@ -37,13 +37,6 @@ constexpr int64_t maxOperands = 60;
 /// Ops that are computed on the register tile of a root.
 constexpr size_t mostJoined = 48;
 
-/// A view whose operand elements land in exactly one place each (or nowhere).
-bool isForward(Operation *op) {
-  if (auto slice = dyn_cast<SliceOp>(op))
-    return llvm::all_of(slice.getSteps(), [](int64_t s) { return s == 1; });
-  return isa<ReshapeOp, TransposeOp>(op);
-}
-
 /// Functions that are not worth computing several times per element.
 bool isExpensive(Operation *op) {
   return isa<ReduceOp>(op) || op->hasTrait<OpTrait::nncc::Costly>();
@@ -198,13 +191,9 @@ private:
   bool joins(Operation *op, const DenseSet<Value> &derived, Operation *root) {
     if (kernelOf.count(op) || repeated.contains(op))
       return false;
-    if (isForward(op) || isa<PadOp>(op)) {
-      if (auto pad = dyn_cast<PadOp>(op))
-        if (llvm::any_of(pad.getInterior(), [](int64_t i) { return i != 0; }))
-          return false;
-      return derived.contains(op->getOperand(0)) &&
+    if (auto view = dyn_cast<View>(op))
+      return view.landsOnce() && derived.contains(op->getOperand(0)) &&
              op->getOperand(0).hasOneUse();
-    }
     if (!op->hasTrait<OpTrait::Elementwise>())
       return false;
     bool any = false;
@@ -323,7 +312,8 @@ private:
           return isInside ? user->getResult(0) : Value();
         },
         [](OpOperand &use) {
-          return !isa<BroadcastOp, PatchesOp>(use.getOwner());
+          auto view = dyn_cast<View>(use.getOwner());
+          return !view || !view.repeats();
         });
   }
 
@@ -350,9 +340,8 @@ private:
     }
     // Which lanes a spread-out tensor has is decided one by one: code that is
     // not to be repeated in a kernel of its readers.
-    if (auto pad = dyn_cast<PadOp>(op))
-      if (llvm::any_of(pad.getInterior(), [](int64_t i) { return i != 0; }))
-        return false;
+    if (auto pad = dyn_cast<PadOp>(op); pad && !pad.landsOnce())
+      return false;
     return !isExpensive(op) || readOnce(op, kernel);
   }
 

@@ -31,8 +31,7 @@ public:
       for (Value operand : op.getOperands()) {
         if (isFixed(&op) || !operand.getDefiningOp() || !fixed(operand))
           continue;
-        while (isa_and_nonnull<BroadcastOp, ReshapeOp>(operand.getDefiningOp()))
-          operand = operand.getDefiningOp()->getOperand(0);
+        operand = unspread(operand);
         if (operand.getDefiningOp() && readsInvariant(operand))
           roots.insert(operand);
       }

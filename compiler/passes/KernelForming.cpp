@@ -7,19 +7,19 @@ using namespace mlir;
 namespace nncc {
 
 bool isFreeAnywhere(Operation *op) {
-  auto counts = [](Operation *op) {
-    return isa_and_nonnull<ConstantOp, IotaOp>(op);
+  auto isView = [](Operation *op) {
+    return isa_and_nonnull<View>(op) && !isa<PadOp>(op);
   };
-  if (counts(op) || (isa<View>(op) && !isa<PadOp>(op)))
+  if (isMadeOfNothing(op) || isView(op))
     return true;
   // Numbers made from counting alone, such as positions in a window.
   return op->hasTrait<OpTrait::Elementwise>() &&
          !op->hasTrait<OpTrait::nncc::Costly>() &&
          llvm::all_of(op->getOperands(), [&](Value value) {
            Operation *def = value.getDefiningOp();
-           return counts(def) ||
-                  (isa_and_nonnull<BroadcastOp, ReshapeOp, TransposeOp>(def) &&
-                   counts(def->getOperand(0).getDefiningOp()));
+           return isMadeOfNothing(def) ||
+                  (isView(def) &&
+                   isMadeOfNothing(def->getOperand(0).getDefiningOp()));
          });
 }
 

@@ -54,9 +54,7 @@ private:
       for (Value operand : op.getOperands()) {
         if (!fixed(operand))
           continue;
-        Value root = operand;
-        while (isa<BroadcastOp, ReshapeOp>(root.getDefiningOp()))
-          root = root.getDefiningOp()->getOperand(0);
+        Value root = unspread(operand);
         if (!isa<WeightOp, ConstantOp>(root.getDefiningOp()) &&
             readsWeights(root))
           hoisted.insert(root);

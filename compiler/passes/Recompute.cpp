@@ -102,7 +102,7 @@ private:
     double elements = 0;
     bool isCheap = true;
     for (Operation &op : kernel.getBody().front().without_terminator()) {
-      isCheap &= isa<ConstantOp, IotaOp, View>(op) ||
+      isCheap &= isMadeOfNothing(&op) || isa<View>(op) ||
                  (op.hasTrait<OpTrait::Elementwise>() &&
                   !op.hasTrait<OpTrait::nncc::Costly>());
       elements += tensorType(op.getResult(0)).getNumElements();

@@ -6,6 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "passes/KernelForming.h"
+#include "passes/Utils.h"
 
 using namespace mlir;
 
@@ -65,7 +66,7 @@ private:
 
   void addSource(Value value, int64_t size, Source &source) {
     Operation *def = value.getDefiningOp();
-    if (isa_and_nonnull<ConstantOp, IotaOp>(def))
+    if (isMadeOfNothing(def))
       return;
     if (auto known = sources.find(def); known != sources.end()) {
       source.costly += known->second.costly;

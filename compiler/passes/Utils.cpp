@@ -51,6 +51,17 @@ int64_t lastUse(Value value, const DenseMap<Operation *, int64_t> &number) {
   return last;
 }
 
+bool isMadeOfNothing(Operation *op) {
+  return isa_and_nonnull<LowersToElements>(op) && op->getNumOperands() == 0 &&
+         !isa<WeightOp>(op); // has memory
+}
+
+Value unspread(Value value) {
+  while (isa_and_nonnull<BroadcastOp, ReshapeOp>(value.getDefiningOp()))
+    value = value.getDefiningOp()->getOperand(0);
+  return value;
+}
+
 void eraseDead(Block &block) {
   Operation *op = block.getTerminator()->getPrevNode();
   while (op) {

@@ -31,6 +31,14 @@ mlir::Value aliasBehind(mlir::OpOperand &use);
 int64_t lastUse(mlir::Value value,
                 const llvm::DenseMap<mlir::Operation *, int64_t> &number);
 
+/// True for constants and counters: their elements come from coordinates alone.
+/// False for null.
+bool isMadeOfNothing(mlir::Operation *op);
+
+/// What broadcasts and reshapes spread out to `value`: the smaller thing to
+/// keep.
+mlir::Value unspread(mlir::Value value);
+
 /// Erases ops without uses, last to first; calls stay.
 void eraseDead(mlir::Block &block);
 

@@ -43,9 +43,9 @@ static bool isKnown(Operation *op) {
   if (isa<memref::AllocaOp, memref::GetGlobalOp,
           memref::ExtractAlignedPointerAsIndexOp>(op))
     return true;
-  return accessOf(op).memory || llvm::none_of(op->getOperandTypes(), [](Type t) {
-           return isa<MemRefType>(t);
-         });
+  return accessOf(op).memory ||
+         llvm::none_of(op->getOperandTypes(),
+                       [](Type t) { return isa<MemRefType>(t); });
 }
 
 void checkBounds(func::FuncOp kernel) {
@@ -61,9 +61,8 @@ void checkBounds(func::FuncOp kernel) {
     // A negative position is a large one.
     Value limit = arith::ConstantIndexOp::create(
         b, op->getLoc(), std::max<int64_t>(0, count - access.width + 1));
-    Value outside =
-        arith::CmpIOp::create(b, op->getLoc(), arith::CmpIPredicate::uge,
-                              access.position, limit);
+    Value outside = arith::CmpIOp::create(
+        b, op->getLoc(), arith::CmpIPredicate::uge, access.position, limit);
     auto check = scf::IfOp::create(b, op->getLoc(), outside, false);
     b.setInsertionPointToStart(check.thenBlock());
     LLVM::Trap::create(b, op->getLoc());
@@ -73,8 +72,9 @@ void checkBounds(func::FuncOp kernel) {
 static int64_t emitChecked(KernelCode &code) {
   auto kind = code.kernel->getAttrOfType<StringAttr>(kindAttr);
   int64_t tiles = cpuTarget().kind(kind).emit(code);
-  checkBounds(
-      code.begin.getParentBlock()->getParent()->getParentOfType<func::FuncOp>());
+  checkBounds(code.begin.getParentBlock()
+                  ->getParent()
+                  ->getParentOfType<func::FuncOp>());
   return tiles;
 }
 

@@ -12,8 +12,8 @@ using namespace mlir;
 
 TEST(CheckBounds, ComparesThePositionWithTheBuffer) {
   MLIRContext context(MLIRContext::Threading::DISABLED);
-  context.loadDialect<arith::ArithDialect, func::FuncDialect,
-                      LLVM::LLVMDialect, memref::MemRefDialect, scf::SCFDialect,
+  context.loadDialect<arith::ArithDialect, func::FuncDialect, LLVM::LLVMDialect,
+                      memref::MemRefDialect, scf::SCFDialect,
                       vector::VectorDialect>();
   auto module = parseSourceString<ModuleOp>(R"(
     func.func @k7(%x: memref<20xf32>, %small: memref<3xf32>, %i: index) {

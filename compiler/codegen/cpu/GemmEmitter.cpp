@@ -46,12 +46,10 @@ static SmallVector<Value> overSums(BufferEmitter &e, ArrayRef<Coord> rowStarts,
   return e.loop(0, dim.size, 1, initial, step);
 }
 
-SmallVector<Value> emitRegisterTile(BufferEmitter &e, const Buffer &lhs,
-                                    const Buffer &rhs,
-                                    ArrayRef<Coord> rowStarts,
-                                    ArrayRef<Coord> columnStarts,
-                                    ArrayRef<SumDim> dims,
-                                    ArrayRef<Value> accumulators) {
+SmallVector<Value>
+emitRegisterTile(BufferEmitter &e, const Buffer &lhs, const Buffer &rhs,
+                 ArrayRef<Coord> rowStarts, ArrayRef<Coord> columnStarts,
+                 ArrayRef<SumDim> dims, ArrayRef<Value> accumulators) {
   return overSums(e, rowStarts, columnStarts, dims, accumulators,
                   [&](ArrayRef<Coord> rows, ArrayRef<Coord> columns,
                       const Coord &, ValueRange carried) {
@@ -332,8 +330,8 @@ void Gemm::emitEpilogue(ArrayRef<Value> acc, const Coord &firstRow,
       }
       BufferEmitter::WithWidth scope(e, 1);
       for (int64_t i = 0; i < valid; ++i)
-        emitElements(e.load(scratch, e.addTo(position, i)), row,
-                     panelCoords[p], start + i, 1);
+        emitElements(e.load(scratch, e.addTo(position, i)), row, panelCoords[p],
+                     start + i, 1);
     });
   });
 }

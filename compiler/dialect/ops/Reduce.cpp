@@ -110,10 +110,10 @@ static Expr insideOf(Expr x) {
     return Expr();
   ExprBuilder &c = x.context();
   Expr inside = full(c, c.b.getI1Type(), shapeOf(padded.getOperand()), 1);
-  return patches(pad(inside, padded.getLow(), padded.getHigh(), 0,
-                     padded.getInterior()),
-                 windows.getDims(), windows.getSizes(), windows.getStrides(),
-                 windows.getDilations());
+  return patches(
+      pad(inside, padded.getLow(), padded.getHigh(), 0, padded.getInterior()),
+      windows.getDims(), windows.getSizes(), windows.getStrides(),
+      windows.getDilations());
 }
 
 void ReduceOp::gradient(Gradient &g) {
@@ -158,7 +158,8 @@ void ReduceOp::gradient(Gradient &g) {
     // Ranks are read once and never stored, since the least one says where it
     // comes from.
     Expr chosen = max(least, neg(least) - 1);
-    Expr isChosen = compare(Predicate::eq, position, spreadBack(chosen, x, dims));
+    Expr isChosen =
+        compare(Predicate::eq, position, spreadBack(chosen, x, dims));
     g.give(0, select(isChosen, dy, zero));
     return;
   }

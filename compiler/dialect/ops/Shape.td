@@ -10,6 +10,9 @@ def Nncc_ReshapeOp : Nncc_View<"reshape",
   let assemblyFormat = "$operand attr-dict `:` type($operand) `to` type($result)";
   let hasVerifier = 1;
   let hasFolder = 1;
+  let extraClassDeclaration = [{
+    bool landsOnce() { return true; }
+  }];
 }
 
 def Nncc_TransposeOp : Nncc_View<"transpose", Nncc_Infer> {
@@ -19,6 +22,9 @@ def Nncc_TransposeOp : Nncc_View<"transpose", Nncc_Infer> {
   let results = (outs Nncc_Tensor:$result);
   let assemblyFormat = "$operand $perm attr-dict `:` type($operand) `to` type($result)";
   let hasFolder = 1;
+  let extraClassDeclaration = [{
+    bool landsOnce() { return true; }
+  }];
 }
 
 def Nncc_BroadcastOp : Nncc_View<"broadcast",
@@ -38,6 +44,9 @@ def Nncc_BroadcastOp : Nncc_View<"broadcast",
   let assemblyFormat = "$operand $dims attr-dict `:` type($operand) `to` type($result)";
   let hasVerifier = 1;
   let hasFolder = 1;
+  let extraClassDeclaration = [{
+    bool repeats() { return true; }
+  }];
 }
 
 def Nncc_SliceOp : Nncc_View<"slice", !listconcat(Nncc_Infer,
@@ -54,6 +63,11 @@ def Nncc_SliceOp : Nncc_View<"slice", !listconcat(Nncc_Infer,
   let assemblyFormat = [{$operand $starts $sizes $steps attr-dict `:`
                          type($operand) `to` type($result)}];
   let hasFolder = 1;
+  let extraClassDeclaration = [{
+    bool landsOnce() {
+      return ::llvm::all_of(getSteps(), [](int64_t s) { return s == 1; });
+    }
+  }];
 }
 
 def Nncc_Number : AnyAttrOf<[F64Attr, I64Attr]>;
@@ -73,6 +87,12 @@ def Nncc_PadOp : Nncc_View<"pad", !listconcat(Nncc_Infer,
   let assemblyFormat = [{$operand $low $high $interior attr-dict `:`
                          type($operand) `to` type($result)}];
   let hasFolder = 1;
+  let extraClassDeclaration = [{
+    /// False if elements are pushed apart.
+    bool landsOnce() {
+      return ::llvm::all_of(getInterior(), [](int64_t i) { return i == 0; });
+    }
+  }];
 }
 
 def Nncc_ReverseOp : Nncc_View<"reverse", [SameOperandsAndResultType]> {
@@ -105,6 +125,9 @@ def Nncc_PatchesOp : Nncc_View<"patches", !listconcat(Nncc_Infer,
   let results = (outs Nncc_Tensor:$result);
   let assemblyFormat = [{$operand $dims $sizes $strides $dilations attr-dict
                          `:` type($operand) `to` type($result)}];
+  let extraClassDeclaration = [{
+    bool repeats() { return true; }
+  }];
 }
 
 def Nncc_FoldOp : Nncc_Op<"fold",
