@@ -8,6 +8,7 @@
 #include "dialect/Nncc.h"
 #include "passes/Utils.h"
 #include "support/Diagnostics.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/JSON.h"
 
 using namespace mlir;
@@ -204,21 +205,27 @@ std::string graphOf(ModuleOp model) {
     os << "entry " << entry.getName() << '\n';
     for (const TensorInfo &input : inputsOf(entry))
       os << "  input " << input.name << ": " << typeText(input.type) << '\n';
-    // The last op of a call that has a result gives the call's.
-    Operation *last = nullptr;
+    // Ops of one call stand together; what others read is the call's.
+    SmallVector<Operation *> call;
     auto flush = [&] {
-      if (last)
-        os << "  " << originOf(last->getLoc()) << " -> "
-           << typeText(last->getResult(0).getType()) << '\n';
-      last = nullptr;
+      SmallVector<std::string> types;
+      for (Operation *op : call)
+        for (Value result : op->getResults())
+          if (llvm::any_of(result.getUsers(), [&](Operation *user) {
+                return user->getLoc() != op->getLoc();
+              }))
+            types.push_back(typeText(result.getType()));
+      if (!types.empty())
+        os << "  " << originOf(call.front()->getLoc()) << " -> "
+           << llvm::join(types, ", ") << '\n';
+      call.clear();
     };
     for (Operation &op : entry.getBody().front().without_terminator()) {
-      bool isCall = op.getNumResults() && !isa<WeightOp>(op);
-      if (!isCall || originOf(op.getLoc()).empty())
+      if (isa<WeightOp>(op) || originOf(op.getLoc()).empty())
         continue;
-      if (last && last->getLoc() != op.getLoc())
+      if (!call.empty() && call.front()->getLoc() != op.getLoc())
         flush();
-      last = &op;
+      call.push_back(&op);
     }
     flush();
     for (const TensorInfo &output : outputsOf(entry))

@@ -31,6 +31,25 @@ def test_emit(nncc, stage):
                         "-").stdout
 
 
+def test_graph_shows_the_results_that_are_read(nncc, tmp_path):
+    model = {"format": "nncc-model/1", "name": "tagger",
+             "inputs": {"x": {"shape": [5, 2, 4], "dtype": "f32"}},
+             "modules": {"rnn": {"type": "nn.LSTM", "input_size": 4,
+                                 "hidden_size": 3}},
+             "nodes": [{"name": ["y", ["h", "c"]], "module": "rnn",
+                        "inputs": ["x"]},
+                       {"name": "z", "op": "F.relu", "inputs": ["y"]}],
+             "outputs": ["z", "h"]}
+    (tmp_path / "m.json").write_text(json.dumps(model))
+    assert nncc("compile", tmp_path / "m.json", "--emit=graph").stdout == (
+        "entry forward\n"
+        "  input x: f32 [5, 2, 4]\n"
+        "  rnn: nn.LSTM -> f32 [5, 2, 3], f32 [1, 2, 3]\n"
+        "  F.relu -> f32 [5, 2, 3]\n"
+        "  output z: f32 [5, 2, 3]\n"
+        "  output h: f32 [1, 2, 3]\n")
+
+
 @pytest.mark.parametrize("suffix", ["o", "a", "so"])
 def test_outputs(nncc, lenet, suffix):
     done = nncc("lenet.json", "-o", f"out.{suffix}", "-mcpu=x86-64-v3")
