@@ -25,6 +25,7 @@ namespace {
 using File = object::ELFFile<object::ELF64LE>;
 
 struct Section {
+  std::string name;
   ELF::Elf64_Shdr header = {};
   std::string data; // empty, with a size, where the file has none
   std::vector<ELF::Elf64_Rela> relocations; // of symbols by number here
@@ -84,6 +85,7 @@ Joiner::Place Joiner::append(const File &file,
   auto [it, isNew] = sections.try_emplace(key);
   Section &section = it->second;
   if (isNew) {
+    section.name = name.str();
     section.header.sh_type = header.sh_type;
     section.header.sh_flags = header.sh_flags;
     section.header.sh_entsize = header.sh_entsize;
@@ -226,16 +228,15 @@ Section &Joiner::addTable(StringRef name, uint32_t type, std::string data,
 /// Those of the objects, their relocations, and three tables.
 void Joiner::addSections() {
   for (auto &[key, section] : sections) {
-    section.header.sh_name = nameIn(sectionNames, key.c_str());
+    section.header.sh_name = nameIn(sectionNames, section.name);
     all.push_back(section);
   }
   size_t locals = 0;
   std::vector<size_t> order = orderSymbols(locals), number(symbols.size());
   for (auto [i, from] : enumerate(order))
     number[from] = i;
-  size_t withRelocations = count_if(sections, [](auto &entry) {
-    return !entry.second.relocations.empty();
-  });
+  size_t withRelocations = count_if(
+      sections, [](auto &entry) { return !entry.second.relocations.empty(); });
   size_t symbolTable = all.size() + withRelocations;
   for (auto [i, entry] : enumerate(sections)) {
     std::string data;
@@ -245,7 +246,7 @@ void Joiner::addSections() {
     }
     if (data.empty())
       continue;
-    std::string name = std::string(".rela") + entry.first.c_str();
+    std::string name = ".rela" + entry.second.name;
     auto &header = addTable(name, ELF::SHT_RELA, std::move(data), 8,
                             sizeof(ELF::Elf64_Rela))
                        .header;

@@ -132,7 +132,7 @@ static void optimizePart(llvm::Module &module, const TargetInfo &target,
   tuning.LoopVectorization = tuning.SLPVectorization = false;
   llvm::PassInstrumentationCallbacks callbacks;
   callbacks.registerShouldRunOptionalPassCallback(
-      [](llvm::StringRef pass, llvm::Any) { return !isUseless(pass); });
+      [](llvm::StringRef pass, const llvm::Any &) { return !isUseless(pass); });
   llvm::PassBuilder builder(machine.get(), tuning, std::nullopt, &callbacks);
   builder.registerModuleAnalyses(modules);
   builder.registerCGSCCAnalyses(sccs);

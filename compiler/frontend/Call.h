@@ -114,7 +114,6 @@ public:
 
 /// The MLIR type of "f32", "i64", ...; null if unknown.
 mlir::Type parseDType(llvm::StringRef name, mlir::MLIRContext *context);
-std::string dtypeName(mlir::Type type);
 /// All names of element types.
 llvm::ArrayRef<const char *> dtypeNames();
 

@@ -418,7 +418,7 @@ def test_progress_on_a_terminal(lenet):
     """Work of more than a second shows its stage, at most ten times a second,
     and leaves the line empty."""
     text = subprocess.run(
-        ["script", "-qec", f"{NNCC} {deep_model(lenet, 60)} -o m.so",
+        ["script", "-qec", f"{NNCC} {deep_model(lenet, 60)} -o m.so -j1",
          "/dev/null"], cwd=lenet, capture_output=True,
         check=True).stdout.decode()
     times = [float(t) for t in re.findall(
