@@ -134,6 +134,20 @@ def splits(n):
     return model("splits", [1, 8, 8, 8], nodes, ["y"], modules=modules)
 
 
+def layers(n):
+    """LSTM layers in both directions, trained: state that is read and written
+    in n places."""
+    return model("layers", [5, 2, 4],
+                 [{"name": ["y", ["h", "c"]], "module": "rnn", "inputs": ["x"]},
+                  {"name": "loss", "op": "torch.sum", "inputs": ["y"]}],
+                 ["loss"],
+                 modules={"rnn": {"type": "nn.LSTM", "input_size": 4,
+                                  "hidden_size": 3, "num_layers": n,
+                                  "bidirectional": True}},
+                 training={"loss": "loss",
+                           "optimizer": {"type": "optim.SGD", "lr": 0.1}})
+
+
 BACKWARD = ["--entries", "backward"]
 KINDS = {
     "squares": (squares, [], 200, 1), "mixed": (mixed, [], 200, 1),
@@ -144,4 +158,5 @@ KINDS = {
     "joins": (joins, [], 32, 1), "splits": (splits, [], 8, 1),
     # Layer i reads i values; a window has n * n elements.
     "dense": (dense, [], 32, 2), "pool": (pool, BACKWARD, 5, 2),
-    "mixed_backward": (mixed, BACKWARD, 200, 1)}
+    "mixed_backward": (mixed, BACKWARD, 200, 1),
+    "layers": (layers, ["--entries", "train_step"], 128, 1)}

@@ -34,14 +34,16 @@ struct ModelPlaces {
 class StepWriter {
 public:
   StepWriter(ModelPlaces &shared, func::FuncOp entry, std::vector<Step> &steps)
-      : shared(shared), entry(entry), steps(steps) {}
+      : shared(shared), entry(entry), steps(steps) {
+    noteReturned();
+  }
 
   void write(Block &block);
 
 private:
   Place placeOf(Value value);
   Place placeOfRoot(Value value);
-  Place placeOfReturned(Value value);
+  void noteReturned();
   Place written(ScanOp scan, unsigned i, int64_t step);
   Place element(ScanOp scan, Value whole, int64_t step);
   std::vector<Place> places(ValueRange values);
@@ -51,6 +53,8 @@ private:
   ModelPlaces &shared;
   func::FuncOp entry;
   std::vector<Step> &steps;
+  /// Where what the entry returns is written.
+  DenseMap<Value, Place> returned;
   // Of the scan whose body is written: values that lie outside of it, and where
   // its own arena starts.
   DenseMap<Value, Place> inScan;
@@ -58,6 +62,19 @@ private:
 };
 
 } // namespace
+
+void StepWriter::noteReturned() {
+  uint64_t output = 0;
+  Operation *ret = entry.getBody().front().getTerminator();
+  for (auto [i, value] : llvm::enumerate(ret->getOperands())) {
+    bool isUpdate = bool(entry.getResultAttr(i, updateAttr));
+    Place place = isUpdate
+                      ? shared.state(valueName(entry.getResultAttrDict(i), i))
+                      : Place{NNCC_OUTPUT, output};
+    output += !isUpdate;
+    returned.try_emplace(storageOf(value).root, place);
+  }
+}
 
 Place StepWriter::placeOf(Value value) {
   Storage storage = storageOf(value);
@@ -82,17 +99,8 @@ Place StepWriter::placeOfRoot(Value value) {
               uint64_t(shared.preparedOffsets[std::stoull(path.str())])};
     return shared.state(path);
   }
-  uint64_t output = 0;
-  Operation *ret = entry.getBody().front().getTerminator();
-  for (auto [i, returned] : llvm::enumerate(ret->getOperands())) {
-    bool isUpdate = bool(entry.getResultAttr(i, updateAttr));
-    if (storageOf(returned).root == value) {
-      if (isUpdate)
-        return shared.state(valueName(entry.getResultAttrDict(i), i));
-      return {NNCC_OUTPUT, output};
-    }
-    output += !isUpdate;
-  }
+  if (auto known = returned.find(value); known != returned.end())
+    return known->second;
   unsigned index = cast<OpResult>(value).getResultNumber();
   if (auto scan = value.getDefiningOp<ScanOp>()) {
     if (index < scan.stateCount())

@@ -451,6 +451,7 @@ private:
   /// needs the new value, that takes a way round.
   void separateHazards() {
     Operation *ret = block.getTerminator();
+    auto reads = stateReads(block);
     DenseSet<Kernel *> updating;
     for (unsigned i = 0; i < ret->getNumOperands(); ++i)
       if (entry.getResultAttr(i, updateAttr))
@@ -465,9 +466,8 @@ private:
       bool hazard = false;
       for (Operation *user : value.getUsers())
         hazard |= user != ret && kernelOf.lookup(user) != kernel;
-      for (auto weight : block.getOps<WeightOp>())
-        if (!weight.getPrepared() && weight.getPath() == path)
-          hazard |= readsElsewhere(weight.getResult(), *kernel, updating);
+      for (WeightOp weight : reads.lookup(path))
+        hazard |= readsElsewhere(weight.getResult(), *kernel, updating);
       if (!hazard)
         continue;
       OpBuilder b(ret);

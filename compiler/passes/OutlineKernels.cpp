@@ -161,8 +161,11 @@ private:
     auto place = [&](Operation *op, Operation *behind) {
       for (Value operand : op->getOperands())
         behind = last(behind, operand.getDefiningOp());
-      if (behind)
-        op->moveAfter(behind);
+      if (!behind)
+        return;
+      // moveAfter would have the whole block numbered anew for the next one.
+      op->remove();
+      formed.block.getOperations().insertAfter(behind->getIterator(), op);
     };
     for (auto op :
          llvm::make_early_inc_range(formed.block.getOps<AllReduceOp>()))
@@ -173,6 +176,7 @@ private:
             return !writtenState(value).empty();
           }))
         writers.push_back(call);
+    auto reads = stateReads(formed.block);
     for (CallOp call : writers) {
       Operation *reader = nullptr;
       auto noteReaders = [&](Value value) {
@@ -184,9 +188,8 @@ private:
         });
       };
       for (Value result : call.getResults())
-        for (auto weight : formed.block.getOps<WeightOp>())
-          if (!weight.getPrepared() && weight.getPath() == writtenState(result))
-            noteReaders(weight.getResult());
+        for (WeightOp weight : reads.lookup(writtenState(result)))
+          noteReaders(weight.getResult());
       place(call, reader);
     }
   }

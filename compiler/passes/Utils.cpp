@@ -51,6 +51,14 @@ int64_t lastUse(Value value, const DenseMap<Operation *, int64_t> &number) {
   return last;
 }
 
+llvm::StringMap<SmallVector<WeightOp, 1>> stateReads(Block &block) {
+  llvm::StringMap<SmallVector<WeightOp, 1>> reads;
+  for (auto weight : block.getOps<WeightOp>())
+    if (!weight.getPrepared())
+      reads[weight.getPath()].push_back(weight);
+  return reads;
+}
+
 bool isMadeOfNothing(Operation *op) {
   return isa_and_nonnull<LowersToElements>(op) && op->getNumOperands() == 0 &&
          !isa<WeightOp>(op); // has memory

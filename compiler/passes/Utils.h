@@ -31,6 +31,9 @@ mlir::Value aliasBehind(mlir::OpOperand &use);
 int64_t lastUse(mlir::Value value,
                 const llvm::DenseMap<mlir::Operation *, int64_t> &number);
 
+/// The ops that read state in a block, by its path; not what is prepared.
+llvm::StringMap<llvm::SmallVector<WeightOp, 1>> stateReads(mlir::Block &block);
+
 /// True for constants and counters: their elements come from coordinates alone.
 /// False for null.
 bool isMadeOfNothing(mlir::Operation *op);
