@@ -87,11 +87,14 @@ llvm::Constant *Descriptor::tensors(llvm::ArrayRef<TensorInfo> list) {
     Constants dims;
     for (int64_t size : tensor.type.getShape())
       dims.push_back(number(size));
-    llvm::Constant *initial =
-        tensor.initial
-            ? global(llvm::ConstantFP::get(llvm::Type::getFloatTy(context),
-                                           *tensor.initial))
-            : null();
+    llvm::Constant *initial = null();
+    if (tensor.initial) {
+      bool isDouble = tensor.type.getElementType().isF64();
+      initial = global(
+          llvm::ConstantFP::get(isDouble ? llvm::Type::getDoubleTy(context)
+                                         : llvm::Type::getFloatTy(context),
+                                *tensor.initial));
+    }
     rows.push_back(record(
         {text(tensor.name), number(dtypeOf(tensor.type.getElementType())),
          number(tensor.type.getRank()), table(dims),

@@ -35,8 +35,8 @@ struct OptimizerAttribute {
 struct Update {
   llvm::StringMap<Numbers> attributes;
   Expr parameter, gradient;
-  /// Scalars: the learning rate (f32), and the number of this update from 1
-  /// (f64).
+  /// Scalars: the learning rate (f64 where a parameter is, else f32), and the
+  /// number of this update from 1 (f64).
   Expr lr, count;
   /// Under the names of `Optimizer::states`; read, then replaced.
   llvm::StringMap<Expr> state;

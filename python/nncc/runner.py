@@ -183,6 +183,12 @@ class CompiledModel:
                 [body.outputs[i].name.decode()
                  for i in range(entry.output_count)])
 
+    def _dtype_of(self, entry, name):
+        """NumPy's type of an entry's input."""
+        number = self.signature(entry)[0].index(name)
+        return np.dtype(abi.NUMPY[
+            self._entries[entry].bodies[0].inputs[number].dtype])
+
     def run(self, entry_name, *inputs, **named):
         """Runs an entry on inputs in their order or by name; gives its outputs
         by name."""
@@ -218,10 +224,11 @@ class CompiledModel:
             except (TypeError, ValueError):
                 raise TypeError("lr must be a number, got "
                                 f"{type(lr).__name__}") from None
-            if not 0 <= rate <= float(np.finfo(np.float32).max):
-                raise ValueError("lr must be at least 0 and fit into f32, got "
-                                 f"{lr}")
-            named["lr"] = np.float32(rate)
+            kind = self._dtype_of("train_step", "lr")
+            if not 0 <= rate <= float(np.finfo(kind).max):
+                raise ValueError("lr must be at least 0 and fit into f"
+                                 f"{8 * kind.itemsize}, got {lr}")
+            named["lr"] = kind.type(rate)
         return float(self.run("train_step", *_flat(inputs), **named)["loss"])
 
     def state(self):

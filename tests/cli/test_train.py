@@ -137,6 +137,26 @@ def test_warmup_and_rate(train, folder):
                                rtol=1e-6)
 
 
+def test_rate_of_doubles(train, folder):
+    """A model in f64 is trained at rates in f64, and its curve has them."""
+    (folder / "net.json").write_text(MODEL.replace("f32", "f64").replace(
+        '"in_features"', '"dtype": "f64", "in_features"'))
+    save_file({k: v.astype("f8") for k, v in
+               load_file(folder / "w.safetensors").items()},
+              folder / "w.safetensors")
+    data = np.load(folder / "train.npz")
+    np.savez(folder / "train.npz", x=data["x"].astype("f8"), t=data["t"])
+    assert rates(train, folder, steps=2) == [0.02, 0.02]
+    got = rates(train, folder, "--warmup", "3", "--lr", "0.1", steps=4)
+    assert got == [0.1 * (1 / 3), 0.1 * (2 / 3), 0.1, 0.1]
+    train("--steps", "2", "--checkpoint", "c.safetensors", "--csv", "c.csv")
+    before = (folder / "c.csv").read_text()
+    train("--steps", "4", "--checkpoint", "c.safetensors", "--csv", "c.csv",
+          "--resume", start=())
+    rows = (folder / "c.csv").read_text().splitlines()
+    assert rows[:3] == before.splitlines() and len(rows) == 5
+
+
 def test_order(train, folder):
     """Each epoch takes 10 of 42 samples' batches; seeds shuffle otherwise."""
     texts = []

@@ -127,6 +127,18 @@ def test_rate(rate, text, model):
     assert str(error.value) == text
 
 
+def test_rate_of_doubles(tmp_path):
+    net = nn.Linear(4, 3).double()
+    nncc.export(net, (X.double(),), tmp_path, loss=F.cross_entropy,
+                targets=(TARGET,),
+                optimizer=torch.optim.SGD(net.parameters(), lr=0.1))
+    model = nncc.compile(tmp_path, entries=("train_step",))
+    with pytest.raises(ValueError) as error:
+        model.train_step(X.double(), TARGET, lr=float("inf"))
+    assert str(error.value) == "lr must be at least 0 and fit into f64, got inf"
+    model.train_step(X.double(), TARGET, lr=1e200)
+
+
 def test_train_step_inputs(model):
     with pytest.raises(TypeError) as error:
         model.train_step(X, SCALE)

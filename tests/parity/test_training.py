@@ -274,6 +274,34 @@ def test_groups_frozen_and_lr(tmp_path):
         np.testing.assert_allclose(state[key], value.numpy(), atol=2e-6)
 
 
+@pytest.mark.parametrize("name", ["momentum", "adamw", "nadam_decoupled",
+                                  "adafactor_decay"])
+@pytest.mark.parametrize("given", [True, False])
+def test_rate_of_doubles(name, given, tmp_path):
+    """With all its digits, the model's or a call's, also beside a group's."""
+    torch.manual_seed(0)
+    module = classifier().double()
+    optimizer = OPTIMIZERS[name](module.parameters())
+    weights = optimizer.param_groups[0]["params"].pop()
+    optimizer.add_param_group({"params": [weights], "lr": 0.07})
+    data = [(x.double(), t) for x, t in batches(4)]
+    ours = compiled(module, data[0][:1], data[0][1:], optimizer, str(tmp_path))
+    rates = [group["lr"] for group in optimizer.param_groups]
+    for i, (x, t) in enumerate(data):
+        scale = 0.9 ** i if given else 1
+        for group, rate in zip(optimizer.param_groups, rates):
+            group["lr"] = rate * scale
+        optimizer.zero_grad()
+        loss = F.cross_entropy(module(x), t)
+        loss.backward()
+        optimizer.step()
+        value = ours.train_step(x, t, lr=rates[0] * scale if given else None)
+        assert value == pytest.approx(loss.item(), rel=1e-13)
+    for key, value in module.state_dict().items():
+        np.testing.assert_allclose(ours.state()[key], value.numpy(),
+                                   rtol=1e-12, atol=1e-13)
+
+
 @pytest.mark.parametrize("clip", [{"clip_grad_norm": 0.05},
                                   {"clip_grad_value": 0.01}])
 def test_clipping(clip, tmp_path):

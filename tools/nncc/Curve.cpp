@@ -1,6 +1,7 @@
 //===- Curve.cpp - the course of a training -------------------------------===//
 #include "Curve.h"
 #include <cmath>
+#include <cstdlib>
 #include <limits>
 #include <sstream>
 
@@ -8,17 +9,20 @@ namespace nncc {
 
 static const char header[] = "step,lr,loss,validation";
 
-static std::string number(double value) {
+std::string digitsOf(double value) {
   char text[40];
   snprintf(text, sizeof text, "%.9g", value);
+  double read = strtod(text, nullptr);
+  if (read != value && double(float(read)) != value)
+    snprintf(text, sizeof text, "%.17g", value);
   return text;
 }
 
 std::string Curve::csv() const {
   std::string text = std::string(header) + "\n";
   for (const CurvePoint &p : points)
-    text += std::to_string(p.step) + "," + number(p.lr) + "," + number(p.loss) +
-            "," + (std::isnan(p.validation) ? "" : number(p.validation)) + "\n";
+    text += std::to_string(p.step) + "," + digitsOf(p.lr) + "," + digitsOf(p.loss) +
+            "," + (std::isnan(p.validation) ? "" : digitsOf(p.validation)) + "\n";
   return text;
 }
 

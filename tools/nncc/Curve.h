@@ -8,6 +8,10 @@
 
 namespace nncc {
 
+/// A number of f32 in 9 digits, another one in so many that it reads back as it
+/// was.
+std::string digitsOf(double value);
+
 struct CurvePoint {
   uint64_t step; // from 1
   double loss, lr;

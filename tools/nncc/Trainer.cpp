@@ -103,17 +103,14 @@ int Trainer::openData() {
 }
 
 double Trainer::baseRate() const {
-  float lr;
-  memcpy(&lr, trainBody->inputs[trainStep->input_count - 1].initial, sizeof lr);
-  return options.rate.value_or(double(lr));
+  const nncc_tensor &lr = trainBody->inputs[trainStep->input_count - 1];
+  return options.rate.value_or(elementAt(lr.initial, lr.dtype, 0));
 }
 
 /// What makes another training of this one. The number of steps does only
 /// where the schedule is stretched over them; a rate that is typed is meant.
 RunFacts Trainer::facts() const {
   const nncc_model &model = *library.model;
-  char rate[40];
-  snprintf(rate, sizeof rate, "%.9g", baseRate());
   RunFacts list = {
       {"model", model.name},
       {"training", model.training},
@@ -124,7 +121,7 @@ RunFacts Trainer::facts() const {
       {"seed", std::to_string(options.seed)},
       {"schedule", options.scheduleText},
       {"warm-up steps", std::to_string(options.warmup)},
-      {"learning rate", rate}};
+      {"learning rate", digitsOf(baseRate())}};
   if (options.schedule.isStretched())
     list.push_back({"steps in all", std::to_string(total)});
   return list;
@@ -253,16 +250,18 @@ int Trainer::step(uint64_t number) {
   if (index == 0 || number == first)
     data.order(options.seed, epoch, !options.inOrder);
   data.fill(inputs, index);
-  float lr = float(baseRate() *
-                   options.schedule.factor(number, total, options.warmup));
-  memcpy(inputs.back().data.data(), &lr, sizeof lr);
+  HostTensor &lr = inputs.back();
+  setElement(lr, 0,
+             baseRate() *
+                 options.schedule.factor(number, total, options.warmup));
   double loss;
   if (int code = runEntry(*trainStep, *trainBody, inputs, loss)) {
     note("in step " + std::to_string(number + 1));
     return code;
   }
   if (std::isfinite(loss)) {
-    curve.points.push_back({number + 1, loss, double(lr), notComputed});
+    curve.points.push_back(
+        {number + 1, loss, elementAt(lr.data.data(), lr.dtype, 0), notComputed});
     return exitDone;
   }
   progress.clear();
