@@ -9,20 +9,16 @@ class _Run(torch.autograd.Function):
     random numbers and buffers, and nothing else is saved in between."""
 
     @staticmethod
-    def forward(ctx, module, inputs, *tensors):
-        ctx.module, ctx.step = module, module.step
+    def forward(ctx, module, count, *tensors):
+        ctx.module, ctx.count, ctx.step = module, count, module.steps_taken
         # Autograd says if one is changed in place before backward.
-        ctx.save_for_backward(*inputs, *tensors[len(inputs):])
-        ctx.count = len(inputs)
-        ctx.buffers = {n: module.named()[n].clone() for n in module.updated}
-        module.step += 1
-        compiled = module.compiled
-        compiled.changed()  # by the optimizer, perhaps
-        compiled.seed(module.seed, ctx.step)
-        results = compiled.run("train_forward", *inputs)
+        ctx.save_for_backward(*tensors)
+        ctx.buffers = module.updated_buffers()
+        module.steps_taken += 1
+        results = module.call("train_forward", tensors[:count], ctx.step)
         module.set_buffers(results)
         outputs = tuple(t for name, t in results.items()
-                        if name not in module.updated)
+                        if name not in ctx.buffers)
         ctx.mark_non_differentiable(
             *[t for t in outputs if not t.is_floating_point()])
         return outputs
@@ -33,21 +29,14 @@ class _Run(torch.autograd.Function):
             raise RuntimeError("second derivatives of a compiled model are not "
                                "supported: call backward without create_graph")
         module, inputs = ctx.module, ctx.saved_tensors[:ctx.count]
-        compiled = module.compiled
-        entry = compiled.signature("backward")
-        wanted = [name for name in entry[0] if name.startswith("grad.")]
-        given = [c for c in cotangents if c is not None and
+        given = [c.contiguous() for c in cotangents if c is not None and
                  c.is_floating_point()]
-        assert len(given) == len(wanted)
-        after = {n: module.named()[n].clone() for n in module.updated}
+        after = module.updated_buffers()
         module.set_buffers(ctx.buffers)
-        compiled.changed()
-        compiled.seed(module.seed, ctx.step)
-        results = compiled.run("backward", *inputs,
-                               *[c.contiguous() for c in given])
+        results = module.call("backward", (*inputs, *given), ctx.step)
         module.set_buffers(after)
         of = [results.get("grad." + name) for name in
-              module.input_names + module.parameter_names]
+              [*module.inputs, *module.trained]]
         return (None, None, *of)
 
 
@@ -68,52 +57,95 @@ class _InEvalMode(torch.autograd.Function):
 
 
 class CompiledModule(torch.nn.Module):
-    """See CompiledModel.module."""
+    """See CompiledModel.module. Its parameters and buffers have the names of
+    the model's; empty modules stand for the parts that they are in."""
 
     def __init__(self, compiled, seed=0):
         super().__init__()
-        self.compiled, self.seed, self.step = compiled, seed, 0
-        backward = compiled.signature("backward")
-        gradients = {name[5:] for name in backward[1]
-                     if name.startswith("grad.")}
-        state = compiled.state()
-        self.updated = [name for name in
-                        compiled.signature("train_forward")[1]
-                        if name in state]
-        self.input_names = compiled.signature("forward")[0]
-        self.parameter_names = [n for n in state if n in gradients]
-        self._tensors = {}
-        for name, array in state.items():
-            tensor = torch.from_numpy(array)
-            if name in gradients:
-                tensor = torch.nn.Parameter(tensor)
-                self.register_parameter(name.replace(".", "/"), tensor)
-            else:
-                self.register_buffer(name.replace(".", "/"), tensor)
-            self._tensors[name] = tensor
+        self.compiled, self.seed, self.steps_taken = compiled, seed, 0
+        self.memory = compiled.tensors()
+        self.inputs = compiled.signature("forward")[0]
+        gradients = compiled.signature("backward")[1]
+        self.trained = [n for n in self.memory if "grad." + n in gradients]
+        self.updated = [n for n in compiled.signature("train_forward")[1]
+                        if n in self.memory]
+        owned = {name: torch.nn.Parameter(tensor) if name in self.trained
+                 else tensor for name, tensor in self.memory.items()}
+        owned.update((tie, owned[name]) for tie, name in compiled.ties.items()
+                     if tie != "module." + name)  # a torch.nn class, exported
+        self.names = set(owned)
+        for name, tensor in owned.items():
+            *path, last = name.split(".")
+            part = self
+            for step in path:
+                part = part._modules.setdefault(step, torch.nn.Module())
+            own = part._parameters if isinstance(
+                tensor, torch.nn.Parameter) else part._buffers
+            own[last] = tensor
+        self._register_load_state_dict_pre_hook(self._rename)
+
+    def _rename(self, state, prefix, *_):
+        """Other names of a tensor, as load_state_dict of the model takes."""
+        for alias, name in self.compiled.aliases.items():
+            if prefix + alias in state and alias not in self.names:
+                tensor = state.pop(prefix + alias)
+                state.setdefault(prefix + name, tensor)
+
+    def named(self):
+        """Parameters and buffers under their names in the model."""
+        return {**dict(self.named_parameters()), **dict(self.named_buffers())}
+
+    def updated_buffers(self):
+        return {name: self.memory[name].clone() for name in self.updated}
 
     def set_buffers(self, values):
         with torch.no_grad():
             for name in self.updated:
-                self._tensors[name].copy_(values[name])
+                self.memory[name].copy_(values[name])
 
-    def named(self):
-        """Parameters and buffers under their names in the model."""
-        return dict(self._tensors)
+    def call(self, entry, inputs, step=None):
+        """Runs an entry on tensors, with the random numbers of `step`."""
+        self.compiled.changed()  # by the optimizer, perhaps
+        if step is not None:
+            self.compiled.seed(self.seed, step)
+        return self.compiled.run_tensors(entry, inputs)
 
-    def forward(self, *inputs):
-        inputs = tuple(_flat(inputs))
-        for name, x in zip(self.input_names, inputs):
+    def _own(self):
+        """The tensors as the compiled model has them: one whose .data was
+        replaced goes back to the model's memory, with its values."""
+        tensors = self.named()
+        for name, memory in self.memory.items():
+            tensor = tensors[name]
+            if tensor.data_ptr() == memory.data_ptr():
+                continue
+            if tensor.dtype != memory.dtype or tensor.shape != memory.shape \
+                    or tensor.device != memory.device:
+                raise RuntimeError(
+                    f"{name} is {_kind(tensor)} now, the compiled model's "
+                    f"{_kind(memory)}: convert a module before export")
+            memory.copy_(tensor.detach())
+            tensor.data = memory
+        return tensors
+
+    def forward(self, *inputs, **named):
+        given = self.compiled.in_order("forward", tuple(_flat(inputs)), named)
+        for name, x in given.items():
             if not isinstance(x, torch.Tensor):
                 raise TypeError(f"input {name} must be a tensor, got "
                                 f"{type(x).__name__}")
-        parameters = [self._tensors[n] for n in self.parameter_names]
+        inputs, tensors = tuple(given.values()), self._own()
+        parameters = [tensors[name] for name in self.trained]
         if self.training:
-            outputs = _Run.apply(self, inputs, *inputs, *parameters)
+            outputs = _Run.apply(self, len(inputs), *inputs, *parameters)
         else:
-            self.compiled.changed()
-            outputs = tuple(self.compiled.run("forward", *inputs).values())
+            outputs = tuple(self.call("forward", inputs).values())
             if torch.is_grad_enabled():
                 outputs = _InEvalMode.apply(len(outputs), *outputs, *inputs,
                                             *parameters)
         return outputs[0] if len(outputs) == 1 else outputs
+
+
+def _kind(tensor):
+    kind = str(tensor.dtype).replace("torch.", "")
+    where = "" if tensor.device.type == "cpu" else f" on {tensor.device}"
+    return f"{kind} {list(tensor.shape)}{where}"

@@ -20,7 +20,7 @@ import torch.nn as nn
 from .assemble import Joined, whole
 from .describe import Tree
 from .graph import Problem, sentences
-from .modules import UnsupportedModel, as_model, leaf_description
+from .modules import UnsupportedModel, as_model, is_node, leaf_description
 from .names import Names
 from .optimizers import describe_training
 from .outline import Constants, difference
@@ -43,8 +43,8 @@ def export(module, example_inputs, directory, loss=None, targets=(),
     `example_inputs` are a tensor, a tuple of arguments, or a dict of arguments
     by name; `example_kwargs` are further ones by name. Tensors in tuples,
     lists, dicts and dataclasses become inputs and outputs of their own; other
-    arguments are constants of the file. A torch.nn class of its own is called
-    "module" in the file.
+    arguments are constants of the file. A torch.nn class of its own is the node
+    "module" in the file; its state has the names of its state_dict().
 
     Entries that do not train compute what the module does after eval(), entries
     that train what it does after train(). A part that was put into the other
@@ -85,7 +85,8 @@ class _Exporter:
         # A class of torch.nn alone: its input is x, as users call it.
         self.is_of_torch = type(module).__module__.startswith(
             "torch.nn.modules")
-        self.model = as_model(module)
+        self.names = Names()
+        self.model = as_model(module, self.names.modules)
         self.args, self.kwargs = _arguments(self.signature, inputs, kwargs)
         if loss is None and (optimizer is not None or len(targets)):
             raise TypeError("an optimizer and targets need a loss: "
@@ -100,7 +101,6 @@ class _Exporter:
                      "the example input")
         check_values(self.targets, "the target")
         self.allow_branches, self.note = allow_branches, ""
-        self.names = Names()
         _check_module(self.model)
         if isinstance(loss, nn.Module) and any(
                 p.requires_grad for p in loss.parameters()):
@@ -123,8 +123,7 @@ class _Exporter:
         self.leaves = {}
         for part in self.model.modules():
             described = leaf_description(part, self.names.modules, made)
-            if described and (described["type"] in self.names.modules
-                              or not any(True for _ in part.children())):
+            if is_node(part, described, self.names.modules):
                 self.leaves[part] = described
         self.modes = self._modes()
         state = dict(self.model.named_parameters(remove_duplicate=False))

@@ -266,17 +266,35 @@ def computes_tensors_in_hooks(module):
 
 
 class Leaf(nn.Module):
-    """A torch.nn module as a whole model: its state is below "module"."""
+    """A torch.nn module as a whole model. It is the child "module", but its
+    state has the names that it has in itself: those come first."""
 
     def __init__(self, module):
         super().__init__()
         self.module = module
         self.training = module.training
+        self._link()
+
+    def _link(self):
+        self._parameters.update(self.module.named_parameters())
+        self._buffers.update(self.module.named_buffers())
+
+    def _apply(self, *args, **kwargs):
+        super()._apply(*args, **kwargs)
+        self._link()
+        return self
 
     def forward(self, *args, **kwargs):
         return self.module(*args, **kwargs)
 
 
-def as_model(module):
-    return Leaf(module) if is_leaf(module) else module
+def as_model(module, known):
+    """The module, or a model that calls it where a node must."""
+    described = leaf_description(module, known, {})
+    return Leaf(module) if is_node(module, described, known) else module
 
+
+def is_node(module, described, known):
+    """Its type tells what it computes, or that the compiler lacks it."""
+    return bool(described) and (described["type"] in known or
+                                not any(True for _ in module.children()))

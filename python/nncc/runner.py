@@ -76,9 +76,11 @@ class CompiledModel:
     """
 
     def __init__(self, library, name, weights, threads=1, seed=0,
-                 all_reduce=None):
+                 all_reduce=None, ties=None):
         """`all_reduce(bucket)`, a function of {name: array}, replaces each
-        gradient by its mean over all processes, in place."""
+        gradient by its mean over all processes, in place. `ties`: names of
+        PyTorch's module for a tensor that has another one in the model."""
+        self.ties = ties or {}
         self._library = abi.load(library)
         get = getattr(self._library, f"{name}_model")
         get.restype = ctypes.POINTER(abi.Model)
@@ -92,9 +94,11 @@ class CompiledModel:
             self._check(self._library.nncc_weights_load(
                 self._model, os.fsencode(weights),
                 ctypes.byref(self._weights)))
-        self._dtypes = {model.weights[i].name.decode(): model.weights[i].dtype
-                        for i in range(model.weight_count)}
-        self._aliases = {
+        table = model.weights[:model.weight_count]
+        self._dtypes = {w.name.decode(): w.dtype for w in table}
+        # The optimizer's, which files may lack.
+        self._fresh = {w.name.decode() for w in table if w.fresh}
+        self.aliases = {
             alias.name.decode(): model.weights[alias.weight].name.decode()
             for alias in model.aliases[:model.alias_count]}
         trains = any(e != "forward" for e in self._entries)
@@ -129,11 +133,10 @@ class CompiledModel:
             traceback.print_exc()
             return 1
 
-    def _bind(self, entry, inputs, named):
-        """The inputs of a call in the order of the entry's."""
-        body = entry.bodies[0]
-        names = [body.inputs[i].name.decode()
-                 for i in range(entry.input_count)]
+    def in_order(self, entry_name, inputs, named):
+        """The inputs of a call by name, in the order of the entry's."""
+        names, body = (self.signature(entry_name)[0],
+                       self._entries[entry_name].bodies[0])
         needed = len(names)
         while needed and body.inputs[needed - 1].initial:
             needed -= 1
@@ -150,8 +153,7 @@ class CompiledModel:
         if missing or count > len(names):
             raise TypeError(f"takes {needed} inputs, got {count}; it takes "
                             f"{', '.join(names[:needed]) or 'none'}")
-        return [_array(n, rest[n], body.inputs[i].dtype)
-                for i, n in enumerate(names) if n in rest]
+        return {n: rest[n] for n in names if n in rest}
 
     def _body(self, entry, arrays):
         needed = len(arrays)
@@ -192,10 +194,20 @@ class CompiledModel:
     def run(self, entry_name, *inputs, **named):
         """Runs an entry on inputs in their order or by name; gives its outputs
         by name."""
-        self.signature(entry_name)  # must be there
+        given = self.in_order(entry_name, inputs, named)
+        return self._run(entry_name, given,
+                         any(map(_is_torch, given.values())))
+
+    def run_tensors(self, entry_name, inputs):
+        """`run`, on all inputs in their order, with tensors as results."""
+        given = self.in_order(entry_name, inputs, {})
+        return self._run(entry_name, given, True)
+
+    def _run(self, entry_name, given, is_torch):
+        """Runs an entry on all its inputs; gives tensors or arrays."""
         entry = self._entries[entry_name]
-        is_torch = any(map(_is_torch, (*inputs, *named.values())))
-        arrays = self._bind(entry, inputs, named)
+        arrays = [_array(n, x, entry.bodies[0].inputs[i].dtype)
+                  for i, (n, x) in enumerate(given.items())]
         number, body = self._body(entry, arrays)
         results = [body.outputs[i] for i in range(entry.output_count)]
         outputs = [np.empty(t.shape, abi.NUMPY[t.dtype]) for t in results]
@@ -246,6 +258,13 @@ class CompiledModel:
                     raw, abi.NUMPY[tensor.dtype]).reshape(tensor.shape)
         return result
 
+    def tensors(self):
+        """Parameters and buffers by name, as torch tensors over their memory;
+        the optimizer's state is not among them."""
+        return {name: _tensor(array, self._dtypes[name])
+                for name, array in self.state().items()
+                if name not in self._fresh}
+
     def load_state_dict(self, tensors):
         """Replaces weights by those of a state_dict or the like, under any of
         their names: all of the model, and of the optimizer's state what there
@@ -255,12 +274,11 @@ class CompiledModel:
             raise RuntimeError("the weights of a model without an entry that "
                                "trains cannot change: compile it with one, as "
                                "entries=(\"forward\", \"backward\")")
-        one = {name: self._aliases.get(name, name) for name in tensors}
+        one = {name: self.aliases.get(name, name) for name in tensors}
         problems = [f"{n} is not part of the model" for n in tensors
                     if one[n] not in present]
         problems += [f"{n} is missing" for n in present
-                     if n not in one.values()
-                     and not n.startswith("optimizer.")]
+                     if n not in one.values() and n not in self._fresh]
         arrays, given = {}, {}
         for name, path in one.items():
             if path not in present:
@@ -357,18 +375,17 @@ def compile(directory, threads=1, cpu="native", dims=None,
                          threads, cpu, dims, entries, seed, all_reduce)
 
 
-def _name_of(path):
-    """The name of a model in its symbols, as support/Identifier.h makes it;
-    what is wrong with the file is the compiler's to say."""
+def _read(path):
+    """The name of a model in its symbols, as support/Identifier.h makes it, and
+    its ties; what is wrong with the file is the compiler's to say."""
     try:
         with open(path) as file:
-            name = json.load(file).get("name", "model")
+            model = json.load(file)
+        name, ties = model.get("name", "model"), model.get("tie", {})
     except (ValueError, AttributeError):
-        return "model"
-    if not isinstance(name, str):
-        return "model"
-    name = re.sub("[^0-9A-Za-z_]", "_", name)
-    return "_" + name if name[:1].isdigit() else name
+        return "model", {}
+    name = re.sub("[^0-9A-Za-z_]", "_", name) if isinstance(name, str) else ""
+    return "_" + name if name[:1].isdigit() else name or "model", ties
 
 
 def compile_model(model, weights, threads=1, cpu="native", dims=None,
@@ -385,7 +402,7 @@ def compile_model(model, weights, threads=1, cpu="native", dims=None,
     if all_reduce is not None and not callable(all_reduce):
         raise TypeError("all_reduce must be a function, got "
                         f"{type(all_reduce).__name__}")
-    name = _name_of(model)
+    name, ties = _read(model)
     folder = tempfile.mkdtemp(prefix="nncc")
     try:
         library = os.path.join(folder, "model.so")
@@ -399,6 +416,7 @@ def compile_model(model, weights, threads=1, cpu="native", dims=None,
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(done.stderr.strip())
-        return CompiledModel(library, name, weights, threads, seed, all_reduce)
+        return CompiledModel(library, name, weights, threads, seed, all_reduce,
+                             ties)
     finally:
         shutil.rmtree(folder)

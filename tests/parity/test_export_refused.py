@@ -283,7 +283,7 @@ def test_odd_modules(tmp_path):
     assert refusal(tmp_path, nn.Sequential(nn.LazyLinear(3)), (X,)) == (
         "0.weight is not initialized yet: call the module once before")
     assert refusal(tmp_path, nn.Linear(6, 6, device="meta"), (X,)) == (
-        "module.weight is on the meta device: give it values first")
+        "weight is on the meta device: give it values first")
     odd = nn.Parameter(torch.randn(6, dtype=torch.complex64))
     assert refusal(tmp_path, Wrap(lambda m, x: x * m.p.real, p=odd), (X,)) \
         .startswith("p is complex64: nncc has f32")
@@ -339,8 +339,8 @@ def test_loss_of_one_element(tmp_path, shape):
     value.backward()
     optimizer.step()
     assert ours.train_step(X, Y) == pytest.approx(value.item(), rel=1e-5)
-    assert torch.allclose(torch.tensor(ours.state()["module.weight"]),
-                          module.weight, atol=1e-6)
+    assert torch.allclose(torch.tensor(ours.state()["weight"]), module.weight,
+                          atol=1e-6)
 
 
 def test_export_in_other_contexts(tmp_path):

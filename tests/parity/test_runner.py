@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
 
 import nncc
 
@@ -272,3 +273,135 @@ def test_seed(model):
             "step must be a whole number from 0 to 9223372036854775807, "
             "got -1")):
         model.seed(0, -1)
+
+
+class Tied(nn.Module):
+    """Every name that the tree of modules may hold."""
+
+    def __init__(self):
+        super().__init__()
+        self.seed, self.head = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.head.weight = self.seed.weight
+        self.inputs = nn.Sequential(nn.utils.parametrizations.weight_norm(
+            nn.Linear(4, 4)), nn.BatchNorm1d(4))
+
+    def forward(self, x):
+        return self.inputs(self.head(self.seed(x).tanh()))
+
+
+# Roots that are one class of torch.nn have their own names too.
+ROOTS = {
+    "linear": lambda: nn.Linear(4, 3),
+    "norm": lambda: nn.BatchNorm1d(4),
+    "lstm": lambda: nn.LSTM(4, 3),
+    "weight norm": lambda: nn.utils.parametrizations.weight_norm(
+        nn.Linear(4, 3)),
+    "old weight norm": lambda: nn.utils.weight_norm(nn.Linear(4, 3)),
+    "old spectral norm": lambda: nn.utils.spectral_norm(nn.Linear(4, 3)),
+    "sequential": lambda: nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)),
+    "tied": Tied,
+    "bf16": lambda: nn.Linear(4, 3).bfloat16(),
+    "f16": lambda: nn.Linear(4, 3).half(),
+    "f64": lambda: nn.BatchNorm1d(4).double(),
+}
+
+
+@pytest.mark.parametrize("name", ROOTS)
+def test_names_of_state(name, tmp_path):
+    """The user's, both ways: files, state, load_state_dict, module()."""
+    torch.manual_seed(0)
+    net = ROOTS[name]()
+    x = X.to(next(net.parameters()).dtype)
+    nncc.export(net, (x,), tmp_path, loss=lambda y, *_: (y * y).mean(),
+                optimizer=torch.optim.SGD(net.parameters(), lr=0.1))
+    ours = nncc.compile(tmp_path, entries=("forward", "train_forward",
+                                           "backward", "train_step"))
+    own = {**dict(net.named_parameters()), **dict(net.named_buffers())}
+    assert set(load_file(tmp_path / "weights.safetensors")) == set(own)
+    assert {n for n in ours.state() if n != "optimizer.step"} == set(own)
+    with torch.no_grad():
+        for tensor in own.values():
+            tensor.mul_(2)
+    ours.load_state_dict(net.state_dict())
+    module = ours.module().train()
+    assert set(module.state_dict()) == set(net.state_dict())
+    assert set(module.named()) == set(own)
+    for key, tensor in net.state_dict().items():
+        assert torch.equal(module.state_dict()[key], tensor), key
+    net.load_state_dict(module.state_dict())
+    module.load_state_dict(net.state_dict())
+    net.train()
+    for one in (module, net):
+        y = one(x)
+        y = y[0] if isinstance(y, tuple) else y
+        y.float().sin().sum().backward()
+    loose = {"rtol": 0.02, "atol": 0.05} if x.element_size() == 2 else \
+        {"rtol": 1e-4, "atol": 1e-5}
+    for key, p in net.named_parameters():
+        torch.testing.assert_close(module.named()[key].grad, p.grad, **loose)
+    for key, b in net.named_buffers():
+        torch.testing.assert_close(module.named()[key], b, **loose)
+
+
+def test_names_of_checkpoints(tmp_path):
+    """What this version wrote before had "module." in front."""
+    net = nn.Linear(4, 3)
+    nncc.export(net, (X,), tmp_path)
+    path = tmp_path / "weights.safetensors"
+    save_file({"module." + k: v for k, v in load_file(path).items()}, path)
+    torch.testing.assert_close(nncc.compile(tmp_path)(X), net(X))
+    ours = nncc.compile(tmp_path, entries=("forward", "backward",
+                                           "train_forward"))
+    ours.save(path)
+    assert set(load_file(path)) == {"weight", "bias"}
+    ours.module().load_state_dict({"module.weight": net.weight,
+                                   "bias": net.bias})
+    with pytest.raises(RuntimeError, match='Unexpected key.*"nosuch"'):
+        ours.module().load_state_dict({**net.state_dict(), "nosuch": X})
+
+
+def test_parameters_that_are_replaced(trainable):
+    """Their values reach the compiled model's memory."""
+    ours = trainable.module().train()
+    right = nn.utils.parameters_to_vector(ours.parameters()) * 2
+    nn.utils.vector_to_parameters(right, ours.parameters())
+    expected = ours(X, SCALE)
+    assert torch.equal(torch.cat([
+        torch.from_numpy(trainable.state()[n]).flatten() for n, _ in
+        ours.named_parameters()]), right)
+    with torch.no_grad():
+        trainable.state()["fc.weight"][...] /= 2
+    ours.load_state_dict({**ours.state_dict(), "fc.weight":
+                          ours.named()["fc.weight"] * 2}, assign=True)
+    torch.testing.assert_close(ours(X, SCALE), expected)
+    ours.double()
+    with pytest.raises(RuntimeError) as error:
+        ours(X, SCALE)
+    assert str(error.value) == (
+        "fc.weight is float64 [3, 4] now, the compiled model's float32 "
+        "[3, 4]: convert a module before export")
+
+
+def test_module_by_name(trainable):
+    ours = trainable.module().train()
+    torch.testing.assert_close(ours(scale=SCALE, x=X), ours(X, SCALE))
+    with pytest.raises(TypeError, match="^input x is given twice$"):
+        ours(X, x=X)
+
+
+def test_module_without_inputs(tmp_path):
+    class Field(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(3))
+
+        def forward(self):
+            return self.weight.exp()
+    net = Field()
+    nncc.export(net, (), tmp_path)
+    ours = nncc.compile(tmp_path, entries=("forward", "train_forward",
+                                           "backward")).module()
+    for module in (net, ours):
+        module().sum().backward()
+    torch.testing.assert_close(ours.named()["weight"].grad, net.weight.grad)
+    torch.testing.assert_close(ours.eval()(), net())
