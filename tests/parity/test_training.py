@@ -326,6 +326,41 @@ def test_clipping(clip, tmp_path):
         np.testing.assert_allclose(state[key], value.numpy(), atol=2e-6)
 
 
+@pytest.mark.parametrize("period", [1, 2])
+@pytest.mark.parametrize("clip", [
+    {"clip_grad_norm": 0.05}, {"clip_grad_norm": 1e9},
+    {"clip_grad_norm": 0.05, "clip_grad_value": 0.02}])
+def test_clipping_beyond_the_optimizer(clip, period, tmp_path):
+    """The norm is that of model.parameters(), of which the optimizer has some;
+    frozen ones have no gradient."""
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(12, 16), nn.Tanh(), nn.Linear(16, 16),
+                           nn.Tanh(), nn.Linear(16, 5), nn.Linear(5, 5))
+    module[4].weight.requires_grad_(False)
+    optimizer = torch.optim.AdamW([*module[2].parameters(),
+                                   *module[5].parameters()], lr=0.1)
+    data = batches(6)
+    ours = compiled(
+        module, data[0][:1], data[0][1:], optimizer, str(tmp_path),
+        edit=lambda t: t.update(clip, accumulate_steps=period))
+    for i, (x, t) in enumerate(data):
+        loss = F.cross_entropy(module(x), t)
+        (loss / period).backward()
+        assert ours.train_step(x, t) == pytest.approx(loss.item(), rel=1e-5)
+        if i % period < period - 1:
+            continue
+        if "clip_grad_value" in clip:
+            nn.utils.clip_grad_value_(module.parameters(), 0.02)
+        nn.utils.clip_grad_norm_(module.parameters(), clip["clip_grad_norm"])
+        optimizer.step()
+        module.zero_grad()
+    for key, value in module.state_dict().items():
+        np.testing.assert_allclose(ours.state()[key], value.numpy(), atol=2e-6)
+    kept = {n for n in ours.state() if n.startswith("optimizer.exp_avg.")}
+    assert kept == {"optimizer.exp_avg." + n for n in (
+        "2.weight", "2.bias", "5.weight", "5.bias")}
+
+
 def test_accumulation(tmp_path):
     torch.manual_seed(0)
     module = classifier()
