@@ -38,10 +38,18 @@ _OPERATORS = {
     "__idiv__": "torch.div", "__ipow__": "torch.pow", "__abs__": "torch.abs",
     "__rsub__": "torch.sub", "__rtruediv__": "torch.div",
     "__rdiv__": "torch.div", "__rpow__": "torch.pow",
-    "__rmatmul__": "torch.matmul",
+    "__rmatmul__": "torch.matmul", "__invert__": "torch.bitwise_not",
 }
+for _method, _op in {
+        "floordiv": "floor_divide", "mod": "remainder", "and": "bitwise_and",
+        "or": "bitwise_or", "xor": "bitwise_xor",
+        "lshift": "bitwise_left_shift",
+        "rshift": "bitwise_right_shift"}.items():
+    for _side in ("", "r", "i"):
+        _OPERATORS[f"__{_side}{_method}__"] = f"torch.{_op}"
 # The receiver is the right operand.
-REVERSED = {"__rsub__", "__rtruediv__", "__rdiv__", "__rpow__", "__rmatmul__"}
+REVERSED = {"__rsub__", "__rtruediv__", "__rdiv__", "__rpow__", "__rmatmul__",
+            "__rfloordiv__", "__rmod__", "__rlshift__", "__rrshift__", "rsub"}
 
 # Second spellings in PyTorch of what the format has under the first.
 _ALIASES = {
@@ -50,7 +58,10 @@ _ALIASES = {
     "multiply": "mul", "subtract": "sub", "negative": "neg", "greater": "gt",
     "greater_equal": "ge", "less": "lt", "less_equal": "le",
     "not_equal": "ne", "clip": "clamp", "expand_as": "expand",
-    "view_as": "view", "reshape_as": "reshape", "spmm": "mm"}
+    "view_as": "view", "reshape_as": "reshape", "spmm": "mm", "rsub": "sub"}
+
+# Second names of arguments.
+SYNONYMS = {"axis": "dim", "keepdims": "keepdim"}
 
 # Conversions: the result's element type is all that they say.
 CONVERSIONS = {
@@ -151,5 +162,5 @@ def _spelled(function):
 
 
 def dtype_name(dtype):
-    """The format's name of an element type, or null."""
-    return DTYPES.get(dtype)
+    """The format's name of an element type, or PyTorch's."""
+    return DTYPES.get(dtype, str(dtype))

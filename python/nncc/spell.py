@@ -10,8 +10,7 @@ import torch
 from torch.overrides import get_testing_overrides
 
 from .graph import Mode, Node, values_in
-from .modules import DTYPES
-from .names import CONVERSIONS, FILLS, HARMLESS, REVERSED
+from .names import CONVERSIONS, FILLS, HARMLESS, REVERSED, SYNONYMS, dtype_name
 
 _MAKERS = {"tensor", "as_tensor", "asarray", "from_numpy", "scalar_tensor",
            "new_tensor", "frombuffer"}
@@ -59,7 +58,7 @@ class Spelling:
     def fill(self, value):
         """A tensor of one number."""
         shape = list(self.result.shape)
-        dtype = DTYPES.get(self.result.dtype)
+        dtype = dtype_name(self.result.dtype)
         if isinstance(value, (int, float)) and value in (0, 1) and \
                 self.result.is_floating_point():
             op = "torch.ones" if value else "torch.zeros"
@@ -125,7 +124,10 @@ class Spelling:
             if self.result.dtype == receiver.dtype:
                 return self.add("Tensor.clone", self.inputs[:1])
             return self.add("Tensor.to", self.inputs[:1],
-                            {"dtype": DTYPES.get(self.result.dtype)})
+                            {"dtype": dtype_name(self.result.dtype)})
+        if self.op in ("torch.div", "Tensor.div") and \
+                self.named.get("rounding_mode") == "floor":
+            return self.add("torch.floor_divide", self.inputs)
         if name in _SHAPED:
             return self.add(self.op, [self.inputs[0],
                                       list(self.result.shape)])
@@ -150,7 +152,7 @@ class Spelling:
             return self.fill(value)
         ops = []
         if source.dtype != self.receiver.dtype:
-            ops.append(("Tensor.to", [], {"dtype": DTYPES.get(
+            ops.append(("Tensor.to", [], {"dtype": dtype_name(
                 self.receiver.dtype)}))
         if source.shape != self.receiver.shape:
             ops.append(("Tensor.expand", [list(self.receiver.shape)], {}))
@@ -175,7 +177,7 @@ class Spelling:
             return tracer.add(op, inputs, arguments, tensor, hint, True,
                               False).results
 
-        dtype = DTYPES.get(self.result.dtype)
+        dtype = dtype_name(self.result.dtype)
         ones = tracer.add("torch.ones", [shape], {"dtype": dtype},
                           self.result.new_ones(shape), "ones").results
         drawn = step("F.dropout", [ones],
@@ -250,7 +252,7 @@ class Spelling:
 
     def builtin(self):
         """Functions of C++: as they are called."""
-        words = [n for n, v in enumerate(self.inputs)
+        words = [n for n, v in enumerate(self.raw)
                  if isinstance(v, (str, torch.dtype))]
         names, inputs, arguments = [], list(self.inputs), {}
         if words:
@@ -265,6 +267,7 @@ class Spelling:
         for key, value in self.named.items():
             if value is None or key in HARMLESS or key.startswith("_"):
                 continue
+            key = SYNONYMS.get(key, key)
             arguments[key] = Mode(value) if key == "training" else \
                 self.word(value)
         return inputs, arguments
@@ -272,7 +275,7 @@ class Spelling:
     def word(self, value):
         """A dtype by its name; no objects."""
         if isinstance(value, torch.dtype):
-            return DTYPES.get(value, str(value))
+            return dtype_name(value)
         if isinstance(value, (list, tuple)):
             return [self.word(v) for v in value]
         if value is None or isinstance(value, (bool, int, float, str)) or \

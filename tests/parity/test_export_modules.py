@@ -245,6 +245,24 @@ def spellings(module, x):
             + x[:, [0, 1, 2, 2, 1, 0]] + w.data[0])
 
 
+def operators(module, x):
+    i = (4 * x).to(torch.int64)
+    inside = (x > -1) & (x < 1) | (x > 2) ^ (x > 3)
+    y = i << 1
+    y <<= 2
+    y |= 1
+    y ^= i
+    z = x // 0.7 + 3 // (x.abs() + 1)
+    z //= 0.3
+    z %= 5
+    z += torch.div(x, 0.3, rounding_mode="floor") + torch.rsub(x, 2, alpha=3)
+    return (y >> 1, 64 >> i.abs(), 2 << i.abs(), 7 & i, 7 | i, 7 ^ i, ~i,
+            ~inside, z + x % 0.7 + 3 % (x.abs() + 1),
+            torch.where(inside, x, float("-inf")).softmax(1),
+            torch.full((6,), float("inf")) * x, x.clamp(float("-inf"), 1.),
+            torch.cat([x, x], axis=1), x.sum(axis=1, keepdims=True))
+
+
 def nothing_reads_them(module, x):
     torch.linalg.svd(x)
     (torch.cumprod(x, 1) != 1).all()
@@ -297,6 +315,7 @@ MODULES = {
     "constants": lambda: Wrap(constants_of_forward),
     "branch on constants": lambda: Wrap(branch_on_constants),
     "spellings": lambda: Wrap(spellings, w=nn.Parameter(torch.randn(6, 6))),
+    "operators": lambda: Wrap(operators),
     "unused": lambda: Wrap(nothing_reads_them),
 }
 
