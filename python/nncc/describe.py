@@ -5,6 +5,7 @@ declares exactly what the weights file holds.
 """
 import json
 
+from .graph import Place, Placed
 from .modules import class_of, is_container, is_sequential
 from .values import dtype_of
 
@@ -46,9 +47,9 @@ class Tree:
 
     def _describe(self, module, path):
         described = self.leaves.get(module)
-        if described and described["type"] in self.known:
-            return described
         first = self.paths[id(module)][0]
+        if described and described["type"] in self.known:
+            return Placed(described, Place(first, None))
         if first not in self.bodies and (is_sequential(module)
                                          or is_container(module)):
             kind = next(k.__name__ for k in type(module).__mro__

@@ -17,10 +17,11 @@ from collections.abc import Mapping
 import torch
 import torch.nn as nn
 
+from .accept import check_accepted
 from .assemble import Joined, whole
 from .describe import Tree
 from .graph import Problem, sentences
-from .modules import UnsupportedModel, as_model, is_node, leaf_description
+from .modules import UnsupportedModel, as_model, leaves_of
 from .names import Names
 from .optimizers import describe_training
 from .outline import Constants, difference
@@ -62,7 +63,9 @@ def export(module, example_inputs, directory, loss=None, targets=(),
     exporter = _Exporter(module, example_inputs, example_kwargs, loss, targets,
                          optimizer, allow_branches)
     model, weights = exporter.run()
-    write(model, weights, directory, exporter.verify if verify else None)
+    write(model, weights, directory,
+          lambda path: check_accepted(path, model, loss is not None),
+          exporter.verify if verify else None)
     count = sum(t.numel() for t in weights.values())
     size = sum(t.numel() * t.element_size() for t in weights.values())
     print(f"nncc: wrote {os.path.join(directory, 'model.json')} and "
@@ -86,7 +89,7 @@ class _Exporter:
         self.is_of_torch = type(module).__module__.startswith(
             "torch.nn.modules")
         self.names = Names()
-        self.model = as_model(module, self.names.modules)
+        self.model = as_model(module, self.names)
         self.args, self.kwargs = _arguments(self.signature, inputs, kwargs)
         if loss is None and (optimizer is not None or len(targets)):
             raise TypeError("an optimizer and targets need a loss: "
@@ -119,12 +122,7 @@ class _Exporter:
                 self.snapshot.restore()
 
     def _run(self):
-        made = {}
-        self.leaves = {}
-        for part in self.model.modules():
-            described = leaf_description(part, self.names.modules, made)
-            if is_node(part, described, self.names.modules):
-                self.leaves[part] = described
+        self.leaves, self.unfit = leaves_of(self.model.modules(), self.names)
         self.modes = self._modes()
         state = dict(self.model.named_parameters(remove_duplicate=False))
         state.update(self.model.named_buffers(remove_duplicate=False))

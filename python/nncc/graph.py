@@ -84,6 +84,14 @@ class Place:
         return " ".join(parts)
 
 
+class Placed(dict):
+    """A part of the file, and where in the module it comes from."""
+
+    def __init__(self, content, place):
+        super().__init__(content)
+        self.place = place
+
+
 class Problem:
     """A sentence about a place; `gradient`: only about entries that train."""
 

@@ -64,12 +64,12 @@ def is_leaf(module):
             and kind not in (nn.Sequential, nn.ModuleList, nn.ModuleDict))
 
 
-def leaf_description(module, known, made):
+def leaf_description(module, made):
     """A torch.nn module as the file has it; None where its type, attributes
     and state names do not tell what it is: it has another forward, state of
     its own, or attributes that were changed. Then what it computes is
-    recorded, function by function. `known` has the compiler's types, `made`
-    keeps modules made for comparison."""
+    recorded, function by function. `made` keeps modules made for
+    comparison."""
     if not is_leaf(module) or "forward" in vars(module) or \
             not is_of_torch(class_of(module).forward):
         return None
@@ -81,8 +81,6 @@ def leaf_description(module, known, made):
         return None
     if hidden:
         described["parametrizations"] = hidden
-    if kind in known and not known[kind].issuperset(described):
-        return None
     fresh = _rebuilt(module, made)
     if fresh is not None and not _is_like(module, fresh, hidden):
         return None
@@ -288,13 +286,25 @@ class Leaf(nn.Module):
         return self.module(*args, **kwargs)
 
 
-def as_model(module, known):
+def as_model(module, names):
     """The module, or a model that calls it where a node must."""
-    described = leaf_description(module, known, {})
-    return Leaf(module) if is_node(module, described, known) else module
+    leaves, _ = leaves_of([module], names)
+    return Leaf(module) if leaves else module
 
 
-def is_node(module, described, known):
-    """Its type tells what it computes, or that the compiler lacks it."""
-    return bool(described) and (described["type"] in known or
-                                not any(True for _ in module.children()))
+def leaves_of(modules, names):
+    """Modules that are nodes, with their descriptions: their type tells what
+    they compute, or that the compiler lacks it. And those of a type that the
+    compiler has, but not in this form, with what it lacks: what they compute
+    is recorded, and may be there."""
+    leaves, unfit, made = {}, {}, {}
+    for module in modules:
+        described = leaf_description(module, made)
+        if not described:
+            continue
+        lacks = names.lacks_of(described)
+        if lacks and lacks != described["type"]:
+            unfit[module] = lacks
+        elif not lacks or not any(True for _ in module.children()):
+            leaves[module] = described
+    return leaves, unfit

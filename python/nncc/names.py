@@ -5,13 +5,12 @@ that the compiler's schema has is taken. What PyTorch has under two spellings
 (torch.swapaxes, Tensor.expand_as, Tensor.long) becomes the one of the format.
 """
 import inspect
-import json
-import subprocess
 
 import torch
 import torch.nn.functional as F
 
 from .modules import DTYPES
+from .schema import Schema
 
 # Functions that only look at a tensor; what they give is a Python value that
 # does not depend on the tensor's elements.
@@ -102,24 +101,11 @@ def function_names():
     return names
 
 
-class Names:
+class Names(Schema):
     """What the compiler knows, and how it calls what PyTorch calls."""
 
     def __init__(self):
-        from .runner import find_nncc
-        done = subprocess.run([find_nncc(), "schema"], capture_output=True,
-                              text=True)
-        if done.returncode:
-            raise RuntimeError(done.stderr.strip())
-        schema = json.loads(done.stdout)
-        self.ops = {}  # function -> names of its arguments
-        for function in schema["$defs"]["function"]["anyOf"]:
-            for op in function["properties"]["op"]["enum"]:
-                self.ops[op] = set(function["properties"])
-        self.modules = {}  # type -> names of its attributes
-        for module in schema["$defs"]["module"]["anyOf"]:
-            for kind in module["properties"]["type"].get("enum", []):
-                self.modules[kind] = set(module["properties"])
+        super().__init__()
         self._functions = function_names()
 
     def of(self, function):

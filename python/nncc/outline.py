@@ -13,7 +13,7 @@ import keyword
 
 import torch
 
-from .graph import Call, Mode, Node, Problem, values_in
+from .graph import Call, Mode, Node, Placed, Problem, values_in
 from .modules import class_of
 from .values import dtype_of
 
@@ -89,7 +89,8 @@ class Outline:
     def __init__(self, tracer, root, outputs, constants, updates=None,
                  loss=None):
         self.names, self.paths = tracer.names, tracer.paths
-        self.leaves, self.constants = tracer.leaves, constants
+        self.leaves, self.unfit = tracer.leaves, tracer.unfit
+        self.constants = constants
         self.bodies = {}    # path of a module -> graph of its class
         self.problems = []
         self._baked = set()
@@ -138,17 +139,14 @@ class Outline:
     def _lacks(self, node):
         """What of a node the compiler does not have, or None."""
         if node.module:
-            kind = self.leaves[node.module[0]]["type"]
-            return None if kind in self.names.modules else kind
-        known = self.names.ops.get(node.op)
-        if known is None:
-            return None if node.op == "pass" else node.op
-        unknown = [name for name in node.arguments if name not in known]
-        return f"{node.op} with {unknown[0]}" if unknown else None
+            return self.names.lacks_of(self.leaves[node.module[0]])
+        if node.op == "pass":
+            return None
+        return self.names.lacks(node.op, node.inputs, node.arguments)
 
     def _sweep(self, call, needed):
         """Finds the items that are needed, last first."""
-        kept = []
+        kept, before = [], len(self.problems)
         for item in reversed(call.items):
             if isinstance(item, Call):
                 self._sweep(item, needed)
@@ -178,6 +176,9 @@ class Outline:
                                self._literals([item.inputs, item.arguments]),
                                item.place))
         self._items[call] = kept[::-1]
+        if call.module in self.unfit and self.problems[before:]:
+            self.problems[before:] = [Problem(
+                f"{self.unfit[call.module]} is not supported", call.place)]
 
     def _literals(self, item):
         """Arguments that are no values."""
@@ -283,7 +284,7 @@ class Outline:
                 self._emit_node(item, scope)
 
     def _emit_node(self, item, scope):
-        node, hint = {"name": None}, None
+        node, hint = Placed({"name": None}, item.place), None
         if item.module:
             node["module"] = scope.local(item.module[1])
             hint = node["module"]
@@ -306,8 +307,8 @@ class Outline:
         if not borders or not borders[1]:
             return False
         inputs, outputs = borders
-        node = {"name": None, "module": path,
-                "inputs": [self._name(v, scope) for v in inputs]}
+        node = Placed({"name": None, "module": path, "inputs": [
+            self._name(v, scope) for v in inputs]}, call.place)
         names = [scope.bind(v, path) for v in outputs]
         node["name"] = names[0] if len(names) == 1 else names
         scope.nodes.append(node)
@@ -403,7 +404,9 @@ def plain(value):
     if isinstance(value, Mode):
         return "mode" if value.follows else value.trains
     if isinstance(value, dict):
-        return {k: plain(v) for k, v in value.items()}
+        content = {k: plain(v) for k, v in value.items()}
+        return Placed(content, value.place) if isinstance(value, Placed) \
+            else content
     if isinstance(value, (list, tuple)):
         return [plain(v) for v in value]
     return value

@@ -65,8 +65,7 @@ class Run:
     def __init__(self, exporter, trains, args, kwargs, targets, gradients):
         self.exporter, self.trains = exporter, trains
         model = exporter.model
-        self.tracer = Tracer(model, exporter.names, exporter.leaves,
-                             exporter.modes, trains, exporter.allow_branches)
+        self.tracer = Tracer(model, exporter, trains)
         self.values, self.problems = self.tracer.values, self.tracer.problems
         self.before = {
             "buffer": dict(model.named_buffers(remove_duplicate=False)),

@@ -37,14 +37,15 @@ class Tracer(TorchFunctionMode):
     """One run of the module. `trains` says in which mode; `allow_branches`
     that values may be read and frozen."""
 
-    def __init__(self, model, names, leaves, modes, trains, allow_branches):
-        """`leaves`: modules -> their description; `modes`: id of a module ->
+    def __init__(self, model, exporter, trains):
+        """`exporter` has `leaves`: modules -> their description; `unfit`:
+        modules -> what the compiler lacks of them; `modes`: id of a module ->
         whether it trains in entries that do not, and in those that do."""
         super().__init__()
-        self.names, self.leaves = names, leaves
-        self.modes, self.trains = modes, trains
-        self.allow_branches = allow_branches
-        self.values = Values(model, leaves)
+        self.names, self.modes = exporter.names, exporter.modes
+        self.leaves, self.unfit = exporter.leaves, exporter.unfit
+        self.trains, self.allow_branches = trains, exporter.allow_branches
+        self.values = Values(model, self.leaves)
         self.paths = {}  # id of module -> its names
         for path, module in model.named_modules(remove_duplicate=False):
             self.paths.setdefault(id(module), []).append(path)

@@ -7,9 +7,9 @@ import tempfile
 from safetensors.torch import save_file
 
 
-def write(model, weights, directory, check=None):
+def write(model, weights, directory, accept, check=None):
     """Both files, or none: they are made in a folder of their own, looked at
-    by `check(folder)` and moved."""
+    by `accept(path of the model)` and `check(folder)`, and moved."""
     directory = os.path.abspath(os.fspath(directory))
     os.makedirs(directory, exist_ok=True)
     mask = os.umask(0)
@@ -18,6 +18,7 @@ def write(model, weights, directory, check=None):
     try:
         with open(os.path.join(folder, "model.json"), "w") as file:
             file.write(pretty(model) + "\n")
+        accept(os.path.join(folder, "model.json"))
         seen = set()
         for name, tensor in weights.items():
             tensor = tensor.detach().contiguous()
@@ -44,10 +45,17 @@ def bytes_of(size):
     return f"{size:.3g} GB"
 
 
+def flat_at(value, indent):
+    """The text of a value that stands on one line, or None."""
+    flat = json.dumps(value)
+    is_short = len(flat) + indent <= 100 or not isinstance(value, (dict, list))
+    return flat if is_short else None
+
+
 def pretty(value, indent=0):
     """JSON with one line per node or module, as a person would write it."""
-    flat = json.dumps(value)
-    if len(flat) + indent <= 100 or not isinstance(value, (dict, list)):
+    flat = flat_at(value, indent)
+    if flat is not None:
         return flat
     pad = " " * (indent + 1)
     if isinstance(value, dict):

@@ -205,6 +205,29 @@ REFUSED = {
                      "torch"),
     "out": (lambda m, x: torch.add(x, 1, out=torch.empty(4, 6)),
             "torch.add with out= in 1 (FILE): use its result"),
+    "a tensor as a number": (
+        lambda m, x: x.clamp(min=m.layer.bias),
+        "Tensor.clamp with min = a tensor is not supported in 1 (FILE)"),
+    "a tensor by position": (
+        lambda m, x: torch.clamp(x, m.layer.bias, None),
+        "torch.clamp with min = a tensor is not supported in 1 (FILE)"),
+    "a word": (lambda m, x: F.kl_div(x, x, reduction="elementwise_mean"),
+               'F.kl_div with reduction = "elementwise_mean" is not supported '
+               "in 1 (FILE)"),
+    "a type as a size": (
+        lambda m, x: x.view(torch.int32),
+        'Tensor.view with shape = "i32" is not supported in 1 (FILE)'),
+    "an odd type": (
+        lambda m, x: x.to(torch.float8_e4m3fn).float(),
+        'Tensor.to with dtype = "torch.float8_e4m3fn" is not supported in 1 '
+        "(FILE)"),
+    "rounding": (lambda m, x: torch.div(x, 2, rounding_mode="trunc"),
+                 "torch.div with rounding_mode is not supported in 1 (FILE)"),
+    "no dim": (lambda m, x: F.softmax(x),
+               "nncc does not take F.softmax in 1 (FILE): missing dim"),
+    "shapes": (lambda m, x: torch.cat([torch.zeros(0), x]),
+               "nncc does not take torch.cat in 1 (FILE): cannot join [0] and "
+               "[4, 6] along dim 0"),
     "complex": (lambda m, x: torch.fft.fft(x).real,
                 "torch.fft.fft is not supported in 1 (FILE)"),
 }
@@ -223,6 +246,38 @@ def test_refused(tmp_path, name):
     module = nn.Sequential(nn.Identity(), Part(function))
     said = refusal(tmp_path, module, (X,)).splitlines()
     assert text in said, said
+
+
+@pytest.mark.parametrize("mode", ["reflect", "circular", "replicate"])
+@pytest.mark.parametrize("dims", [1, 2])
+def test_attributes_that_are_not_there(tmp_path, dims, mode):
+    """Of a type that is: at the root, in a part, in a module with a line."""
+    kind, x = f"nn.Conv{dims}d", torch.randn(1, 2, *[8] * dims)
+    layer = getattr(nn, kind[3:])(2, 3, 3, padding=1, padding_mode=mode)
+    text = f'{kind} with padding_mode = "{mode}" is not supported'
+    assert refusal(tmp_path, layer, (x,)) == text
+    assert refusal(tmp_path, nn.Sequential(nn.Sequential(layer)), (x,)) == \
+        text + " in 0.0"
+    assert refusal(tmp_path, Wrap(lambda m, x: m.a(x), a=layer), (x,)) == \
+        text + " in a (FILE)"
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_what_the_compiler_does_not_take(tmp_path, verify):
+    def two(m, x):
+        i = torch.zeros(2, dtype=torch.int64)
+        return m.layer(x)[i * 1, i]
+    assert refusal(tmp_path, nn.Sequential(nn.ReLU(), Part(two)), (X,),
+                   verify=verify) == (
+        "nncc does not take Tensor.__getitem__ in 1 (FILE): more than one "
+        "tensor in an index is not supported yet")
+    said = refusal(tmp_path, nn.Sequential(Wrap(
+        lambda m, x: m.a(x) if m.training else x,
+        a=Part(lambda m, x: F.softmax(m.layer(x))))), (X,), verify=verify)
+    assert said == ("nncc does not take F.softmax in 0.a (FILE): missing dim")
+    assert refusal(tmp_path, linear(), (X,), targets=(Y,), verify=verify,
+                   loss=lambda y, t: F.softmax(y).sum()) == (
+        "nncc does not take F.softmax (FILE): missing dim")
 
 
 def test_branches_may_be_allowed(tmp_path):
