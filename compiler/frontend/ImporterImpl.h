@@ -162,6 +162,7 @@ private:
   Expr key();
   Expr optimizerState(const std::string &name, mlir::RankedTensorType type);
   void clip(const Json &training, std::vector<Expr> &gradients);
+  Expr rateArgument(const NamedValues &parameters, double standard);
   void addOptimizer(const Json &training, const NamedValues &parameters,
                     std::vector<Expr> gradients, bool accumulates,
                     Outputs &outputs);

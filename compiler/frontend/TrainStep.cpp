@@ -81,9 +81,21 @@ void Importer::clip(const Json &training, std::vector<Expr> &gradients) {
     g = g * convert(factor, g.element());
 }
 
+/// The argument `lr`, with the digits of the widest parameter.
+Expr Importer::rateArgument(const NamedValues &parameters, double standard) {
+  bool isDouble = llvm::any_of(parameters, [](const auto &named) {
+    return named.second.element().isF64();
+  });
+  Type element = isDouble ? builder.b.getF64Type() : builder.b.getF32Type();
+  Expr rate = argument("lr", RankedTensorType::get({}, element));
+  body.function.setArgAttr(body.function.getNumArguments() - 1, defaultAttr,
+                           builder.b.getF64FloatAttr(standard));
+  return rate;
+}
+
 /// Adds new parameters and optimizer state to `outputs`. The learning rate is
-/// the argument `lr`, with the digits of the widest parameter; a group with its
-/// own keeps its proportion to the optimizer's. Parameters behind the last gradient have none: they stay as
+/// the argument `lr`; a group with its own keeps its proportion to the
+/// optimizer's. Parameters behind the last gradient have none: they stay as
 /// they are, and so does the state that a file may have for them.
 void Importer::addOptimizer(const Json &training, const NamedValues &parameters,
                             std::vector<Expr> gradients, bool accumulates,
@@ -92,13 +104,7 @@ void Importer::addOptimizer(const Json &training, const NamedValues &parameters,
   const Optimizer &optimizer = *findOptimizer(json.find("type")->string);
   builder.loc = location("", optimizer.name, json.span);
   double base = updateOf(json, "").number("lr");
-  bool isDouble = llvm::any_of(parameters, [](const auto &named) {
-    return named.second.element().isF64();
-  });
-  Type element = isDouble ? builder.b.getF64Type() : builder.b.getF32Type();
-  Expr lr = argument("lr", RankedTensorType::get({}, element));
-  body.function.setArgAttr(body.function.getNumArguments() - 1, defaultAttr,
-                           builder.b.getF64FloatAttr(base));
+  Expr lr = rateArgument(parameters, base);
   Expr step =
       optimizerState("step", RankedTensorType::get({}, builder.b.getI64Type()));
   const Json *steps = training.find("accumulate_steps");
