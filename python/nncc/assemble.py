@@ -16,11 +16,15 @@ class Joined:
     def __init__(self, run, graph, train):
         self.graph, self.final = graph, graph
         self.run, self.one = run, train is not None
-        self.bodies, self.train = graph.bodies, False
+        self.bodies, self.train, self.problems = graph.bodies, False, []
         if train is None:
             self._finish()
             return
         self.final = train.outline(with_updates=True)
+        # Constants made of buffers that change after all.
+        self.problems = [problem for buffers, problem in
+                         [*graph.folded, *self.final.folded]
+                         if buffers & set(self.final.updates)]
         updates = {"updates": self.final.updates} if self.final.updates else {}
         # Nodes that only compute new values of buffers may stand in both.
         if updates and self._is_same(graph, train.outline()):

@@ -176,7 +176,7 @@ def _leaf(tracer, module, paths, forward, args, kwargs):
         result, paths[0], node,
         has_state or any(v.varies for v in read)
         or "Dropout" in type(module).__name__,
-        has_parameters or any(v.flows for v in read))
+        has_parameters or any(v.flows for v in read), None)
     for _, tensor in named_tensors(result):
         if id(tensor) in given:
             tracer.values.written(tensor, True, place)

@@ -8,7 +8,6 @@ draws. The tree of modules stays as it is: torch.nn classes are leaves, other
 classes become classes of the file, equal ones shared (outline.py, describe.py).
 """
 import inspect
-import json
 import os
 import sys
 import warnings
@@ -18,15 +17,16 @@ import torch
 import torch.nn as nn
 
 from .accept import check_accepted
-from .assemble import Joined, whole
+from .again import Conditions, check_again, check_without_gradients
+from .assemble import Joined
 from .describe import Tree
 from .graph import Problem, sentences
 from .modules import UnsupportedModel, as_model, leaves_of
 from .names import Names
 from .optimizers import describe_training
-from .outline import Constants, difference
+from .outline import Constants
 from .run import Run, check_values, mapped
-from .state import Snapshot, plain_state, redrawn
+from .state import Snapshot
 from .values import dtype_of
 from .verify import verify as verify_files
 from .verify import with_gradient
@@ -135,9 +135,10 @@ class _Exporter:
         self._raise(p for p in run.problems if not p.gradient)
         graph = run.outline()
         self._raise(graph.problems)
-        self._check_again(run, graph)
+        if not self.allow_branches:
+            check_again(self._again, run, self.model)
         if not _is_plain(run):
-            self._check_without_gradients(graph)
+            check_without_gradients(self._again, run)
         train = self._train_graph()
         self.snapshot.restore()  # buffers, as objects too
         return self._assemble(run, graph, train)
@@ -167,18 +168,25 @@ class _Exporter:
             if path in parts:
                 parts[path].training = self.modes[id(part)][trains]
 
-    def _trace(self, trains, draw=None, again=False, gradients=True):
-        """Runs the module; what fails in it is the caller's to mend. `again`:
-        in the modes that the run before has left."""
+    def _again(self, trains, draw, conditions):
+        """In the modes, and with the attributes, that a run before has
+        left."""
         self.snapshot.restore_tensors()
-        if not again:
-            self.set_modes(self.model, trains)
+        return self._run_once(trains, draw, conditions)
+
+    def _trace(self, trains):
+        self.snapshot.restore_tensors()
+        self.set_modes(self.model, trains)
+        return self._run_once(trains, None, Conditions())
+
+    def _run_once(self, trains, draw, conditions):
+        """Runs the module; what fails in it is the caller's to mend."""
         args, kwargs, targets = self.args, self.kwargs, self.targets
         if draw:
             args, kwargs, targets = mapped((args, kwargs, targets), draw)
         run = Run.__new__(Run)
         try:
-            run.__init__(self, trains, args, kwargs, targets, gradients)
+            run.__init__(self, trains, args, kwargs, targets, conditions)
         except UnsupportedModel:
             raise
         except Exception as error:
@@ -196,48 +204,6 @@ class _Exporter:
         if problems:
             raise UnsupportedModel(sentences(problems))
 
-    def _check_again(self, run, graph):
-        """The same module on other values, called once more, must come to the
-        same graph."""
-        if self.allow_branches:
-            return
-        before = plain_state(self.model)
-        for draw in (redrawn, None):
-            try:
-                again = self._trace(run.trains, draw, again=True)
-            except UnsupportedModel:
-                continue  # these values mean something
-            other = again.outline()
-            break
-        else:
-            raise UnsupportedModel("forward fails when it is called again")
-        if not _equal(graph, other):
-            what, place = difference(graph.steps, other.steps)
-            self._raise([Problem(
-                f"{what} is called in another way when forward runs again on "
-                "other values: what Python computes, draws or keeps between "
-                "calls would be frozen in the model", place)])
-        after = plain_state(self.model)
-        changed = [n for n in after if n in before and after[n] != before[n]]
-        if changed:
-            self._raise([Problem(
-                f"the attribute {changed[0]} is changed by each call of "
-                "forward, and a compiled model would keep the example's: "
-                "make it a buffer, or leave it out")])
-
-    def _check_without_gradients(self, graph):
-        """Eval mode is used with and without torch.no_grad, and a compiled
-        model has one form."""
-        other = self._trace(False, gradients=False).outline()
-        steps = [[s for s in g.steps if s[0] != "Tensor.detach"]
-                 for g in (graph, other)]
-        if [s[:2] for s in steps[0]] != [s[:2] for s in steps[1]]:
-            what, place = difference(*steps)
-            self._raise([Problem(
-                f"{what} is called in another way in eval mode under "
-                "torch.no_grad: decide by self.training, not by whether there "
-                "are gradients", place)])
-
     def _train_graph(self):
         """The trace in train mode. Without a loss a model that cannot be
         trained is exported all the same, and says so."""
@@ -248,8 +214,8 @@ class _Exporter:
             self._raise(run.problems)
             graph = run.outline()
             self._raise(graph.problems)
-            if not _is_plain(run):
-                self._check_again(run, graph)
+            if not _is_plain(run) and not self.allow_branches:
+                check_again(self._again, run, self.model)
             return run
         except UnsupportedModel as error:
             if self.loss is not None:
@@ -266,6 +232,7 @@ class _Exporter:
     # --- The file --------------------------------------------------------
     def _assemble(self, run, graph, train):
         joined = Joined(run, graph, train)
+        self._raise(joined.problems)
         model = {"format": "nncc-model/1", "name": self.name}
         model["inputs"] = {
             name: _tensor(value.tensor, name)
@@ -322,11 +289,6 @@ class _Exporter:
             else:
                 state[name] = tensor.detach().cpu()
         return state, ties
-
-
-def _equal(ours, theirs):
-    return json.dumps([whole(ours), ours.updates], default=repr) == \
-        json.dumps([whole(theirs), theirs.updates], default=repr)
 
 
 def _is_plain(run):

@@ -24,15 +24,18 @@ class Value:
 
     `source` is the node that gives it, or "input", "state" or "constant".
     `varies` says that its elements depend on inputs, state or random numbers;
-    `flows` that a gradient goes through it.
+    `flows` that a gradient goes through it. `buffers` are the paths of those
+    that they depend on, None if they depend on more than buffers and constants.
     """
-    __slots__ = ("hint", "source", "tensor", "paths", "varies", "flows",
-                 "version", "is_stale", "data", "number",
+    __slots__ = ("hint", "source", "tensor", "paths", "varies", "buffers",
+                 "flows", "version", "is_stale", "data", "number",
                  "is_updated", "stale_at")
 
-    def __init__(self, hint, source, tensor, varies, flows, paths=()):
+    def __init__(self, hint, source, tensor, varies, flows, paths=(),
+                 buffers=None):
         self.hint, self.source, self.tensor = hint, source, tensor
         self.varies, self.flows, self.paths = varies, flows, tuple(paths)
+        self.buffers = buffers if varies else frozenset()
         self.version = version_of(tensor)
         self.is_stale = False  # no longer what the tensor holds
         self.stale_at = None
@@ -119,6 +122,12 @@ def sentences(problems):
         where += f" ({line})" if line else ""
         lines.append(subject + where + colon + advice)
     return "\n".join(lines)
+
+
+def common(values):
+    """The buffers that they depend on, or None."""
+    sets = [v.buffers for v in values]
+    return None if None in sets else frozenset().union(*sets)
 
 
 def version_of(tensor):

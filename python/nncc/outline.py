@@ -7,13 +7,12 @@ one class, so calls that come to another graph than the first (other sizes,
 other arguments) are written out in the graph of the caller.
 """
 import hashlib
-import itertools
 import json
 import keyword
 
 import torch
 
-from .graph import Call, Mode, Node, Placed, Problem, values_in
+from .graph import Call, Mode, Node, Placed, Problem, common, values_in
 from .modules import class_of
 from .values import dtype_of
 
@@ -90,7 +89,8 @@ class Outline:
                  loss=None):
         self.names, self.paths = tracer.names, tracer.paths
         self.leaves, self.unfit = tracer.leaves, tracer.unfit
-        self.constants = constants
+        self.constants, self.transient = constants, tracer.values.transient
+        self.folded = []  # (buffers, the problem if one of them is changed)
         self.bodies = {}    # path of a module -> graph of its class
         self.problems = []
         self._baked = set()
@@ -100,14 +100,12 @@ class Outline:
         last = [*outputs, *updates.values()]
         needed = set(last)
         self.attributes = set()  # paths of plain attributes that are read
-        self.steps = []  # what the nodes are, for comparison
         behind, loss_value = loss if loss else (None, None)
         if behind:
             needed.add(loss_value)
             self._sweep(behind, needed)
         self._sweep(root, needed)
         self.problems.reverse()
-        self.steps.reverse()
         self._number(root, 0)
         end = self._span[root][1] + 1
         for value in last:
@@ -144,6 +142,18 @@ class Outline:
             return None
         return self.names.lacks(node.op, node.inputs, node.arguments)
 
+    def _is_folded(self, item, results, problem):
+        """Whether what a function makes is computed here, because nothing
+        changes it and the compiler may not have it: of buffers too, if they
+        are no part of state_dict()."""
+        if not any(v.varies for v in results):
+            return problem or item.op in _FOLDED
+        buffers = common(results)
+        if not problem or buffers is None or not buffers <= self.transient:
+            return False
+        self.folded.append((buffers, problem))
+        return True
+
     def _sweep(self, call, needed):
         """Finds the items that are needed, last first."""
         kept, before = [], len(self.problems)
@@ -157,39 +167,23 @@ class Outline:
             wanted = [v for v in results if v in needed]
             if not wanted and not item.has_effect:
                 continue
+            lacks = self._lacks(item)
+            problem = lacks and Problem(f"{lacks} is not supported" + (
+                ", which draws random numbers: take them as an input, or use "
+                "F.dropout" if item.is_random else ""), item.place)
             if item.op and item.op != "pass" and not item.has_effect and \
-                    not any(v.varies for v in results) and \
-                    (self._lacks(item) or item.op in _FOLDED):
+                    self._is_folded(item, results, problem):
                 self._baked.update(wanted)
                 continue
-            lacks = self._lacks(item)
-            if lacks:
-                self.problems.append(Problem(
-                    f"{lacks} is not supported" + (
-                        ", which draws random numbers: take them as an input, "
-                        "or use F.dropout" if item.is_random else ""),
-                    item.place))
+            if problem:
+                self.problems.append(problem)
             kept.append(item)
             read = list(values_in([item.inputs, item.arguments]))
             needed.update(read)
-            self.steps.append((item.op or item.module[1][0],
-                               self._literals([item.inputs, item.arguments]),
-                               item.place))
         self._items[call] = kept[::-1]
         if call.module in self.unfit and self.problems[before:]:
             self.problems[before:] = [Problem(
                 f"{self.unfit[call.module]} is not supported", call.place)]
-
-    def _literals(self, item):
-        """Arguments that are no values."""
-        if isinstance(item, (list, tuple)):
-            return [self._literals(i) for i in item]
-        if isinstance(item, dict):
-            return {k: self._literals(v) for k, v in item.items()}
-        if any(True for _ in values_in(item)):
-            return self.constants.name(item) if self._is_constant(item) \
-                else "*"
-        return repr(item)
 
     def _number(self, call, position):
         """Positions of nodes, and of what reads their values."""
@@ -410,11 +404,3 @@ def plain(value):
     if isinstance(value, (list, tuple)):
         return [plain(v) for v in value]
     return value
-
-
-def difference(ours, theirs):
-    """Where the steps of two outlines part: the function and its place."""
-    for a, b in itertools.zip_longest(ours, theirs):
-        if a is None or b is None or a[:2] != b[:2]:
-            return (a or b)[0], (a or b)[2]
-    return "forward", None

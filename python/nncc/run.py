@@ -62,7 +62,7 @@ def check_values(value, what):
 class Run:
     """The trace of one call of the model, and of the loss behind it."""
 
-    def __init__(self, exporter, trains, args, kwargs, targets, gradients):
+    def __init__(self, exporter, trains, args, kwargs, targets, conditions):
         self.exporter, self.trains = exporter, trains
         model = exporter.model
         self.tracer = Tracer(model, exporter, trains)
@@ -72,11 +72,14 @@ class Run:
             "parameter": dict(model.named_parameters(
                 remove_duplicate=False))}
         self.root = Call("model", model, [""])
-        with torch.inference_mode(False), \
-                torch.set_grad_enabled(gradients), \
-                python_numbers(self.tracer):
-            # Each input is a tensor of its own, whatever the example has.
-            args, kwargs = mapped((args, kwargs), _own)
+
+
+        def own(tensor):
+            dtype_of(tensor, f"an example of shape {list(tensor.shape)}")
+            return conditions.own(tensor)
+
+        with conditions.around(), python_numbers(self.tracer):
+            args, kwargs = mapped((args, kwargs), own)
             self.inputs = self._bind_inputs(args, kwargs)
             self.result = self.tracer.run_traced(self.root, model, args,
                                                  kwargs)
@@ -88,7 +91,7 @@ class Run:
             self._check_inputs(self.inputs, "input")
             self.loss = None
             if exporter.loss is not None:
-                self._run_loss(mapped(tuple(targets), _own))
+                self._run_loss(mapped(tuple(targets), own))
         self.problems = self.tracer.problems
 
     def _find(self, tensor):
@@ -140,6 +143,9 @@ class Run:
     def _check_tensor(self, kind, path, tensor, now):
         problems = self.tracer.problems
         value = now is not None and self.values.known(now)
+        if value and now is not tensor and path in self.values.transient and \
+                value.buffers is not None:
+            return  # another table of constants, which each call would make
         if value and value.source == "state" and not value.is_stale and (
                 value.is_updated or version_of(now) == value.version):
             return  # as it was, or updated by the torch.nn module it is of
@@ -159,7 +165,8 @@ class Run:
             problems.append(Problem(
                 f"the buffer {path} is changed by forward in eval mode, where "
                 "a compiled model keeps its state: return it as an output, or "
-                "change it only if self.training", place))
+                "change it only if self.training; if it is filled once, call "
+                "the module before export", place))
         else:
             self.updates[path] = value
 
@@ -211,11 +218,6 @@ def _as_scalar(loss):
         one = isinstance(value, torch.Tensor) and value.numel() == 1
         return value.reshape(()) if one and value.dim() else value
     return function
-
-
-def _own(tensor):
-    dtype_of(tensor, f"an example of shape {list(tensor.shape)}")
-    return tensor.detach().clone().cpu()
 
 
 def _arguments(bound):

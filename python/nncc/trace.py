@@ -15,7 +15,8 @@ import torch
 from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 
-from .graph import Call, Node, Place, Problem, Value, values_in, version_of
+from .graph import (Call, Node, Place, Problem, Value, common, values_in,
+                    version_of)
 from .modules import DTYPES, named_tensors, walk
 from .names import CONVERSIONS, FILLS, QUERIES
 from .spell import spell
@@ -24,6 +25,8 @@ from .values import Values
 _SKIPPED = (os.path.dirname(torch.__file__), os.path.dirname(__file__))
 # Properties of a tensor that are tensors made of its elements.
 _TENSORS = {"T", "mT", "H", "mH", "data", "real"}
+# Conditions of again.py replace the name.
+_in_inference_mode = torch.is_inference_mode_enabled
 _READS = {
     "__bool__": "bool() (an if, while, and, or, not or assert)",
     "is_nonzero": "bool()", "item": ".item()", "__float__": "float()",
@@ -104,7 +107,9 @@ class Tracer(TorchFunctionMode):
         if name == "requires_grad_":
             return self.requires(function, args, kwargs)
         if name in QUERIES:
-            return function(*args, **kwargs)
+            claimed = name == "is_inference" and \
+                torch.is_inference_mode_enabled()
+            return claimed or function(*args, **kwargs)
         self.watch()
         self.check(types)
         if name == "grad" or name == "backward":
@@ -188,8 +193,9 @@ class Tracer(TorchFunctionMode):
                          "of torch", gradient=name in ("grad", "_grad"))
             return function(*args)
         result = function(*args)
-        if not isinstance(result, torch.Tensor):
-            return result
+        if not isinstance(result, torch.Tensor) and \
+                name not in ("grad", "_grad"):
+            return result  # again.py finds what depends on conditions
         self.check(())
         if name not in _TENSORS:
             self.problem(f"{name} of a tensor is read: it is no value of the "
@@ -220,7 +226,7 @@ class Tracer(TorchFunctionMode):
         if torch.is_autocast_enabled("cpu"):
             self.problem("torch.autocast chooses other element types: convert "
                          "with Tensor.to, or disable it")
-        if torch.is_inference_mode_enabled():
+        if _in_inference_mode():
             self.problem("torch.inference_mode inside of the model: use "
                          "torch.no_grad")
         if parametrize._cache_enabled:
@@ -236,26 +242,28 @@ class Tracer(TorchFunctionMode):
         """Records a node whose results are these tensors. Results under
         torch.no_grad pass no gradient on."""
         read = list(values_in([inputs, arguments]))
+        buffers = None if varies else common(read)
         varies = varies or any(v.varies for v in read)
         flows = flows and any(v.flows for v in read) and op != "Tensor.detach"
         node = node or Node(inputs, None, self.place(), op=op,
                             arguments=arguments)
         self.calls[-1].items.append(node)
-        node.results = self.bind(result, hint, node, varies, flows)
+        node.results = self.bind(result, hint, node, varies, flows, buffers)
         return node
 
-    def bind(self, result, hint, node, varies, flows):
+    def bind(self, result, hint, node, varies, flows, buffers):
         if isinstance(result, torch.Tensor):
             flows = flows and result.is_floating_point()
-            value = self.values.bind(result, hint, node, varies, flows)
+            value = self.values.bind(result, hint, node, varies, flows, buffers)
             if flows and not torch.is_grad_enabled():
                 stop = Node([value], None, node.place, op="Tensor.detach")
                 self.calls[-1].items.append(stop)
                 stop.results = self.values.bind(result, hint, stop, varies,
-                                                False)
+                                                False, buffers)
             return value
         if isinstance(result, (tuple, list)):
-            return [self.bind(r, hint, node, varies, flows) for r in result]
+            return [self.bind(r, hint, node, varies, flows, buffers)
+                    for r in result]
         return None
 
     def encode(self, value, strict=True):

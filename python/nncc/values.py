@@ -54,6 +54,12 @@ class Values:
         self.constants = []
         # Plain attributes: path -> (path of the module, name, tensor).
         self.attributes = {}
+        # Buffers that are no part of state_dict(), but for what forward makes
+        # of them.
+        self.transient = {
+            f"{path}.{name}".lstrip(".") for path, module in
+            model.named_modules(remove_duplicate=False)
+            for name in module._non_persistent_buffers_set}
         paths = {}
         for kind in (model.named_parameters, model.named_buffers):
             for path, tensor in kind(remove_duplicate=False):
@@ -66,10 +72,12 @@ class Values:
                         _storage(tensor) not in memory:
                     paths.setdefault(id(tensor), (tensor, []))[1].append(path)
                     self.attributes[path] = (prefix, name, tensor)
+        self.states = set(paths)  # ids
         for tensor, names in paths.values():
             is_constant = names[0] in self.attributes
-            self._add(Value(names[0], "state", tensor, not is_constant,
-                            isinstance(tensor, torch.nn.Parameter), names))
+            trains = isinstance(tensor, torch.nn.Parameter)
+            self._add(Value(names[0], "state", tensor, not is_constant, trains,
+                            names, None if trains else frozenset(names)))
 
     def _add(self, value):
         value.number = self.count
@@ -81,10 +89,11 @@ class Values:
             self._by_storage.setdefault(place, []).append(value)
         return value
 
-    def bind(self, tensor, hint, source, varies, flows):
+    def bind(self, tensor, hint, source, varies, flows, buffers=None):
         """The value that this tensor is from now on."""
         flows = flows and tensor.is_floating_point()
-        return self._add(Value(hint, source, tensor, varies, flows))
+        return self._add(Value(hint, source, tensor, varies, flows,
+                               buffers=buffers))
 
     def known(self, tensor):
         return self._by_tensor.get(id(tensor))
@@ -137,7 +146,7 @@ class Values:
         """`tensor` is about to be changed in place: constants keep what they
         are."""
         for value in self._by_storage.get(_storage(tensor), []):
-            if not value.varies and value.data is None:
+            if value.buffers is not None and value.data is None:
                 value.data = value.tensor.detach().clone()
 
     def alias(self, tensor, value, source):
@@ -145,7 +154,7 @@ class Values:
         have values of their own."""
         other = torch.ops.aten.alias.default(tensor)
         result = self.bind(other, value.hint, source, value.varies,
-                           value.flows)
+                           value.flows, value.buffers)
         return other, result
 
 

@@ -1,5 +1,6 @@
 """Modules that are not what their type says, and state in odd places."""
 import collections
+import functools
 import json
 
 import nncc
@@ -243,6 +244,85 @@ def spellings(module, x):
             + x.double().float() + x.to(x.device) + x.to(torch.float64).to(x)
             + (x > 0).long() + (x > 0).int().type(torch.float32)
             + x[:, [0, 1, 2, 2, 1, 0]] + w.data[0])
+
+
+class Rotary(nn.Module):
+    """Fills a table in the first call, as `fill` says; that needs a function
+    which the compiler lacks."""
+
+    def __init__(self, fill, length=0):
+        super().__init__()
+        self.register_buffer("rates", 1 / torch.arange(1., 7.),
+                             persistent=False)
+        self.cos, self.fill, self.by_length = None, fill, {}
+        self.length = length
+        if length:
+            fill(self, length)
+
+    def forward(self, x):
+        if self.length < x.shape[0]:
+            self.fill(self, x.shape[0])
+            self.length = x.shape[0]
+        cos = self.cos if self.cos is not None else \
+            self.by_length[x.shape[0]]
+        return x * cos[:x.shape[0]]
+
+
+def angles(module, length):
+    return torch.outer(torch.arange(length), module.rates).cos()
+
+
+def in_attribute(module, length):
+    module.cos = angles(module, length)
+
+
+def in_dict(module, length):
+    module.by_length[length] = angles(module, length)
+
+
+def in_buffer(module, length):
+    vars(module).pop("cos", None)
+    module.register_buffer("cos", angles(module, length), persistent=False)
+
+
+def by_mode(module, length):
+    module.cos = angles(module, length) * (2 if module.training else 1)
+    module.length = 0  # again in the next call
+
+
+@functools.lru_cache
+def remembered(length):
+    return torch.arange(length, dtype=torch.float32).cos()
+
+
+CACHES = {
+    "an attribute": lambda: Rotary(in_attribute),
+    "a dict": lambda: Rotary(in_dict),
+    "a buffer": lambda: Rotary(in_buffer, 9),
+    "too short": lambda: Rotary(in_attribute, 2),
+    "each call": lambda: Rotary(by_mode),
+    "lru_cache": lambda: Wrap(lambda m, x: x * remembered(6)),
+}
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("name", CACHES)
+def test_caches(tmp_path, name, again):
+    """Tables of constants, before and after they are filled."""
+    torch.manual_seed(0)
+    remembered.cache_clear()
+    module = nn.Sequential(linear(), CACHES[name]())
+    if again:
+        module(X)
+    check(tmp_path, module, (X,), (Y,))
+
+
+def test_a_buffer_that_grows(tmp_path):
+    """It is another tensor then; the file keeps the one that there was."""
+    module = nn.Sequential(linear(), Rotary(in_buffer, 2))
+    nncc.export(module, (X,), tmp_path)
+    assert module[1].cos.shape == (2, 6)
+    torch.testing.assert_close(nncc.compile(tmp_path)(Y), module(Y))
 
 
 def operators(module, x):

@@ -24,6 +24,7 @@ class Part(nn.Module):
         super().__init__()
         self.layer, self.function = linear(), function
         self.register_buffer("count", torch.zeros(()))
+        self.register_buffer("other", torch.zeros(()))
         self.calls, self.memory = 0, None
 
     def forward(self, x):
@@ -61,6 +62,49 @@ def remembers(m, x):
     if m.memory is None:
         m.memory = x * 2
     return x + m.memory
+
+
+def first_call(m, x):
+    if m.calls == 0:
+        m.calls = 1
+        return x * 2
+    return x * 3
+
+
+def cached_weight(m, x):
+    if m.memory is None:
+        m.memory = m.layer.weight.detach().exp()
+    return x @ m.memory
+
+
+def swapped(m, x):
+    """Equal elements in both calls, of other buffers."""
+    if m.memory is None:
+        m.memory = m.count.exp()
+        return x * m.memory
+    return x * m.other.exp()
+
+
+def grows(m, x):
+    if m.memory is None:
+        m.memory = torch.zeros(6)
+    m.memory += 1
+    return x + m.memory
+
+
+def again(what, when):
+    return (f"{what} is called in another way {when}" + (
+        ": what Python computes, draws or keeps between calls would be frozen "
+        "in the model" if when.startswith("when forward runs") else ""))
+
+
+REPEATED = "when forward runs again on other values in 1 (FILE)"
+RESULTS = ("torch.mul is called in another way for inputs that require a "
+           "gradient in 1 (FILE): decide by self.training, not by "
+           "requires_grad, is_leaf, grad_fn or _version")
+INFERENCE = ("torch.mul is called in another way in eval mode under "
+             "torch.inference_mode in 1 (FILE): leave out what asks for it")
+READ = "grad of a tensor is read in 1 (FILE): it is no value of the model"
 
 
 def clamps(m, x):
@@ -176,6 +220,24 @@ REFUSED = {
     "memory": (remembers, "torch.mul is called in another way when forward "
                "runs again on other values in 1 (FILE): what Python computes, "
                "draws or keeps between calls would be frozen in the model"),
+    "the first call": (first_call, again("torch.mul", REPEATED)),
+    "cached weight": (cached_weight, again("Tensor.detach", REPEATED)),
+    "another buffer": (swapped, again("Tensor.exp", REPEATED)),
+    "a memory that grows": (grows, again("torch.zeros", REPEATED)),
+    "requires_grad of an input": (
+        lambda m, x: x * 2 if x.requires_grad else x * 3, RESULTS),
+    "is_leaf": (lambda m, x: x * 2 if x.is_leaf else x * 3, RESULTS),
+    "grad_fn": (lambda m, x: x * (2 if x.grad_fn is None else 3), RESULTS),
+    "_version": (lambda m, x: x * 2 if x._version else x * 3, RESULTS),
+    "a number of it": (lambda m, x: x * int(x.requires_grad), RESULTS),
+    "is_inference_mode_enabled": (
+        lambda m, x: x * (2 if torch.is_inference_mode_enabled() else 3),
+        INFERENCE),
+    "is_inference": (lambda m, x: x * (3 if x.is_inference() else 2),
+                     INFERENCE),
+    "grad of an input": (lambda m, x: x * 2 if x.grad is None else -x, READ),
+    "grad of a parameter": (
+        lambda m, x: x * (2 if m.layer.weight.grad is None else 3), READ),
     "changed parameter": (clamps, "the parameter 1.layer.weight is changed by "
                           "forward: only an optimizer may do that"),
     "parameter's data": (decays, "the parameter 1.layer.weight is changed by "
@@ -183,7 +245,8 @@ REFUSED = {
     "changed buffer": (increments, "the buffer 1.count is changed by forward "
                        "in eval mode, where a compiled model keeps its state "
                        "in 1 (FILE): return it as an output, or change it "
-                       "only if self.training"),
+                       "only if self.training; if it is filled once, call the "
+                       "module before export"),
     "autocast": (cast, "torch.autocast chooses other element types in "
                  "1.layer (FILE): convert with Tensor.to, or disable it"),
     "inference_mode": (inference, "torch.inference_mode inside of the model "

@@ -1,0 +1,96 @@
+"""Runs a module again, in other conditions: what it computes in another way
+then would be frozen in the model. That finds what no hook sees: random numbers
+of other libraries, counters, memories, what Python knows of gradients.
+"""
+import contextlib
+
+import torch
+
+from .compare import Computed
+from .graph import Problem, sentences
+from .modules import UnsupportedModel
+from .state import plain_state, redrawn
+
+
+class Conditions:
+    """What users do around a module: `gradients` are on or off; the module
+    believes to be in `inference` mode; inputs are `results` of something that
+    has a gradient, changed in place before."""
+
+    def __init__(self, gradients=True, inference=False, results=False):
+        self.gradients, self.inference = gradients, inference
+        self.results = results
+
+    @contextlib.contextmanager
+    def around(self):
+        asked = torch.is_inference_mode_enabled
+        with torch.inference_mode(False), \
+                torch.set_grad_enabled(self.gradients):
+            torch.is_inference_mode_enabled = lambda: self.inference
+            try:
+                yield
+            finally:
+                torch.is_inference_mode_enabled = asked
+
+    def own(self, tensor):
+        """An input of its own, whatever the example has."""
+        own = tensor.detach().clone().cpu()
+        if self.results:
+            with torch.enable_grad():
+                if own.is_floating_point():
+                    own = own.requires_grad_().clone()
+            with torch.no_grad():
+                own.copy_(own)
+        return own
+
+
+def check_again(trace, run, model):
+    """Raises UnsupportedModel if other runs than `run`, which `trace(trains,
+    draw, conditions)` makes, compute something else."""
+    first, before = Computed(run), plain_state(model)
+    for draw, results in ((redrawn, True), (redrawn, False), (None, True),
+                          (None, False)):
+        try:
+            other = trace(run.trains, draw, Conditions(results=results))
+            break
+        except UnsupportedModel:
+            continue  # these values mean something, or it takes leaves only
+    else:
+        raise UnsupportedModel("forward fails when it is called again")
+    if Computed(other, first) != first:
+        plain = trace(run.trains, draw, Conditions()) if results else other
+        _check(first, plain, "when forward runs again on other values: what "
+               "Python computes, draws or keeps between calls would be frozen "
+               "in the model")
+        _check(first, other, "for inputs that require a gradient: decide by "
+               "self.training, not by requires_grad, is_leaf, grad_fn or "
+               "_version")
+    after = plain_state(model)
+    changed = [n for n in after if n in before and after[n] != before[n]]
+    if changed:
+        raise UnsupportedModel(
+            f"the attribute {changed[0]} is changed by each call of forward, "
+            "and a compiled model would keep the example's: make it a buffer, "
+            "or leave it out")
+
+
+def check_without_gradients(trace, run):
+    """Eval mode is used with and without torch.no_grad, and a compiled model
+    has one form."""
+    first = Computed(run, stops=False)
+    other = trace(False, None, Conditions(False, inference=True))
+    if Computed(other, first, stops=False) == first:
+        return
+    _check(first, trace(False, None, Conditions(False)),
+           "in eval mode under torch.no_grad: decide by self.training, not by "
+           "whether there are gradients", stops=False)
+    _check(first, other, "in eval mode under torch.inference_mode: leave out "
+           "what asks for it", stops=False)
+
+
+def _check(first, run, when, stops=True):
+    other = Computed(run, first, stops)
+    if other != first:
+        what, place = first.parting(other)
+        raise UnsupportedModel(sentences([Problem(
+            f"{what} is called in another way {when}", place)]))
