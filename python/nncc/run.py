@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import torch
 
-from .graph import Call, Node, Problem, version_of
-from .modules import UnsupportedModel, named_tensors, walk
+from .graph import Call, Node, Problem, values_in, version_of
+from .modules import UnsupportedModel, class_of, named_tensors, walk
 from .outline import Outline
 from .state import python_numbers
 from .trace import Tracer
@@ -194,11 +194,13 @@ class Run:
                 not value.is_floating_point():
             given = f"a tensor {list(value.shape)} of {value.dtype}" if \
                 isinstance(value, torch.Tensor) else type(value).__name__
-            self.tracer.problems.append(Problem((
+            self.problems.append(Problem((
                 f"the loss must be a floating scalar, but it gives {given}"
                 ).replace("torch.", "")))
         else:
             self.loss = (call, self._find(value))
+            if self.trains and not value.requires_grad:
+                self.problems.append(_end_of_gradient(self.loss[1]))
         if len(self.tracer.problems) > before and not self.trains:
             # An auxiliary loss has its arguments in train mode only.
             self.loss = None
@@ -208,6 +210,29 @@ class Run:
         return Outline(self.tracer, self.root, [v for _, v in self.outputs],
                        self.exporter.constants,
                        self.updates if with_updates else None, self.loss)
+
+
+def _end_of_gradient(loss):
+    """Where the way from the loss to parameters ends: the last function that
+    has something with a gradient to read."""
+    open_, seen = [loss], set()
+    while open_:
+        value = open_.pop(0)
+        node = value.source
+        if value in seen or not isinstance(node, Node):
+            continue
+        seen.add(value)
+        read = list(values_in([node.inputs, node.arguments]))
+        own = node.module[0].parameters() if node.module else ()
+        if any(t.requires_grad for t in (*own, *(v.tensor for v in read))):
+            what = node.op or f"nn.{class_of(node.module[0]).__name__}"
+            return Problem(
+                f"the gradient of the loss ends at {what}: leave out "
+                "torch.no_grad and detach, and compute with floats",
+                node.place)
+        open_ += read
+    return Problem("the loss depends on no parameter that requires a gradient: "
+                   "set requires_grad before export")
 
 
 def _as_scalar(loss):

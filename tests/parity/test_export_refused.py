@@ -439,6 +439,45 @@ def test_odd_losses(tmp_path):
         nncc.export(linear(), (X,), tmp_path, targets=(Y,))
 
 
+def without_gradient(m, x):
+    with torch.no_grad():
+        return m.layer(x) * 2
+
+
+ENDS = {
+    "no_grad": (without_gradient, "nn.Linear in 1.layer (FILE)"),
+    "a module in no_grad": (lambda m, x: torch.no_grad()(m.layer)(x),
+                            "nn.Linear in 1.layer (FILE)"),
+    "detach": (lambda m, x: torch.relu(m.layer(x).detach() + 1),
+               "Tensor.detach in 1 (FILE)"),
+    "data": (lambda m, x: F.linear(x, m.layer.weight.data, m.layer.bias.data),
+             "Tensor.detach in 1 (FILE)"),
+    "comparison": (lambda m, x: (m.layer(x) > 0).float(),
+                   "torch.gt in 1 (FILE)"),
+    "integers": (lambda m, x: m.layer(x).long() * 1.0,
+                 "Tensor.to in 1 (FILE)"),
+}
+
+
+@pytest.mark.parametrize("verify", [True, False])
+@pytest.mark.parametrize("name", ENDS)
+def test_losses_without_a_gradient(tmp_path, name, verify):
+    function, where = ENDS[name]
+    module = nn.Sequential(nn.Identity(), Part(function))
+    assert refusal(tmp_path, module, (X,), loss=F.mse_loss, targets=(Y,),
+                   verify=verify) == (
+        f"the gradient of the loss ends at {where}: leave out torch.no_grad "
+        "and detach, and compute with floats")
+
+
+def test_losses_of_what_is_frozen(tmp_path):
+    for module in (linear().requires_grad_(False), nn.ReLU()):
+        assert refusal(tmp_path, module, (X,), loss=F.mse_loss,
+                       targets=(Y,)) == (
+            "the loss depends on no parameter that requires a gradient: set "
+            "requires_grad before export")
+
+
 def test_bare_target(tmp_path):
     nncc.export(linear(), X, tmp_path, loss=F.mse_loss, targets=Y)
 
