@@ -107,8 +107,9 @@ const Json &Importer::bodyOf(const Json &graph) const {
 /// The keys of a graph's "train"; false if it cannot be run.
 bool Importer::checkTrain(const Json &graph, bool isModel) {
   const Json *train = graph.find("train");
-  if (!train || (isModel && train->isBoolean() && !train->boolean))
-    return true;
+  bool isFalse = train && train->isBoolean() && !train->boolean;
+  if (!train || (isModel && (isFalse || train->isString())))
+    return true; // none, or why there is none
   if (!train->isObject()) {
     diagnostics.error(train->span,
                       "train must be an object, got " + train->describe());
@@ -384,10 +385,11 @@ static bool hasLoss(StringRef entry) {
 /// Whether the model has what the entry needs.
 bool Importer::checkEntry(const Json &root, const std::string &entry) {
   const Json *training = root.find("training"), *train = root.find("train");
-  if (body.trains && train && train->isBoolean()) {
-    diagnostics.error(train->span, "the entry " + entry +
-                                       " trains, and this model has no graph "
-                                       "for that");
+  if (body.trains && train && !train->isObject()) {
+    diagnostics.error(train->span,
+                      "the entry " + entry +
+                          " trains, and this model has no graph for that" +
+                          (train->isString() ? ": " + train->string : ""));
     return false;
   }
   if (!hasLoss(entry))

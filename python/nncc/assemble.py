@@ -16,7 +16,7 @@ class Joined:
     def __init__(self, run, graph, train):
         self.graph, self.final = graph, graph
         self.run, self.one = run, train is not None
-        self.bodies, self.train, self.problems = graph.bodies, False, []
+        self.bodies, self.train, self.problems = graph.bodies, None, []
         if train is None:
             self._finish()
             return

@@ -9,6 +9,7 @@ classes become classes of the file, equal ones shared (outline.py, describe.py).
 """
 import inspect
 import os
+import reprlib
 import sys
 import warnings
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ from .again import Conditions, check_again, check_without_gradients
 from .assemble import Joined
 from .describe import Tree
 from .graph import Problem, sentences
-from .modules import UnsupportedModel, as_model, leaves_of
+from .modules import UnsupportedModel, as_model, leaves_of, walk
 from .names import Names
 from .optimizers import describe_training
 from .outline import Constants
@@ -68,9 +69,10 @@ def export(module, example_inputs, directory, loss=None, targets=(),
           exporter.verify if verify else None)
     count = sum(t.numel() for t in weights.values())
     size = sum(t.numel() * t.element_size() for t in weights.values())
-    print(f"nncc: wrote {os.path.join(directory, 'model.json')} and "
-          f"weights.safetensors: {count:,} numbers, {bytes_of(size)}"
-          + exporter.note, file=sys.stderr)
+    print("; ".join([
+        f"nncc: wrote {os.path.join(directory, 'model.json')} and "
+        f"weights.safetensors: {count:,} numbers, {bytes_of(size)}",
+        *exporter.notes()]), file=sys.stderr)
 
 
 class _Exporter:
@@ -103,7 +105,7 @@ class _Exporter:
         check_values(self.signature.bind(*self.args, **self.kwargs).arguments,
                      "the example input")
         check_values(self.targets, "the target")
-        self.allow_branches, self.note = allow_branches, ""
+        self.allow_branches = allow_branches
         _check_module(self.model)
         if isinstance(loss, nn.Module) and any(
                 p.requires_grad for p in loss.parameters()):
@@ -139,7 +141,15 @@ class _Exporter:
             check_again(self._again, run, self.model)
         if not _is_plain(run):
             check_without_gradients(self._again, run)
+        self.untrained = None
         train = self._train_graph()
+        self.left_out = dict(
+            item for one in (run, train) if one is not None
+            for item in walk(one.result)
+            if not isinstance(item[1], torch.Tensor))
+        if not run.outputs:
+            raise UnsupportedModel("forward gives no tensor, so a compiled "
+                                   "model would compute nothing")
         self.snapshot.restore()  # buffers, as objects too
         return self._assemble(run, graph, train)
 
@@ -220,8 +230,23 @@ class _Exporter:
         except UnsupportedModel as error:
             if self.loss is not None:
                 raise
-            self.note = f"; for forward only, since in train mode {error}"
+            self.untrained = str(error).replace("\n", "; ")
             return None
+
+    def notes(self):
+        """What the user may not expect of the files."""
+        if self.untrained:
+            yield f"for forward only, since in train mode {self.untrained}"
+        if self.left_out:
+            yield ("left out of the outputs, since they are no tensors: " +
+                   ", ".join(f"{name} ({reprlib.repr(value)})"
+                             for name, value in self.left_out.items()))
+        some = [name for name, p in self.model.named_parameters()
+                if p.grad is not None and bool(p.grad.any())]
+        if self.optimizer is not None and some:
+            yield ("the gradients that parameters have now are left out, as "
+                   f"after zero_grad(): {some[0]}" + (
+                       f" and {len(some) - 1} others" if some[1:] else ""))
 
     def verify(self, folder):
         """Runs the files in `folder` beside the module."""
@@ -253,7 +278,9 @@ class _Exporter:
         if ties:
             model["tie"] = ties
         model["nodes"], model["outputs"] = joined.nodes, joined.outputs
-        if joined.train is not None:
+        if train is None:
+            model["train"] = self.untrained
+        elif joined.train is not None:
             model["train"] = joined.train
         section, optimizer_state = ({}, {}) if train is None else \
             self._training(train, joined)

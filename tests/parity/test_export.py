@@ -318,3 +318,52 @@ def test_files(tmp_path, capsys):
     for file in tmp_path.iterdir():
         assert file.stat().st_mode & 0o777 == 0o666 & ~mask
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def said(folder, capsys, *args, **how):
+    """What export says behind the size of the files."""
+    capsys.readouterr()
+    nncc.export(*args, folder, **how)
+    return capsys.readouterr().err.partition(" B; ")[2].rstrip("\n")
+
+
+def test_outputs_that_are_no_tensors(tmp_path, capsys):
+    def forward(m, x):
+        y = x * 2
+        return {"y": y, "parts": (x.shape[0], None, "word" * 20), "scale": 0.5,
+                "loss": None if m.training else y.sum()}
+    assert said(tmp_path, capsys, Parts(forward), (X,)) == (
+        "left out of the outputs, since they are no tensors: parts_0 (4), "
+        "parts_1 (None), parts_2 ('wordwordword...dwordwordword'), scale (0.5),"
+        " loss (None)")
+    ours = nncc.compile(tmp_path)
+    assert ours.signature("forward")[1] == ["y", "loss"]
+    check(tmp_path, Parts(lambda m, x: (None, x * 2, 3)), (X,), (2 * X,))
+    assert said(tmp_path, capsys, nn.Linear(8, 3), (X,)) == ""
+
+
+@pytest.mark.parametrize("result", [None, 3, (), {"a": 1.0}])
+def test_no_outputs(tmp_path, result):
+    with pytest.raises(nncc.UnsupportedModel) as error:
+        nncc.export(Parts(lambda m, x: result), (X,), tmp_path)
+    assert str(error.value) == ("forward gives no tensor, so a compiled model "
+                                "would compute nothing")
+
+
+def test_gradients_there_are(tmp_path, capsys):
+    """What optimizer.step() would use is not what a compiled step does."""
+    net, target = nn.Sequential(nn.Linear(8, 3), nn.Linear(3, 3)), X[:, :3]
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    how = {"loss": F.mse_loss, "targets": (target,), "optimizer": optimizer}
+    assert said(tmp_path, capsys, net, (X,), **how) == ""
+    F.mse_loss(net(X), target).backward()
+    assert said(tmp_path, capsys, net, (X,), **how) == (
+        "the gradients that parameters have now are left out, as after "
+        "zero_grad(): 0.weight and 3 others")
+    assert said(tmp_path, capsys, net, (X,)) == ""
+    optimizer.zero_grad(set_to_none=False)
+    assert said(tmp_path, capsys, net, (X,), **how) == ""
+    net[1].bias.grad.fill_(1)
+    assert said(tmp_path, capsys, net, (X,), **how) == (
+        "the gradients that parameters have now are left out, as after "
+        "zero_grad(): 1.bias")
