@@ -57,7 +57,10 @@ _ALIASES = {
     "multiply": "mul", "subtract": "sub", "negative": "neg", "greater": "gt",
     "greater_equal": "ge", "less": "lt", "less_equal": "le",
     "not_equal": "ne", "clip": "clamp", "expand_as": "expand",
-    "view_as": "view", "reshape_as": "reshape", "spmm": "mm", "rsub": "sub"}
+    "view_as": "view", "reshape_as": "reshape", "spmm": "mm", "rsub": "sub",
+    "expit": "sigmoid"}
+for _name in ("sin", "cos", "tan", "sinh", "cosh", "tanh"):
+    _ALIASES[f"arc{_name}"] = f"a{_name}"
 
 # Second names of arguments.
 SYNONYMS = {"axis": "dim", "keepdims": "keepdim"}

@@ -13,7 +13,7 @@ import keyword
 import torch
 
 from .graph import Call, Mode, Node, Placed, Problem, common, values_in
-from .modules import class_of
+from .modules import UnsupportedModel, class_of
 from .values import dtype_of
 
 _RESERVED = {
@@ -40,7 +40,6 @@ class Constants:
     def name(self, value):
         tensor = value.tensor if value.data is None else value.data
         tensor = tensor.detach().cpu().contiguous()
-        dtype_of(tensor, f"a tensor {list(tensor.shape)} made in forward")
         raw = tensor.reshape(-1).view(torch.uint8).numpy().tobytes()
         key = (str(tensor.dtype), tuple(tensor.shape),
                hashlib.sha256(raw).hexdigest())
@@ -106,6 +105,9 @@ class Outline:
             self._sweep(behind, needed)
         self._sweep(root, needed)
         self.problems.reverse()
+        self._check_constants(last)
+        if self.problems:
+            return  # who made it says them
         self._number(root, 0)
         end = self._span[root][1] + 1
         for value in last:
@@ -154,6 +156,17 @@ class Outline:
         self.folded.append((buffers, problem))
         return True
 
+    def _check_constants(self, values, place=None):
+        for value in values:
+            shape = list(value.tensor.shape)
+            what = value.hint if value.source == "state" else \
+                f"a tensor {shape} made in forward"
+            try:
+                if not value.varies:
+                    dtype_of(value.tensor, what)
+            except UnsupportedModel as error:
+                self.problems.append(Problem(str(error), place))
+
     def _sweep(self, call, needed):
         """Finds the items that are needed, last first."""
         kept, before = [], len(self.problems)
@@ -180,6 +193,7 @@ class Outline:
             kept.append(item)
             read = list(values_in([item.inputs, item.arguments]))
             needed.update(read)
+            self._check_constants(read, item.place)
         self._items[call] = kept[::-1]
         if call.module in self.unfit and self.problems[before:]:
             self.problems[before:] = [Problem(

@@ -304,10 +304,14 @@ class Spelling:
             part = torch.as_tensor(list(part) if isinstance(part, range)
                                    else part)
         if isinstance(part, torch.Tensor):
+            value = tracer.values.find(part, tracer.problem)
             if part.dtype == torch.bool and self.name == "__getitem__":
-                tracer.problem("an index of bools, which takes as many "
-                               "elements as are true: use torch.where")
-            return {"value": tracer.values.find(part, tracer.problem)}
+                if value.varies or part.dim() != 1:
+                    tracer.problem("an index of bools, which takes as many "
+                                   "elements as are true: use torch.where")
+                value = tracer.values.find(part.nonzero().flatten(),
+                                           tracer.problem)
+            return {"value": value}
         return part if part is None or isinstance(part, bool) else int(part)
 
     def bound_of(self, bound):

@@ -24,7 +24,7 @@ from .values import Values
 
 _SKIPPED = (os.path.dirname(torch.__file__), os.path.dirname(__file__))
 # Properties of a tensor that are tensors made of its elements.
-_TENSORS = {"T", "mT", "H", "mH", "data", "real"}
+_TENSORS = {"T", "mT", "H", "mH", "data", "real", "imag"}
 # Conditions of again.py replace the name.
 _in_inference_mode = torch.is_inference_mode_enabled
 _READS = {
@@ -203,6 +203,9 @@ class Tracer(TorchFunctionMode):
             return result
         value = self.encode(args[0])
         if result is args[0]:
+            return result
+        if args[0].is_complex() or name == "imag":
+            self.add(f"Tensor.{name}", [value], {}, result, name)
             return result
         order = {"T": list(range(result.dim()))[::-1], "H": [1, 0]}.get(name)
         if order is not None:

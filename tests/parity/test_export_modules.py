@@ -243,7 +243,11 @@ def spellings(module, x):
             + x[0].expand_as(x) + x.view_as(x) + x.type_as(x)
             + x.double().float() + x.to(x.device) + x.to(torch.float64).to(x)
             + (x > 0).long() + (x > 0).int().type(torch.float32)
-            + x[:, [0, 1, 2, 2, 1, 0]] + w.data[0])
+            + x[:, [0, 1, 2, 2, 1, 0]] + w.data[0] + torch.arctan(x)
+            + torch.special.expit(x) + torch.special.expm1(x) + x.clip(-1, 1)
+            + x[:, torch.arange(12)[[True, False] * 6] >= 0]
+            + x[:, [True] * 3 + [False] * 3].sum()
+            + torch.polar(w.data.new_ones(6), torch.ones(6)).imag)
 
 
 class Rotary(nn.Module):

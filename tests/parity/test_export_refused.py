@@ -291,6 +291,20 @@ REFUSED = {
     "shapes": (lambda m, x: torch.cat([torch.zeros(0), x]),
                "nncc does not take torch.cat in 1 (FILE): cannot join [0] and "
                "[4, 6] along dim 0"),
+    "complex numbers": (
+        lambda m, x: x * torch.polar(torch.ones(6), torch.ones(6)),
+        "a tensor [6] made in forward is complex64 in 1 (FILE): nncc has f32, "
+        "f64, f16, bf16, i64, i32, i16, i8, u8, bool; split it into real and "
+        "imaginary parts"),
+    "sparse constants": (
+        lambda m, x: torch.mm(torch.eye(4).to_sparse(), x),
+        "a tensor [4, 4] made in forward is a torch.sparse_coo tensor in 1 "
+        "(FILE): nncc has dense ones, use to_dense() or dequantize()"),
+    "imag": (lambda m, x: torch.view_as_complex(x.view(4, 3, 2)).imag,
+             "torch.view_as_complex is not supported in 1 (FILE)"),
+    "two dimensions of bools": (
+        lambda m, x: x[torch.ones(4, 6) > 0], "an index of bools, which takes "
+        "as many elements as are true in 1 (FILE): use torch.where"),
     "complex": (lambda m, x: torch.fft.fft(x).real,
                 "torch.fft.fft is not supported in 1 (FILE)"),
 }
