@@ -121,8 +121,7 @@ Descriptor::Constants Descriptor::steps(llvm::ArrayRef<Step> list) {
     Constants inside = steps(list.take_front(step.body));
     list = list.drop_front(step.body);
     bool isKernel = step.kind == Step::Kind::kernel;
-    llvm::Constant *code =
-        isKernel ? module.getFunction(step.name) : null();
+    llvm::Constant *code = isKernel ? module.getFunction(step.name) : null();
     rows.push_back(
         record({code, number(step.tiles), buffers(step.buffers),
                 number(step.buffers.size()), text(step.name), text(step.origin),
@@ -171,8 +170,8 @@ Descriptor::Constants Descriptor::aliases(ModuleOp model,
   if (auto list = model->getAttrOfType<DictionaryAttr>(aliasesAttr))
     for (NamedAttribute alias : list) {
       auto path = cast<StringAttr>(alias.getValue()).getValue();
-      rows.push_back(record({text(alias.getName().strref()),
-                             number(numbers.lookup(path))}));
+      rows.push_back(record(
+          {text(alias.getName().strref()), number(numbers.lookup(path))}));
     }
   return rows;
 }
@@ -224,14 +223,14 @@ void Descriptor::add(ModuleOp model, const EmbeddedWeights *embedded) {
   llvm::Constant *prepare =
       program.prepare ? global(body(*program.prepare)) : null();
   Constants aliasRows = aliases(model, program);
-  llvm::Constant *descriptor = global(record(
-      {llvm::ConstantInt::get(i32, NNCC_ABI_VERSION),
-       llvm::ConstantInt::get(i32, 0), compiler, nameText, cpu,
-       number(target.requiredFeatures), entryTable, number(entries.size()),
-       state, number(program.state.size()), prepare,
-       number(program.preparedBytes), table(aliasRows),
-       number(aliasRows.size()), embeddedState(embedded, program),
-       hash(program.state), text(program.training)}));
+  llvm::Constant *descriptor = global(
+      record({llvm::ConstantInt::get(i32, NNCC_ABI_VERSION),
+              llvm::ConstantInt::get(i32, 0), compiler, nameText, cpu,
+              number(target.requiredFeatures), entryTable,
+              number(entries.size()), state, number(program.state.size()),
+              prepare, number(program.preparedBytes), table(aliasRows),
+              number(aliasRows.size()), embeddedState(embedded, program),
+              hash(program.state), text(program.training)}));
   auto *type = llvm::FunctionType::get(pointer, false);
   auto *function =
       llvm::Function::Create(type, llvm::GlobalValue::ExternalLinkage,

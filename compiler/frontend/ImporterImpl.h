@@ -180,6 +180,7 @@ private:
                                    const Signature &signature, Scope &scope);
   void checkLoss(const Json &root, const Json &training);
   const Json &bodyOf(const Json &graph) const;
+  const Json &bodyOf(Json &&graph) const = delete;
   bool checkTrain(const Json &graph, bool isModel);
   void addUpdates(const Json &root, Scope &scope);
   bool runNodes(const Json &graph, Scope &scope);

@@ -126,9 +126,9 @@ public:
   Define &parametrization(std::vector<std::string> names,
                           ArgDefs attributes = {});
   /// `twin` is in place; so are "Tensor.x_" of all "Tensor.x" by `twins`.
-  Define &twin(std::string name);
+  Define &twin(const std::string &name);
   Define &twins();
-  Define &alias(std::string name);
+  Define &alias(const std::string &name);
   Define &tensor(const char *name, ShapeFormula shape, TensorUse use = {});
   Define &buffer(const char *name, ShapeFormula shape, TensorUse use = {});
   Define &types(TypeRule rule);

@@ -91,15 +91,13 @@ Define &Define::parametrization(std::vector<std::string> names,
   return *this;
 }
 
-Define &Define::alias(std::string name) {
-  others.push_back(
-      {std::move(name), {nullptr, false, faces.back().names.front()}});
+Define &Define::alias(const std::string &name) {
+  others.push_back({name, {nullptr, false, faces.back().names.front()}});
   return *this;
 }
 
-Define &Define::twin(std::string name) {
-  others.push_back(
-      {std::move(name), {nullptr, true, faces.back().names.front()}});
+Define &Define::twin(const std::string &name) {
+  others.push_back({name, {nullptr, true, faces.back().names.front()}});
   return *this;
 }
 

@@ -107,18 +107,20 @@ Chart::Chart(const std::vector<CurvePoint> &points) {
 void Chart::drawAxes() {
   char text[40];
   double step = roundStep(high - low);
-  for (double k = std::ceil(low / step); k <= std::floor(high / step); ++k) {
-    double at = y(k * step);
-    snprintf(text, sizeof text, "%.6g", k * step);
+  auto end = int64_t(std::floor(high / step));
+  for (auto k = int64_t(std::ceil(low / step)); k <= end; ++k) {
+    double value = double(k) * step, at = y(value);
+    snprintf(text, sizeof text, "%.6g", value);
     os << "<line x1=\"" << left << "\" x2=\"" << width - right << "\" y1=\""
        << at << "\" y2=\"" << at << "\" stroke=\"#ddd\"/>\n<text x=\""
        << left - 8 << "\" y=\"" << at + 4 << "\" text-anchor=\"end\">" << text
        << "</text>\n";
   }
   step = std::max(1.0, roundStep(last - first));
-  for (double k = std::ceil(first / step); k <= std::floor(last / step); ++k) {
-    double at = x(k * step);
-    snprintf(text, sizeof text, "%.0f", k * step);
+  end = int64_t(std::floor(last / step));
+  for (auto k = int64_t(std::ceil(first / step)); k <= end; ++k) {
+    double value = double(k) * step, at = x(value);
+    snprintf(text, sizeof text, "%.0f", value);
     // Half of a digit's width is about 4; the last label stays inside.
     bool isLast = at + 4 * double(std::string(text).size()) > width - 4;
     os << "<text x=\"" << (isLast ? width - 4 : at) << "\" y=\""

@@ -21,8 +21,9 @@ std::string digitsOf(double value) {
 std::string Curve::csv() const {
   std::string text = std::string(header) + "\n";
   for (const CurvePoint &p : points)
-    text += std::to_string(p.step) + "," + digitsOf(p.lr) + "," + digitsOf(p.loss) +
-            "," + (std::isnan(p.validation) ? "" : digitsOf(p.validation)) + "\n";
+    text += std::to_string(p.step) + "," + digitsOf(p.lr) + "," +
+            digitsOf(p.loss) + "," +
+            (std::isnan(p.validation) ? "" : digitsOf(p.validation)) + "\n";
   return text;
 }
 

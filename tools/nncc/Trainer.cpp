@@ -40,9 +40,9 @@ int Trainer::openEntry(const char *name, const nncc_entry *&entry,
                                "\": compile it with --entries=train_step,loss");
   std::vector<const nncc_body *> bodies;
   CompileOptions any;
-  if (int code = bodiesOf(*entry,
-                          options.isCompiled ? options.common.options : any,
-                          options.model, bodies))
+  if (int code =
+          bodiesOf(*entry, options.isCompiled ? options.common.options : any,
+                   options.model, bodies))
     return code;
   body = bodies.front();
   if (bodies.size() > 1 && entry == trainStep)
@@ -64,8 +64,8 @@ int Trainer::openModel() {
     if (int failed = readJsonText(options.model, "a model", text))
       return failed;
     CompileResult result;
-    if (int failed = compileText(options.model, text, compile, Stage::object,
-                                 result))
+    if (int failed =
+            compileText(options.model, text, compile, Stage::object, result))
       return failed;
     code = library.openObject(result.output);
   }
@@ -111,17 +111,16 @@ double Trainer::baseRate() const {
 /// where the schedule is stretched over them; a rate that is typed is meant.
 RunFacts Trainer::facts() const {
   const nncc_model &model = *library.model;
-  RunFacts list = {
-      {"model", model.name},
-      {"training", model.training},
-      {"samples", std::to_string(data.samples())},
-      {"batch", std::to_string(data.batchSize())},
-      {"data", data.hash()},
-      {"order", options.inOrder ? "as in the files" : "shuffled"},
-      {"seed", std::to_string(options.seed)},
-      {"schedule", options.scheduleText},
-      {"warm-up steps", std::to_string(options.warmup)},
-      {"learning rate", digitsOf(baseRate())}};
+  RunFacts list = {{"model", model.name},
+                   {"training", model.training},
+                   {"samples", std::to_string(data.samples())},
+                   {"batch", std::to_string(data.batchSize())},
+                   {"data", data.hash()},
+                   {"order", options.inOrder ? "as in the files" : "shuffled"},
+                   {"seed", std::to_string(options.seed)},
+                   {"schedule", options.scheduleText},
+                   {"warm-up steps", std::to_string(options.warmup)},
+                   {"learning rate", digitsOf(baseRate())}};
   if (options.schedule.isStretched())
     list.push_back({"steps in all", std::to_string(total)});
   return list;
@@ -158,9 +157,10 @@ int Trainer::openWeights() {
   if (options.resumes) {
     RunFacts known = course;
     if (options.rate) // it is typed, so another one is meant
-      known.erase(std::find_if(
-          known.begin(), known.end(),
-          [](const RunFact &fact) { return fact.name == "learning rate"; }));
+      known.erase(
+          std::find_if(known.begin(), known.end(), [](const RunFact &fact) {
+            return fact.name == "learning rate";
+          }));
     if (int code = checkCheckpoint(path, *library.model, known))
       return code;
   }
@@ -174,8 +174,8 @@ int Trainer::openWeights() {
   context_options.seed = options.seed;
   context_options.all_reduce = watchGradients;
   context_options.all_reduce_host = this;
-  if (int code = reportRuntime(nncc_context_create(
-          library.model, weights, &context_options, &context)))
+  if (int code = reportRuntime(nncc_context_create(library.model, weights,
+                                                   &context_options, &context)))
     return code;
   nncc_weights_free(weights); // the context has its own
   weights = nullptr;
@@ -260,8 +260,9 @@ int Trainer::step(uint64_t number) {
     return code;
   }
   if (std::isfinite(loss)) {
-    curve.points.push_back(
-        {number + 1, loss, elementAt(lr.data.data(), lr.dtype, 0), notComputed});
+    curve.points.push_back({number + 1, loss,
+                            elementAt(lr.data.data(), lr.dtype, 0),
+                            notComputed});
     return exitDone;
   }
   progress.clear();
@@ -393,9 +394,9 @@ int Trainer::trainOn() {
 }
 
 int Trainer::run() {
-  for (auto part : {&Trainer::openModel, &Trainer::openData,
-                    &Trainer::openWeights, &Trainer::openCurve,
-                    &Trainer::trainOn})
+  for (auto part :
+       {&Trainer::openModel, &Trainer::openData, &Trainer::openWeights,
+        &Trainer::openCurve, &Trainer::trainOn})
     if (int code = (this->*part)())
       return code;
   return exitDone;

@@ -51,7 +51,7 @@ std::vector<std::string> spellings(const std::string &name) {
   return {"torch." + name, "Tensor." + name};
 }
 
-void pointwise(Registry &r, std::vector<Pointwise> rows) {
+void pointwise(Registry &r, const std::vector<Pointwise> &rows) {
   for (const Pointwise &row : rows)
     define(r, row.doc)
         .functions(spellings(row.name))
@@ -63,7 +63,7 @@ void pointwise(Registry &r, std::vector<Pointwise> rows) {
 
 ArgDefs twoOperands() { return {tensor("input"), tensor("other")}; }
 
-void binary(Registry &r, std::vector<Binary> rows) {
+void binary(Registry &r, const std::vector<Binary> &rows) {
   for (const Binary &row : rows) {
     Define one = define(r, row.doc)
                      .operands(twoOperands())

@@ -42,7 +42,7 @@ struct Pointwise {
   TypeRule types = numeric;
   Domain domain = {};
 };
-void pointwise(Registry &r, std::vector<Pointwise> rows);
+void pointwise(Registry &r, const std::vector<Pointwise> &rows);
 
 /// A function of elements of two tensors that broadcast.
 struct Binary {
@@ -52,7 +52,7 @@ struct Binary {
 };
 /// "input" and "other".
 ArgDefs twoOperands();
-void binary(Registry &r, std::vector<Binary> rows);
+void binary(Registry &r, const std::vector<Binary> &rows);
 
 } // namespace nncc
 #endif // NNCC_FRONTEND_MODULES_FRAGMENTS_H

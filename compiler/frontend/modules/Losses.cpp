@@ -197,7 +197,7 @@ static Result emitBceWithLogits(Call &c) {
 
 /// Classes along the second dimension, or a vector of them; the target's shape
 /// depends on what it holds.
-static Define ofClasses(Registry &r, const char *doc, ArgDef target) {
+static Define ofClasses(Registry &r, const char *doc, const ArgDef &target) {
   return define(r, doc)
       .operands({tensor("input").shaped({"N?", "C", "..."}), target})
       .tensor("weight", {"C"}, given())
@@ -213,7 +213,7 @@ static Define ofValues(Registry &r, const char *doc) {
       .inF32();
 }
 
-static Define ofBinary(Registry &r, const char *doc, Domain input) {
+static Define ofBinary(Registry &r, const char *doc, const Domain &input) {
   return define(r, doc)
       .operands({tensor("input").shaped({"*shape"}).in(input),
                  tensor("target").shaped({"*shape"}).in(between(0, 1))})
