@@ -445,10 +445,9 @@ void Importer::addGradients(const Json &root, const std::string &entry,
                             Expr total, Scope &scope, bool accumulates,
                             Outputs &outputs) {
   bool steps = entry == "train_step";
-  bool clips = steps && root.find("training")->find("clip_grad_norm");
   NamedValues of, parameters;
   if (entry != "train_forward")
-    for (const std::string &path : trainedParameters(root, steps && !clips))
+    for (const std::string &path : trainedParameters(root, steps))
       parameters.push_back({path, stateValue(path).value});
   if (entry == "backward") {
     total = addCotangents(outputs);

@@ -60,7 +60,8 @@ Importer::statesOf(const Optimizer &optimizer, Update &update,
   return list;
 }
 
-/// torch.nn.utils.clip_grad_norm_ or clip_grad_value_, of model.parameters().
+/// torch.nn.utils.clip_grad_norm_ or clip_grad_value_, of what the optimizer
+/// has.
 void Importer::clip(const Json &training, std::vector<Expr> &gradients) {
   if (const Json *limit = training.find("clip_grad_value"))
     for (Expr &g : gradients)
@@ -126,11 +127,8 @@ void Importer::addOptimizer(const Json &training, const NamedValues &parameters,
     Type f64 = builder.b.getF64Type();
     Expr count = (convert(step, f64) + double(period)) / double(period);
     count = floor(count);
-    const Json *only = json.find("params");
     for (auto [i, named] : llvm::enumerate(parameters)) {
       auto &[path, parameter] = named;
-      if (only && !matchesAny(*only, path))
-        continue; // its gradient counts in the norm
       Update update = updateOf(json, path);
       update.parameter = parameter;
       update.count = count;
