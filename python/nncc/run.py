@@ -114,8 +114,7 @@ class Run:
             now = self.values.known(value.tensor)
             if now is not value or value.is_stale or \
                     version_of(value.tensor) != value.version:
-                place = now.source.place if isinstance(now.source, Node) \
-                    else value.stale_at
+                place = _changed_at(now) or value.stale_at
                 self.tracer.problems.append(Problem(
                     f"the {what} {value.hint} is changed in place, which who "
                     "calls a compiled model does not see: change a clone",
@@ -138,7 +137,7 @@ class Run:
                     version_of(tensor) != value.version:
                 problems.append(Problem(
                     f"{path} is changed by forward: register it as a "
-                    "buffer"))
+                    "buffer", _changed_at(value)))
 
     def _check_tensor(self, kind, path, tensor, now):
         problems = self.tracer.problems
@@ -152,21 +151,21 @@ class Run:
         if kind == "parameter":
             problems.append(Problem(
                 f"the parameter {path} is changed by forward: only an "
-                "optimizer may do that"))
+                "optimizer may do that, keep averages in buffers",
+                _changed_at(value)))
         elif not value or not isinstance(value.source, Node) or \
                 value.is_stale or version_of(now) != value.version or \
                 now.shape != tensor.shape or now.dtype != tensor.dtype:
             problems.append(Problem(
                 f"the buffer {path} is changed by forward in a way that "
-                "cannot be followed"))
+                "cannot be followed: assign it or change it in place, in its "
+                "shape and type", _changed_at(value)))
         elif not self.trains:
-            place = value.source.place if isinstance(value.source, Node) \
-                else None
             problems.append(Problem(
                 f"the buffer {path} is changed by forward in eval mode, where "
                 "a compiled model keeps its state: return it as an output, or "
                 "change it only if self.training; if it is filled once, call "
-                "the module before export", place))
+                "the module before export", _changed_at(value)))
         else:
             self.updates[path] = value
 
@@ -199,7 +198,8 @@ class Run:
                 ).replace("torch.", "")))
         else:
             self.loss = (call, self._find(value))
-            if self.trains and not value.requires_grad:
+            if self.trains and not value.requires_grad and \
+                    not self.problems:
                 self.problems.append(_end_of_gradient(self.loss[1]))
         if len(self.tracer.problems) > before and not self.trains:
             # An auxiliary loss has its arguments in train mode only.
@@ -210,6 +210,14 @@ class Run:
         return Outline(self.tracer, self.root, [v for _, v in self.outputs],
                        self.exporter.constants,
                        self.updates if with_updates else None, self.loss)
+
+
+def _changed_at(value):
+    """Where a tensor got the value that it has in the end, if that is
+    known."""
+    if value and isinstance(value.source, Node):
+        return value.source.place
+    return value.stale_at if value else None
 
 
 def _end_of_gradient(loss):

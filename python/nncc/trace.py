@@ -161,7 +161,8 @@ class Tracer(TorchFunctionMode):
             return
         if "hook" in name:
             self.problem(f"{name} changes a gradient, which a compiled step "
-                         "does not", True)
+                         "does not: leave it out, or scale what is added to "
+                         "the loss", True)
             return
         varying = [v for v in values_in(values) if v.varies]
         if not varying or self.allow_branches:
@@ -189,8 +190,9 @@ class Tracer(TorchFunctionMode):
         if kind == "__set__":
             if name == "requires_grad":
                 return self.requires(function, args)
-            self.problem(f"{name} of a tensor is assigned: use functions "
-                         "of torch", gradient=name in ("grad", "_grad"))
+            self.problem(f"{name} of a tensor is assigned: assign the "
+                         "attribute of the module, or use copy_",
+                         gradient=name in ("grad", "_grad"))
             return function(*args)
         result = function(*args)
         if not isinstance(result, torch.Tensor) and \

@@ -326,7 +326,8 @@ FORWARD_ONLY = {
     "tensor hook": (
         lambda: Wrap(hooked, a=linear()),
         "register_hook changes a gradient, which a compiled step does not "
-        "(test_export_modes.py:LINE)"),
+        "(test_export_modes.py:LINE): leave it out, or scale what is added to "
+        "the loss"),
     "backward hook": (
         with_hook, "the backward hook <lambda> of 0, which a compiled step "
         "leaves out: remove it"),

@@ -25,7 +25,7 @@ class Part(nn.Module):
         self.layer, self.function = linear(), function
         self.register_buffer("count", torch.zeros(()))
         self.register_buffer("other", torch.zeros(()))
-        self.calls, self.memory = 0, None
+        self.calls, self.memory, self.tables = 0, None, [torch.zeros(6)]
 
     def forward(self, x):
         return self.function(self, x)
@@ -104,6 +104,8 @@ RESULTS = ("torch.mul is called in another way for inputs that require a "
            "requires_grad, is_leaf, grad_fn or _version")
 INFERENCE = ("torch.mul is called in another way in eval mode under "
              "torch.inference_mode in 1 (FILE): leave out what asks for it")
+CHANGED = ("the parameter 1.layer.weight is changed by forward in 1 (FILE): "
+           "only an optimizer may do that, keep averages in buffers")
 READ = "grad of a tensor is read in 1 (FILE): it is no value of the model"
 
 
@@ -116,6 +118,21 @@ def clamps(m, x):
 def decays(m, x):
     m.layer.weight.data.mul_(0.9)
     return m.layer(x)
+
+
+def reshapes(m, x):
+    m.other = x * 2
+    return x * m.layer(x)
+
+
+def in_list(m, x):
+    m.tables[0].add_(1)
+    return x + m.tables[0]
+
+
+def assigns_data(m, x):
+    m.other.data = x.mean()
+    return x + m.other
 
 
 def cast(m, x):
@@ -238,15 +255,23 @@ REFUSED = {
     "grad of an input": (lambda m, x: x * 2 if x.grad is None else -x, READ),
     "grad of a parameter": (
         lambda m, x: x * (2 if m.layer.weight.grad is None else 3), READ),
-    "changed parameter": (clamps, "the parameter 1.layer.weight is changed by "
-                          "forward: only an optimizer may do that"),
-    "parameter's data": (decays, "the parameter 1.layer.weight is changed by "
-                         "forward: only an optimizer may do that"),
+    "changed parameter": (clamps, CHANGED),
+    "parameter's data": (decays, CHANGED),
     "changed buffer": (increments, "the buffer 1.count is changed by forward "
                        "in eval mode, where a compiled model keeps its state "
                        "in 1 (FILE): return it as an output, or change it "
                        "only if self.training; if it is filled once, call the "
                        "module before export"),
+    "a buffer of another shape": (
+        reshapes, "the buffer 1.other is changed by forward in a way that "
+        "cannot be followed in 1 (FILE): assign it or change it in place, in "
+        "its shape and type"),
+    "a list of tensors": (
+        in_list, "1.tables.0 is changed by forward in 1 (FILE): register it "
+        "as a buffer"),
+    "assigned data": (
+        assigns_data, "data of a tensor is assigned in 1 (FILE): assign the "
+        "attribute of the module, or use copy_"),
     "autocast": (cast, "torch.autocast chooses other element types in "
                  "1.layer (FILE): convert with Tensor.to, or disable it"),
     "inference_mode": (inference, "torch.inference_mode inside of the model "
