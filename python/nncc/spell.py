@@ -26,7 +26,10 @@ class Spelling:
                  is_random):
         self.tracer, self.function, self.name = tracer, function, name
         self.raw, self.inputs = args
-        self.raw_named, self.named = kwargs
+        self.raw_named, self.named = (dict(one) for one in kwargs)
+        if not self.raw and "input" in self.raw_named:
+            self.raw = (self.raw_named.pop("input"),)
+            self.inputs = [self.named.pop("input")]
         self.result, self.written = result, written
         self.is_random = is_random or \
             self.raw_named.get("generator") is not None
@@ -34,6 +37,13 @@ class Spelling:
         self.hint = name.strip("_") or "value"
         first = self.raw[0] if self.raw else None
         self.receiver = first if isinstance(first, torch.Tensor) else None
+
+    def argument(self, position, *names):
+        """As it was given, and as a value."""
+        if len(self.raw) > position:
+            return self.raw[position], self.inputs[position]
+        name = next((n for n in names if n in self.raw_named), None)
+        return self.raw_named.get(name), self.named.get(name)
 
     def in_place(self):
         """The result is the receiver, changed."""
@@ -93,6 +103,10 @@ class Spelling:
                 f"Tensor.{name}" in tracer.names.ops:
             op = f"Tensor.{name}"
         result = self.add(op, inputs, arguments)
+        if self.op == "F.batch_norm":
+            tracer.note_statistics((self.argument(1, "running_mean")[0],
+                                    self.argument(2, "running_var")[0]),
+                                   bool(others))
         if others:  # running statistics, which the node updates itself
             tracer.calls[-1].items[-1].has_effect = True
             for tensor in others:
@@ -105,12 +119,13 @@ class Spelling:
         if name in FILLS:
             value = FILLS[name]
             if value == "like":
-                value = self.named.get("fill_value", self.inputs[-1])
+                place = 2 if name == "new_full" else 1
+                value = self.argument(place, "fill_value")[1]
             return self.fill(value)
         if self.in_place() and name == "zero":
             return self.fill(0)
         if self.in_place() and name == "fill":
-            return self.fill(self.inputs[1])
+            return self.fill(self.argument(1, "value")[1])
         if self.in_place() and name == "copy":
             return self.copy()
         if self.in_place() and name == "bernoulli":
@@ -146,8 +161,7 @@ class Spelling:
 
     def copy(self):
         """x.copy_(y): y in the shape and type of x."""
-        source = self.raw[1]
-        value = self.inputs[1]
+        source, value = self.argument(1, "src", "other")
         if not isinstance(source, torch.Tensor):
             return self.fill(value)
         ops = []
@@ -166,7 +180,8 @@ class Spelling:
     def bernoulli(self):
         """x.bernoulli_(p), as drop path draws it: 1 where dropout keeps a
         one."""
-        p = self.raw_named.get("p", self.raw[1] if len(self.raw) > 1 else 0.5)
+        p = self.argument(1, "p")[0]
+        p = 0.5 if p is None else p
         if isinstance(p, torch.Tensor) or \
                 not self.result.is_floating_point():
             return NotImplemented
@@ -187,10 +202,21 @@ class Spelling:
         return self.add("Tensor.to", [kept], {"dtype": dtype}, False)
 
     def make(self):
-        """torch.tensor of numbers is a constant; of tensors, a copy."""
-        tracer, values = self.tracer, list(values_in(self.inputs))
-        if len(self.raw) and isinstance(self.raw[0], torch.Tensor):
-            return self.add("Tensor.detach", self.inputs[:1])
+        """torch.tensor of numbers is a constant; of a tensor, a copy without a
+        gradient; torch.as_tensor converts it."""
+        tracer = self.tracer
+        place = 1 if self.name == "new_tensor" else 0
+        data, source = self.argument(place, "data", "obj", "s")
+        values = list(values_in([source]))
+        if isinstance(data, torch.Tensor):
+            if data.dtype != self.result.dtype:
+                source = tracer.add(
+                    "Tensor.to", [source],
+                    {"dtype": dtype_name(self.result.dtype)},
+                    data.to(self.result.dtype), self.hint).results
+            copies = self.name in ("tensor", "new_tensor")
+            return self.add("Tensor.detach" if copies else "Tensor.clone",
+                            [source])
         if any(v.varies for v in values) and not tracer.allow_branches:
             tracer.read(self.function, self.name, values, None, self.raw)
         value = tracer.values.bind(self.result, "constant", "constant", False,

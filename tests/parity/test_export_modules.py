@@ -347,6 +347,21 @@ def operators(module, x):
             torch.cat([x, x], axis=1), x.sum(axis=1, keepdims=True))
 
 
+def makers(module, x):
+    y, f64 = module.layer(input=x), torch.float64
+    return (y + x.new_tensor([1., 2, 3, 4, 5, 6]), y * y.new_tensor(x[0]),
+            y + x.new_tensor([1, 2, 3, 4, 5, 6], dtype=torch.int64),
+            y.double() + torch.tensor(y, dtype=f64),
+            y.double() + torch.as_tensor(y, dtype=f64),
+            y.double() + torch.asarray(y, dtype=f64),
+            torch.as_tensor(data=y) + torch.tensor(data=[1., 2, 3, 4, 5, 6]),
+            torch.full_like(input=x, fill_value=2.) + y,
+            x.new_full(size=(6,), fill_value=2.) + y,
+            (x * 1).fill_(value=2.) * y, torch.zeros(4, 6).fill_(y.sum()),
+            torch.empty(4, 6, dtype=f64).copy_(y[0]), torch.clone(input=y),
+            torch.transpose(input=y, dim0=0, dim1=1), torch.relu(input=y))
+
+
 def nothing_reads_them(module, x):
     torch.linalg.svd(x)
     (torch.cumprod(x, 1) != 1).all()
@@ -400,6 +415,7 @@ MODULES = {
     "branch on constants": lambda: Wrap(branch_on_constants),
     "spellings": lambda: Wrap(spellings, w=nn.Parameter(torch.randn(6, 6))),
     "operators": lambda: Wrap(operators),
+    "makers": lambda: Wrap(makers, layer=linear()),
     "unused": lambda: Wrap(nothing_reads_them),
 }
 
