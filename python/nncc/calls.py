@@ -12,8 +12,8 @@ import torch
 import torch.nn as nn
 
 from .graph import Call, Node, values_in, version_of
-from .modules import (computes_tensors_in_hooks, depends_on_mode, is_leaf,
-                      is_sequential, named_tensors)
+from .modules import (computes_tensors_in_hooks, depends_on_mode,
+                      is_sequential, named_tensors, own_attributes)
 
 
 @contextlib.contextmanager
@@ -110,7 +110,9 @@ def _with_recorder(tracer, module, paths, original):
     own = vars(module).get("forward", missing)
     forward = module.forward
     versions = [(t, version_of(t)) for t in module.buffers()]
-    leaf = module in tracer.leaves and _has_its_state(tracer, module, paths)
+    leaf = module in tracer.leaves and \
+        own_attributes(module) == tracer.described[module] and \
+        _has_its_state(tracer, module, paths)
 
     def restore():
         if own is missing:
@@ -187,6 +189,9 @@ def _note_updates(tracer, module, versions):
     """A torch.nn module that has changed its buffers: the compiler knows how,
     in entries that train."""
     changed = [t for t, version in versions if version_of(t) != version]
+    if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        tracer.note_statistics((module.running_mean, module.running_var),
+                               bool(changed))
     for tensor in changed:
         tracer.calls[-1].items[-1].has_effect = True
         value = tracer.values.known(tensor)

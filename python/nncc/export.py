@@ -22,7 +22,7 @@ from .again import Conditions, check_again, check_without_gradients
 from .assemble import Joined
 from .describe import Tree
 from .graph import Problem, sentences
-from .modules import UnsupportedModel, as_model, leaves_of, walk
+from .modules import UnsupportedModel, as_model, leaves_of, own_attributes, walk
 from .names import Names
 from .optimizers import describe_training
 from .outline import Constants
@@ -125,6 +125,7 @@ class _Exporter:
 
     def _run(self):
         self.leaves, self.unfit = leaves_of(self.model.modules(), self.names)
+        self.described = {m: own_attributes(m) for m in self.leaves}
         self.modes = self._modes()
         state = dict(self.model.named_parameters(remove_duplicate=False))
         state.update(self.model.named_buffers(remove_duplicate=False))

@@ -286,6 +286,15 @@ class Leaf(nn.Module):
         return self.module(*args, **kwargs)
 
 
+def own_attributes(module):
+    """What tells two modules of a class of torch.nn apart, but for tensors and
+    the mode."""
+    kinds = (bool, int, float, str, tuple, list, type(None))
+    return {name: value for name, value in vars(module).items()
+            if name != "training" and not name.startswith("_")
+            and isinstance(value, kinds)}
+
+
 def as_model(module, names):
     """The module, or a model that calls it where a node must."""
     leaves, _ = leaves_of([module], names)

@@ -41,12 +41,14 @@ class Tracer(TorchFunctionMode):
     that values may be read and frozen."""
 
     def __init__(self, model, exporter, trains):
-        """`exporter` has `leaves`: modules -> their description; `unfit`:
-        modules -> what the compiler lacks of them; `modes`: id of a module ->
+        """`exporter` has `leaves`: modules -> their description; `described`:
+        modules -> the attributes that they had then; `unfit`: modules -> what
+        the compiler lacks of them; `modes`: id of a module ->
         whether it trains in entries that do not, and in those that do."""
         super().__init__()
         self.names, self.modes = exporter.names, exporter.modes
         self.leaves, self.unfit = exporter.leaves, exporter.unfit
+        self.described = exporter.described
         self.trains, self.allow_branches = trains, exporter.allow_branches
         self.values = Values(model, self.leaves)
         self.paths = {}  # id of module -> its names
@@ -57,6 +59,7 @@ class Tracer(TorchFunctionMode):
         self.silent = 0
         self.problems = []
         self.runs_again = False  # backward calls what is running again
+        self.evaluated = {}  # id of a statistic -> that eval mode has read it
         self.watch = lambda: None  # is called before each function
 
     # --- What to say -----------------------------------------------------
@@ -183,6 +186,20 @@ class Tracer(TorchFunctionMode):
             self.problem(f"requires_grad of {value.hint} is changed by "
                          "forward: set it before", gradient=True)
         return result
+
+    def note_statistics(self, tensors, are_updated):
+        """Of a batch norm. The gradient of one in eval mode takes them as they
+        are when backward runs."""
+        for tensor in tensors:
+            if not are_updated:
+                self.evaluated[id(tensor)] = torch.is_grad_enabled()
+            elif self.evaluated.get(id(tensor)) and self.trains:
+                self.problem(
+                    "a batch norm is called in eval mode, then in train mode, "
+                    "and PyTorch's gradient of the first call takes the "
+                    "statistics of the second: use a module for each",
+                    gradient=True)
+                return
 
     def attribute(self, function, kind, args):
         """x.T, x.data and the like; most properties only look."""

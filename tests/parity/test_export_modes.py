@@ -83,6 +83,32 @@ class Frozen(nn.Module):
         return self.norm(self.fc(x))
 
 
+def attributes_set(module, x):
+    """Of modules of torch.nn, by mode and for good."""
+    module.norm.momentum = 0.5 if module.training else 0.1
+    module.drop.p, module.layer.eps = 0., 1.
+    module.conv.stride, module.act.approximate = (2,), "tanh"
+    y = module.norm(module.layer(module.drop(module.a(x))))
+    return module.act(y), module.conv(y.view(2, 2, 6))
+
+
+def eval_behind_train(module, x):
+    y = module.a(x)
+    return F.batch_norm(y, module.a.running_mean, module.a.running_var) + y
+
+
+def eval_before_train(module, x):
+    was = module.training
+    y = module.a.eval()(x)
+    module.a.train(was)
+    return module.b(y) + module.a(x)
+
+
+def eval_function_before_train(module, x):
+    y = F.batch_norm(x, module.a.running_mean, module.a.running_var)
+    return module.b(y) + module.a(x)
+
+
 def without_gradient(module, x):
     with torch.no_grad():
         y = module.a(x) * 2
@@ -130,6 +156,11 @@ MODES = {
     "reentrant checkpoint": lambda: Wrap(
         lambda m, x: checkpoint(m.a, m.b(x), use_reentrant=True) * 2,
         a=linear(), b=linear()),
+    "attributes set in forward": lambda: Wrap(
+        attributes_set, a=linear(), norm=nn.BatchNorm1d(6), act=nn.GELU(),
+        drop=nn.Dropout(0.5), layer=nn.LayerNorm(6), conv=nn.Conv1d(2, 2, 3)),
+    "eval mode behind train mode": lambda: Wrap(
+        eval_behind_train, a=nn.BatchNorm1d(6)),
 }
 
 
@@ -306,7 +337,16 @@ def again(name, **how):
             "leave the module out of the checkpoint")
 
 
+BOTH_MODES = (
+    "a batch norm is called in eval mode, then in train mode, and PyTorch's "
+    "gradient of the first call takes the statistics of the second in a "
+    "(test_export_modes.py:LINE): use a module for each")
 FORWARD_ONLY = {
+    "both modes": (lambda: Wrap(eval_before_train, a=nn.BatchNorm1d(6),
+                                b=linear()), BOTH_MODES),
+    "both modes of a function": (
+        lambda: Wrap(eval_function_before_train, a=nn.BatchNorm1d(6),
+                     b=linear()), BOTH_MODES),
     "requires_grad": (
         lambda: Wrap(freezes, a=linear()), "requires_grad of a.weight is "
         "changed by forward (test_export_modes.py:LINE): set it before"),
