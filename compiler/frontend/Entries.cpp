@@ -172,8 +172,12 @@ void Importer::addUpdates(const Json &root, Scope &scope) {
     }
     named.push_back({member.key, value.value});
   }
-  for (auto &[path, value] : named)
-    updateBuffer(stateValue(path).value, value);
+  for (auto &[path, value] : named) { // not by values: one may be another's
+    auto tie = ties.find(path);
+    StringRef own =
+        state.find(tie == ties.end() ? path : tie->second)->first();
+    body.weights[own] = body.updates[own] = value;
+  }
 }
 
 /// The model's outputs, by name.

@@ -48,6 +48,10 @@ class Computed:
                                                   other._needed()):
             if ours is None or theirs is None or ours[0] != theirs[0]:
                 return (ours or theirs)[1:]
+        ours, theirs = self.result[2], other.result[2]
+        for path in sorted({**ours, **theirs}):
+            if ours.get(path) != theirs.get(path):
+                return f"what changes {path}", None
         return "forward", None
 
     def _needed(self):

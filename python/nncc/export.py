@@ -28,7 +28,7 @@ from .optimizers import describe_training
 from .outline import Constants
 from .run import Run, check_values, mapped
 from .state import Snapshot
-from .values import dtype_of
+from .values import dtype_of, overlaps
 from .verify import verify as verify_files
 from .verify import with_gradient
 from .write import bytes_of, write
@@ -365,7 +365,8 @@ def _check_module(model):
 
 
 def _hooks(model):
-    """Hooks that change gradients, in entries that train."""
+    """What changes gradients or parameters in secret, in entries that
+    train."""
     problems = []
     for path, part in model.named_modules():
         for hook in [*part._backward_hooks.values(),
@@ -374,6 +375,11 @@ def _hooks(model):
                 f"the backward hook {getattr(hook, '__name__', hook)} of "
                 f"{path or 'the model'}, which a compiled step leaves out: "
                 "remove it"))
+    for path, other in overlaps(model):
+        problems.append(Problem(
+            f"{path} shares memory with {other}, so that training changes "
+            "both, which a compiled step does not: compute one of them in "
+            "forward"))
     for path, parameter in model.named_parameters():
         if parameter._backward_hooks or getattr(
                 parameter, "_post_accumulate_grad_hooks", None):

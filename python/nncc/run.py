@@ -145,7 +145,8 @@ class Run:
         if value and now is not tensor and path in self.values.transient and \
                 value.buffers is not None:
             return  # another table of constants, which each call would make
-        if value and value.source == "state" and not value.is_stale and (
+        is_state = value and value.source == "state" and not value.is_stale
+        if is_state and now is tensor and (
                 value.is_updated or version_of(now) == value.version):
             return  # as it was, or updated by the torch.nn module it is of
         if kind == "parameter":
@@ -153,8 +154,9 @@ class Run:
                 f"the parameter {path} is changed by forward: only an "
                 "optimizer may do that, keep averages in buffers",
                 _changed_at(value)))
-        elif not value or not isinstance(value.source, Node) or \
-                value.is_stale or version_of(now) != value.version or \
+        elif not value or value.is_updated or value.is_stale or \
+                not (is_state or isinstance(value.source, Node)) or \
+                version_of(now) != value.version or \
                 now.shape != tensor.shape or now.dtype != tensor.dtype:
             problems.append(Problem(
                 f"the buffer {path} is changed by forward in a way that "

@@ -1,4 +1,5 @@
 """Which value each tensor of a trace is, and which tensors share memory."""
+import numpy
 import torch
 
 from .graph import Value, version_of
@@ -23,6 +24,33 @@ def dtype_of(tensor, what):
         raise UnsupportedModel(f"{what} is on the meta device: give it "
                                "values first")
     return DTYPES[tensor.dtype]
+
+
+def overlaps(model):
+    """Parameters that are trained, and other tensors of the state on the same
+    memory: pairs of paths."""
+    ranges = []
+    for path, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if tensor.numel() and _storage(tensor):
+            last = sum((n - 1) * s for n, s in
+                       zip(tensor.shape, tensor.stride()))
+            ranges.append((tensor.data_ptr(), tensor.data_ptr() +
+                           last * tensor.element_size(), path, tensor))
+    before = []
+    for first, last, path, tensor in sorted(ranges, key=lambda r: r[:2]):
+        before = [r for r in before if r[1] >= first]
+        for _, _, other, one in before:
+            if (one.requires_grad or tensor.requires_grad) and \
+                    numpy.shares_memory(_elements(one), _elements(tensor)):
+                yield other, path
+        before.append((first, last, path, tensor))
+
+
+def _elements(tensor):
+    """A view by NumPy, which has no bf16."""
+    tensor = tensor.detach()
+    kinds = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+    return tensor.view(kinds.get(tensor.element_size(), tensor.dtype)).numpy()
 
 
 def plain_attributes(module):

@@ -22,9 +22,9 @@ def write(model, weights, directory, accept, check=None):
         seen = set()
         for name, tensor in weights.items():
             tensor = tensor.detach().contiguous()
-            if tensor.numel() and tensor.data_ptr() in seen:
+            if tensor.untyped_storage().data_ptr() in seen:
                 tensor = tensor.clone()  # the file has no shared memory
-            seen.add(tensor.data_ptr())
+            seen.add(tensor.untyped_storage().data_ptr())
             weights[name] = tensor
         save_file(weights, os.path.join(folder, "weights.safetensors"))
         if check:

@@ -67,6 +67,23 @@ class Average(nn.Module):
         return y * self.mean + self.count + self.last
 
 
+class Swaps(nn.Module):
+    """Buffers that become each other, or one that is computed."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = linear()
+        for i in range(4):
+            self.register_buffer(f"h{i}", torch.full((6,), float(i)))
+
+    def forward(self, x):
+        y = self.fc(x) * self.h0 + self.h1 - self.h2 * self.h3
+        if self.training:
+            self.h0, self.h1 = self.h1, self.h0
+            self.h3, self.h2 = self.h2, y.detach().mean(0)
+        return y
+
+
 class Frozen(nn.Module):
     """Its train() leaves a part in eval mode."""
 
@@ -139,6 +156,7 @@ MODES = {
         lambda m, x: m.b.forward(m.a.forward(x)), a=linear(),
         b=nn.BatchNorm1d(6)),
     "buffers": Average,
+    "buffers that are swapped": Swaps,
     "train() of its own": Frozen,
     "no_grad": lambda: Wrap(without_gradient, a=linear(), b=linear()),
     "no_grad around a class": lambda: Wrap(
@@ -271,6 +289,23 @@ def test_auxiliary_head(tmp_path):
     state = compiled.state()
     for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
         close(state[name], tensor, name)
+
+
+def test_steps_of_swapped_buffers(tmp_path):
+    torch.manual_seed(0)
+    module = Swaps()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.01)
+    nncc.export(module, (X,), tmp_path, loss=F.mse_loss, targets=(Y,),
+                optimizer=optimizer)
+    compiled = nncc.compile(tmp_path, entries=("train_step",))
+    for _ in range(5):
+        optimizer.zero_grad()
+        right = F.mse_loss(module(X), Y)
+        right.backward()
+        optimizer.step()
+        close(compiled.train_step(X, Y), right)
+    for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+        close(compiled.state()[name], tensor, name)
 
 
 def test_no_loss_in_eval_mode(tmp_path):
