@@ -9,7 +9,7 @@ import torch
 from .compare import Computed
 from .graph import Problem, sentences
 from .modules import UnsupportedModel
-from .state import plain_state, redrawn
+from .state import eagerly, plain_state, redrawn
 
 
 class Conditions:
@@ -24,7 +24,7 @@ class Conditions:
     @contextlib.contextmanager
     def around(self):
         asked = torch.is_inference_mode_enabled
-        with torch.inference_mode(False), \
+        with eagerly(), torch.inference_mode(False), \
                 torch.set_grad_enabled(self.gradients):
             torch.is_inference_mode_enabled = lambda: self.inference
             try:

@@ -6,6 +6,7 @@ stands in the place of `forward`, so hooks run outside of it and are recorded
 as part of whoever calls.
 """
 import contextlib
+import functools
 import inspect
 
 import torch
@@ -20,27 +21,45 @@ from .modules import (computes_tensors_in_hooks, depends_on_mode,
 def recording(tracer):
     """Puts the tracer between torch.nn and the modules."""
     module_call = nn.Module.__call__
+    is_own = module_call is nn.Module._wrapped_call_impl
+    script_call = torch.jit.ScriptFunction.__call__
     function = torch.autograd.Function
     apply = function.__dict__["apply"]
 
     def call(self, *args, **kwargs):
-        return call_module(tracer, self, args, kwargs)
+        # What torch.compile has made of one is left out, a patch is not.
+        original = self._call_impl if is_own else functools.partial(
+            module_call, self)
+        return call_module(tracer, self, original, args, kwargs)
+
+    def call_script(self, *args, **kwargs):
+        if tracer.silent or not tracer.calls:
+            return script_call(self, *args, **kwargs)
+        tracer.problem("a function of torch.jit.script, whose steps cannot be "
+                       "seen: give the function that it was made of")
+        return unseen(tracer, functools.partial(script_call, self, *args,
+                                                **kwargs))
 
     def run(cls, *args, **kwargs):
         return run_function(tracer, cls, args, kwargs)
 
     nn.Module.__call__ = call
     function.apply = classmethod(run)
+    torch.jit.ScriptFunction.__call__ = call_script
     try:
         yield
     finally:
+        torch.jit.ScriptFunction.__call__ = script_call
         nn.Module.__call__ = module_call
         function.apply = apply
 
 
 class _Context:
     """What the forward of an autograd.Function may ask of its context."""
-    needs_input_grad = ()
+
+    def __init__(self, arguments):
+        self.needs_input_grad = tuple(
+            isinstance(a, torch.Tensor) and a.requires_grad for a in arguments)
 
     def save_for_backward(self, *tensors):
         self.saved_tensors = tensors
@@ -69,30 +88,32 @@ def run_function(tracer, cls, args, kwargs):
     tracer.problem(f"{cls.__name__}.apply has a gradient of its own, which a "
                    "compiled step does not use: write it with functions of "
                    "torch", gradient=True)
-    context = _Context()
+    context = _Context(args)
     if cls.setup_context is not torch.autograd.Function.setup_context:
         return cls.forward(*args, **kwargs)
     return cls.forward(context, *args, **kwargs)
 
 
-def call_module(tracer, module, args, kwargs):
-    """nn.Module.__call__ while tracing."""
-    def original():
-        return nn.Module._call_impl(module, *args, **kwargs)
+def unseen(tracer, original):
+    """What is refused already; its results are as good as inputs."""
+    result = original()
+    with tracer.quiet():
+        for name, tensor in named_tensors(result):
+            tracer.values.bind(tensor, name, "input", True, True)
+    return result
 
+
+def call_module(tracer, module, call, args, kwargs):
+    """nn.Module.__call__ while tracing; `call` is what it was."""
+    original = functools.partial(call, *args, **kwargs)
     if tracer.silent or not tracer.calls:
         return original()
     if isinstance(module, torch.jit.ScriptModule):
         tracer.problem("a torch.jit.ScriptModule, whose functions cannot be "
                        "seen: give the module that it was made of")
-        result = original()
-        with tracer.quiet():
-            for name, tensor in named_tensors(result):
-                tracer.values.bind(tensor, name, "input", True, True)
-        return result
+        return unseen(tracer, original)
     if type(module).__name__ == "OptimizedModule":
-        return module._orig_mod(*args, **kwargs)  # torch.compile changes
-                                                  # no values
+        return module._orig_mod(*args, **kwargs)
     paths = tracer.paths.get(id(module), ())
     tracer.inside.append(paths[0] if paths else type(module).__name__)
     try:

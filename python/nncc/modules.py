@@ -1,11 +1,12 @@
 """What a torch.nn module is in a model file: its type, attributes and state."""
 import dataclasses
 import inspect
-import os
 from collections.abc import Mapping
 
 import torch
 import torch.nn as nn
+
+from .patched import is_of_torch, is_patched
 
 DTYPES = {
     torch.float32: "f32", torch.float64: "f64", torch.float16: "f16",
@@ -48,15 +49,6 @@ def class_of(module):
     return kind.__bases__[0] if parametrized else kind
 
 
-_TORCH = os.path.dirname(torch.__file__)
-
-
-def is_of_torch(function):
-    """Written in torch itself, not put in its place by someone else."""
-    code = getattr(function, "__code__", None)
-    return code is None or code.co_filename.startswith(_TORCH)
-
-
 def is_leaf(module):
     """torch.nn's own classes keep their type; containers are no leaves."""
     kind = class_of(module)
@@ -70,8 +62,7 @@ def leaf_description(module, made):
     its own, or attributes that were changed. Then what it computes is
     recorded, function by function. `made` keeps modules made for
     comparison."""
-    if not is_leaf(module) or "forward" in vars(module) or \
-            not is_of_torch(class_of(module).forward):
+    if not is_leaf(module) or is_patched(module, class_of(module), made):
         return None
     kind = f"nn.{class_of(module).__name__}"
     try:

@@ -79,6 +79,12 @@ def _set_generators(state):
         sys.modules["numpy"].random.set_state(state[2])
 
 
+def eagerly():
+    """torch.compile changes no values, and does not bear our modes."""
+    return torch.compiler.set_stance("force_eager") \
+        if "torch._dynamo" in sys.modules else contextlib.nullcontext()
+
+
 @contextlib.contextmanager
 def python_numbers(tracer):
     """Says so where forward draws from Python's or numpy's generator: before

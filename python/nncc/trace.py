@@ -17,8 +17,9 @@ from torch.overrides import TorchFunctionMode
 
 from .graph import (Call, Node, Place, Problem, Value, common, values_in,
                     version_of)
-from .modules import DTYPES, named_tensors, walk
-from .names import CONVERSIONS, FILLS, QUERIES
+from .modules import DTYPES, named_tensors
+from .names import QUERIES
+from .patched import calls_patched
 from .spell import spell
 from .values import Values
 
@@ -59,6 +60,7 @@ class Tracer(TorchFunctionMode):
         self.silent = 0
         self.problems = []
         self.runs_again = False  # backward calls what is running again
+        self.reached = {}  # functions -> what they may call
         self.evaluated = {}  # id of a statistic -> that eval mode has read it
         self.watch = lambda: None  # is called before each function
 
@@ -115,6 +117,10 @@ class Tracer(TorchFunctionMode):
             return claimed or function(*args, **kwargs)
         self.watch()
         self.check(types)
+        if calls_patched(function, self.reached):
+            self.problem(f"{self.names.of(function)} calls a function of torch "
+                         "that was replaced: undo that, or call the "
+                         "replacement itself")
         if name == "grad" or name == "backward":
             self.problem(f"a gradient inside of the model or the loss "
                          f"({self.names.of(function)}): compiled entries "

@@ -26,7 +26,7 @@ import torch
 from .dropout import WithoutDropout, silence_modules, without_dropout
 from .modules import UnsupportedModel, named_tensors
 from .runner import compile_model
-from .state import Snapshot
+from .state import Snapshot, eagerly
 
 # Of the scale, by element type.
 _LIMITS = {torch.float64: 1e-7, torch.float32: 1e-5, torch.float16: 4e-3,
@@ -251,12 +251,6 @@ def _outputs(result):
         tuple(result.values()) if isinstance(result, dict) else (result,)
 
 
-def _eagerly():
-    """torch.compile changes no values, and does not bear our modes."""
-    return torch.compiler.set_stance("force_eager") \
-        if "torch._dynamo" in sys.modules else contextlib.nullcontext()
-
-
 def with_gradient(module, args, kwargs, loss, targets, modes, snapshot):
     """Names of the parameters that a training step gives a gradient."""
     found = _Check(None, module, args, kwargs, loss, targets, None, modes,
@@ -314,7 +308,7 @@ class _Check:
         silence_modules(module)
         before = torch.get_rng_state()
         self.draws = False
-        with WithoutDropout(), _eagerly():
+        with WithoutDropout(), eagerly():
             yield
         self.draws = not torch.equal(before, torch.get_rng_state())
 

@@ -449,6 +449,56 @@ def test_patched_class(tmp_path):
         nn.Linear.forward = original
 
 
+def circular(self, x, weight, bias):
+    return F.conv1d(torch.cat([x[..., -1:], x, x[..., :1]], -1), weight, bias)
+
+
+def doubled_call(self, *args, _original=nn.Module.__call__):
+    y = _original(self, *args)
+    return y * 2 if isinstance(self, nn.Linear) else y
+
+
+CONV = torch.randn(2, 2, 6)
+PATCHES = {
+    "a method that forward calls": (
+        nn.Conv1d, "_conv_forward", circular,
+        lambda: nn.Sequential(nn.Conv1d(2, 2, 3)), CONV),
+    "a function": (F, "gelu", lambda x, approximate="none": x.relu() * 2,
+                   lambda: nn.Sequential(linear(), nn.GELU()), X),
+    "a function by another of torch": (
+        F, "silu", F.relu, lambda: nn.Sequential(linear(), nn.SiLU()), X),
+    "calls of modules": (nn.Module, "__call__", doubled_call,
+                         lambda: nn.Sequential(linear(), nn.Tanh()), X),
+}
+
+
+@pytest.mark.parametrize("name", PATCHES)
+def test_patches(tmp_path, name, monkeypatch):
+    owner, attribute, replacement, make, x = PATCHES[name]
+    torch.manual_seed(0)
+    module = make()
+    monkeypatch.setattr(owner, attribute, replacement)
+    check(tmp_path, module, (x,), (x * 2,))
+
+
+def test_patched_method_of_one_module(tmp_path):
+    module = nn.Sequential(nn.Conv1d(2, 2, 3), nn.Conv1d(2, 2, 3))
+    module[0]._conv_forward = functools.partial(circular, None)
+    check(tmp_path, module, (CONV,), (CONV * 2,))
+    model = json.loads((tmp_path / "model.json").read_text())
+    assert model["nodes"][-1]["module"] == "1"
+
+
+@torch.compile
+def compiled_function(x):
+    return x * torch.sigmoid(x)
+
+
+def test_compiled_function(tmp_path):
+    check(tmp_path, Wrap(lambda m, x: compiled_function(m.a(x)), a=linear()),
+          (X,), (Y,))
+
+
 def test_embedding_of_its_own(tmp_path):
     check(tmp_path, nn.Sequential(PaddedEmbedding(6, 4, padding_idx=0)),
           (torch.tensor([1, 2]),), (torch.tensor([5, 1]),))

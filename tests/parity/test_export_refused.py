@@ -438,6 +438,18 @@ def test_odd_arguments(tmp_path):
         nncc.export(linear, (X,), tmp_path)
 
 
+def scripted(x):
+    return x * torch.sigmoid(x)
+
+
+def test_replaced_functions(tmp_path, monkeypatch):
+    """Inside of one that is recorded by its name."""
+    monkeypatch.setattr(torch, "relu", lambda x: x * 2)
+    assert refusal(tmp_path, nn.Sequential(linear(), nn.ReLU()), (X,)) == (
+        "F.relu calls a function of torch that was replaced in 1: undo that, or "
+        "call the replacement itself")
+
+
 def test_odd_modules(tmp_path):
     script = torch.jit.script(linear())
     assert refusal(tmp_path, script, (X,)) == (
@@ -452,6 +464,11 @@ def test_odd_modules(tmp_path):
     odd = nn.Parameter(torch.randn(6, dtype=torch.complex64))
     assert refusal(tmp_path, Wrap(lambda m, x: x * m.p.real, p=odd), (X,)) \
         .startswith("p is complex64: nncc has f32")
+    function = torch.jit.script(scripted)
+    assert refusal(tmp_path, nn.Sequential(Part(
+        lambda m, x: function(m.layer(x)))), (X,)) == (
+        "a function of torch.jit.script, whose steps cannot be seen in 0 "
+        "(FILE): give the function that it was made of")
     wrong = Wrap(lambda m, x: x @ x)
     assert refusal(tmp_path, wrong, (X,)) == (
         "forward fails in eval mode on the example (FILE): RuntimeError: mat1 "
