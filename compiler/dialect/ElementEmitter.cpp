@@ -209,6 +209,17 @@ Value ElementEmitter::floorDiv(Value x, Value y, bool isUnsigned) {
   return select(isZero, ratio, select(some, below, nothing));
 }
 
+/// A constant, the same in all lanes, that is not NaN.
+static bool isNumber(Value x) {
+  Attribute constant;
+  if (!matchPattern(x, m_Constant(&constant)))
+    return false;
+  if (auto elements = dyn_cast<DenseFPElementsAttr>(constant))
+    return elements.isSplat() && !elements.getSplatValue<APFloat>().isNaN();
+  auto one = dyn_cast<FloatAttr>(constant);
+  return one && !one.getValue().isNaN();
+}
+
 /// max and min keep NaN from either side. `cmp x, y ? x : y` gives y if one is
 /// NaN, which is one instruction; so the operand that can be NaN goes second.
 static Value extremum(ElementEmitter &e, Value x, Value y, bool isMax,
@@ -218,10 +229,9 @@ static Value extremum(ElementEmitter &e, Value x, Value y, bool isMax,
     Predicate better = isMax ? Predicate::gt : Predicate::lt;
     return e.select(e.compare(better, x, y, isUnsigned), x, y);
   }
-  Attribute constant;
-  if (matchPattern(y, m_Constant(&constant)))
+  if (isNumber(y))
     std::swap(x, y);
-  if (matchPattern(x, m_Constant(&constant))) {
+  if (isNumber(x)) {
     auto predicate =
         isMax ? arith::CmpFPredicate::OGT : arith::CmpFPredicate::OLT;
     Value better = arith::CmpFOp::create(b, e.loc, predicate, x, y);

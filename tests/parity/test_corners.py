@@ -30,7 +30,8 @@ def elementwise(dtype):
         s.op("torch.pow", x, e)
     for base in (0.0, 1.0, 2.0):
         s.op("torch.pow", torch.full_like(x, base), x)
-    for low, high in ((0.0, 1.0), (-1.0, INF), (2.0, -2.0), (0.0, 0.0)):
+    for low, high in ((0.0, 1.0), (-1.0, INF), (2.0, -2.0), (0.0, 0.0),
+                      (NAN, 1.0), (-1.0, NAN)):
         s.op("torch.clamp", x, min=low, max=high)
     s.op("torch.clamp", x, min=1.0)
     s.op("torch.clamp", x, max=1.0)
