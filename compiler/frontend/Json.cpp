@@ -5,7 +5,9 @@
 //
 //===----------------------------------------------------------------------===//
 #include "frontend/Json.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSet.h"
+#include "llvm/ADT/StringSwitch.h"
 #include <nlohmann/json.hpp>
 
 namespace nncc {
@@ -111,6 +113,17 @@ public:
   bool parse_error(std::size_t position, const std::string &,
                    const nlohmann::json::exception &exception) override {
     size_t at = std::min(position ? position - 1 : 0, text.size());
+    Span word = wordAt(at);
+    if (exception.id == 406) { // json.exception.out_of_range.406
+      diagnostics.error(word, "the number does not fit into an f64");
+      return false;
+    }
+    if (const char *right = rightWord(text.slice(word.begin, word.end))) {
+      diagnostics.error(word,
+                        "not JSON: " + text.slice(word.begin, word.end).str() +
+                            " is written " + right);
+      return false;
+    }
     std::string what = exception.what();
     size_t reason = what.find("; last read");
     size_t start = what.rfind(" - ", reason);
@@ -125,6 +138,30 @@ public:
   }
 
 private:
+  /// What stands there without a blank, comma or bracket in it.
+  Span wordAt(size_t at) {
+    auto isInside = [&](size_t i) {
+      return i < text.size() && (llvm::isAlnum(text[i]) ||
+                                 llvm::StringRef("+-.").contains(text[i]));
+    };
+    size_t begin = at, end = at;
+    while (begin > 0 && isInside(begin - 1))
+      --begin;
+    while (isInside(end))
+      ++end;
+    return {begin, std::max(end, begin + 1)};
+  }
+  /// Of what Python and its json module write, which is no JSON.
+  static const char *rightWord(llvm::StringRef word) {
+    return llvm::StringSwitch<const char *>(word)
+        .Cases({"NaN", "nan"}, "\"nan\"")
+        .Cases({"Infinity", "inf"}, "\"inf\"")
+        .Cases({"-Infinity", "-inf"}, "\"-inf\"")
+        .Case("True", "true")
+        .Case("False", "false")
+        .Case("None", "null")
+        .Default(nullptr);
+  }
   /// Skips separators, takes the next `length` bytes as a token.
   Span place(size_t length) {
     skip();
