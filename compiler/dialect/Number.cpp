@@ -36,6 +36,31 @@ int64_t Number::toInteger(unsigned bits) const {
                                            : llvm::minIntN(bits);
 }
 
+bool Number::fits(Type elementType) const {
+  unsigned bits = elementType.getIntOrFloatBitWidth();
+  if (bits == 1)
+    return true;
+  if (auto floats = dyn_cast<FloatType>(elementType)) {
+    double most =
+        APFloat::getLargest(floats.getFloatSemantics()).convertToDouble();
+    return !(std::isfinite(real) && std::fabs(real) > most);
+  }
+  bool isUnsigned = isUnsignedElement(elementType);
+  double limit = std::ldexp(1.0, isUnsigned ? bits : bits - 1);
+  if (!whole) // NaN is below nothing
+    return real < limit && (isUnsigned ? real > -limit : real >= -limit);
+  return bits == 64 || (double(integer) < limit &&
+                        double(integer) >= -limit + (isUnsigned ? 1 : 0));
+}
+
+std::string Number::text() const {
+  if (whole)
+    return std::to_string(integer);
+  char text[40];
+  snprintf(text, sizeof text, "%g", real);
+  return text;
+}
+
 TypedAttr Number::toAttr(Type elementType) const {
   if (isa<FloatType>(elementType))
     return FloatAttr::get(elementType, real);

@@ -10,6 +10,7 @@
 
 #include "mlir/IR/BuiltinAttributes.h"
 #include <cstdint>
+#include <string>
 #include <type_traits>
 
 namespace nncc {
@@ -31,6 +32,13 @@ public:
   /// A double rounds towards zero; what no integer of `bits` bits (32 or more)
   /// holds, NaN too, is the least one, as x86 converts.
   int64_t toInteger(unsigned bits = 64) const;
+  /// Whether an element of this type can hold it, rounded: PyTorch refuses
+  /// others where it converts a number by itself. A bool holds all; negative
+  /// numbers of the size that an unsigned type has wrap there; a double in an
+  /// integer type loses its fraction.
+  bool fits(mlir::Type elementType) const;
+  /// As a model writes it.
+  std::string text() const;
   /// As an element of this type: rounded for floats, modulo 2^bits for
   /// integers, whether it is not 0 for bool.
   mlir::TypedAttr toAttr(mlir::Type elementType) const;

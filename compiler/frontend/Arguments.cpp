@@ -1,7 +1,5 @@
 //===- Arguments.cpp - JSON as typed values -------------------------------===//
 #include "frontend/Arguments.h"
-#include "llvm/Support/Format.h"
-#include "llvm/Support/FormatVariadic.h"
 #include <limits>
 
 namespace nncc {
@@ -34,12 +32,6 @@ bool isAtLeast(Number x, Number y) {
   if (x.isInteger() && y.isInteger())
     return x.toInteger() >= y.toInteger();
   return x.toDouble() >= y.toDouble();
-}
-
-std::string textOf(Number number) {
-  if (number.isInteger())
-    return std::to_string(number.toInteger());
-  return llvm::formatv("{0}", llvm::format("%g", number.toDouble())).str();
 }
 
 std::string wordsOf(const ArgDef &def, const char *between) {
@@ -140,11 +132,11 @@ private:
   }
   bool inRange(const Json &json, Number number) {
     if (def.least && !isAtLeast(number, *def.least))
-      return fail(json, def.name + " must be at least " + textOf(*def.least) +
+      return fail(json, def.name + " must be at least " + def.least->text() +
                             ", got " + json.describe());
     if (!def.most || isAtLeast(*def.most, number))
       return true;
-    return fail(json, def.name + " must be at most " + textOf(*def.most) +
+    return fail(json, def.name + " must be at most " + def.most->text() +
                           ", got " + json.describe());
   }
   bool number(const Json &json, ArgValue &value) {

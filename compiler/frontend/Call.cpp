@@ -49,6 +49,15 @@ std::optional<Number> Call::literal(StringRef arg) const {
   return found && found->value ? found->value->number() : std::nullopt;
 }
 
+bool Call::fits(StringRef arg, Type type) {
+  std::optional<Number> number = literal(arg);
+  if (!number || number->fits(type))
+    return true;
+  error(arg, arg + " must be a number that " + dtypeName(type) +
+                 " can hold, got " + number->text());
+  return false;
+}
+
 bool Call::flag(StringRef arg) const {
   const bool *value = find(arg)->value->as<bool>();
   return value ? *value : trains;

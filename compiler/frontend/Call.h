@@ -80,6 +80,9 @@ public:
   /// The number or boolean that is written for this argument, also for a
   /// tensor.
   std::optional<Number> literal(llvm::StringRef arg) const;
+  /// An error, and false, if a number is given for the argument that elements
+  /// of this type cannot hold.
+  bool fits(llvm::StringRef arg, mlir::Type type);
   /// Also of an argument "training", where "mode" is the entry's.
   bool flag(llvm::StringRef arg) const;
   /// The argument "training", or the entry's mode where a face has none.

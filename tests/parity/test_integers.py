@@ -129,6 +129,26 @@ def test_literals_beyond_doubles(tmp_path):
         assert torch.equal(torch.as_tensor(got), expected)
 
 
+def test_numbers_beyond_the_type(tmp_path):
+    """A number wraps to the tensor's type where PyTorch's does; a division is
+    by the number itself."""
+    s = Sweep()
+    for dtype, number in ((torch.int8, 300), (torch.uint8, -1),
+                          (torch.uint8, 300), (torch.int16, -40000),
+                          (torch.int32, 2**40 + 5)):
+        x = torch.tensor([1, 44, 100], dtype=dtype)
+        for name in ("add", "sub", "mul", "div", "eq", "lt", "ge",
+                     "floor_divide", "remainder", "bitwise_and"):
+            s.op("torch." + name, x, number)
+    (tmp_path / "model.json").write_text(json.dumps(s.model()))
+    results = nncc.compile(tmp_path)(*s.inputs())
+    for (name, tensors, nodes), got in zip(s.cases, results):
+        right = function(nodes[0][1])(tensors[0], nodes[0][2][1])
+        got = torch.as_tensor(got)
+        assert got.dtype == right.dtype and torch.equal(got, right), (
+            name, nodes[0][2], got, right)
+
+
 def test_least_of_all_is_an_identity(tmp_path):
     s = Sweep()
     s.op("F.max_pool1d", torch.tensor([[-2**63, -2**63 + 1, -5]]),

@@ -3,29 +3,46 @@
 
 namespace nncc {
 
-static Expr alpha(Call &c, Expr y) {
+/// alpha y; null if the sum's type cannot hold alpha.
+static Expr scaled(Call &c) {
+  Expr x = c.tensor("input"), y = c.tensor("other");
   Number alpha = c.exact("alpha");
+  mlir::Type type = promotedType(x, y);
+  if (!mlir::isa<mlir::FloatType>(type) && !alpha.isInteger()) {
+    c.error("alpha",
+            "alpha must be an integer beside integers, got " + alpha.text());
+    return Expr();
+  }
+  if (!c.fits("alpha", type))
+    return Expr();
   return alpha.toDouble() == 1 ? y : y * alpha;
 }
 static Result emitAdd(Call &c) {
-  return c.tensor("input") + alpha(c, c.tensor("other"));
+  Expr y = scaled(c);
+  return y ? c.tensor("input") + y : Result();
 }
 static Result emitSub(Call &c) {
   for (const char *name : {"input", "other"})
     if (!c.literal(name) && c.tensor(name).element().isInteger(1))
       return c.error(name,
                      "has no meaning for bool; convert it with Tensor.to");
-  return c.tensor("input") - alpha(c, c.tensor("other"));
+  Expr y = scaled(c);
+  return y ? c.tensor("input") - y : Result();
 }
 
-/// True division gives floats, also of integers.
-static Expr divide(Expr x, Expr y) {
-  if (!x.isFloat() && !y.isFloat()) {
-    mlir::Type f32 = x.context().b.getF32Type();
-    x = convert(x, f32);
-    y = convert(y, f32);
-  }
-  return x / y;
+/// True division gives floats, also of integers; a number is not one of their
+/// type first.
+static Result emitDiv(Call &c) {
+  Expr x = c.tensor("input"), y = c.tensor("other");
+  if (x.isFloat() || y.isFloat())
+    return x / y;
+  mlir::Type f32 = x.context().b.getF32Type();
+  auto real = [&](const char *name) {
+    std::optional<Number> number = c.literal(name);
+    return number ? scalar(x.context(), f32, *number)
+                  : convert(c.tensor(name), f32);
+  };
+  return real("input") / real("other");
 }
 
 static Result emitPow(Call &c) {
@@ -35,6 +52,9 @@ static Result emitPow(Call &c) {
   if (exponent && isInteger && exponent->toInteger() < 0)
     return c.error("other", "integers have no negative powers, got " +
                                 llvm::Twine(exponent->toInteger()));
+  if (isInteger &&
+      !(c.fits("input", x.element()) && c.fits("other", y.element())))
+    return Result();
   if (!exponent || isInteger)
     return pow(x, y);
   return pow(convert(x, promotedType(x, y)), exponent->toDouble());
@@ -42,6 +62,8 @@ static Result emitPow(Call &c) {
 
 static Result emitClamp(Call &c) {
   Expr x = c.tensor("input");
+  if (!c.has("min") && !c.has("max"))
+    return c.error("", "needs min or max, got neither");
   mlir::Builder b(x.context().b);
   bool isWhole = true;
   for (const char *bound : {"min", "max"})
@@ -50,6 +72,9 @@ static Result emitClamp(Call &c) {
     x = convert(x, b.getF32Type());
   else if (x.element().isInteger(1))
     x = convert(x, b.getI64Type());
+  for (const char *bound : {"min", "max"})
+    if (c.has(bound) && !c.fits(bound, x.element()))
+      return Result();
   if (c.has("min"))
     x = max(x, c.exact("min"), Ties::lhs);
   if (c.has("max"))
@@ -60,6 +85,10 @@ static Result emitClamp(Call &c) {
 static Result emitWhere(Call &c) {
   Expr condition = c.tensor("condition"), x = c.tensor("input"),
        y = c.tensor("other");
+  mlir::Type type = promotedType(x, y);
+  for (const char *name : {"input", "other"})
+    if (!isHalf(type) && !c.fits(name, type))
+      return Result();
   auto shape =
       broadcastShape(*broadcastShape(x.shape(), y.shape()), condition.shape());
   return select(broadcastTo(condition, *shape), broadcastTo(x, *shape), y);
@@ -93,6 +122,14 @@ static void comparisons(Registry &r) {
         });
 }
 
+/// An integer type in which the number that is written for `other` is 0.
+static bool dividesByZero(Call &c) {
+  std::optional<Number> number = c.literal("other");
+  mlir::Type type = promotedType(c.tensor("input"), c.tensor("other"));
+  return number && !mlir::isa<mlir::FloatType>(type) &&
+         wrapTo(type, number->toInteger()) == 0;
+}
+
 /// Integers that are rounded down, and what is left; no bools.
 static void floorDivisions(Registry &r) {
   const Binary rows[] = {
@@ -106,6 +143,8 @@ static void floorDivisions(Registry &r) {
         .twins()
         .types(numeric)
         .emit([function = row.function](Call &c) -> Result {
+          if (dividesByZero(c))
+            return c.error("other", "integers cannot be divided by 0");
           return function(c.tensor("input"), c.tensor("other"));
         });
 }
@@ -177,8 +216,14 @@ static void arithmetic(Registry &r) {
       .types(numeric)
       .inF32()
       .emit(emitPow);
+  define(r, "input / other")
+      .operands(twoOperands())
+      .broadcast({"input", "other"})
+      .functions(spellings("div"))
+      .twins()
+      .inF32()
+      .emit(emitDiv);
   binary(r, {{"mul", "input * other", operator*},
-             {"div", "input / other", divide},
              {"maximum", "the larger", max, false},
              {"minimum", "the smaller", min, false}});
 }

@@ -320,8 +320,10 @@ static Emitter filled(int64_t value) {
 
 static Result emitFull(Call &c) {
   Number value = c.exact("fill_value");
-  return full(*c.builder, c.dtype("dtype", value.isInteger() ? "i64" : "f32"),
-              c.integers("size"), value);
+  mlir::Type type = c.dtype("dtype", value.isInteger() ? "i64" : "f32");
+  if (!c.fits("fill_value", type))
+    return Result();
+  return full(*c.builder, type, c.integers("size"), value);
 }
 
 static void registerViews(Registry &r) {
