@@ -162,7 +162,7 @@ private:
     }
     if (!json.isInteger() && !json.isArray())
       return mismatch(json);
-    if (def.count && list.size() == 1)
+    if (def.count && list.size() == 1 && !(def.isWhole && json.isArray()))
       list.assign(def.count, list[0]);
     if (def.count && int64_t(list.size()) != def.count)
       return fail(json, def.name + " needs one integer or a list of " +

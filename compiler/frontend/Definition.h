@@ -68,6 +68,7 @@ struct ArgDef {
   bool onlyBroadcasts = false; // to `shape`
   Domain domain;
   int64_t count = 0;       // of integers: a single one stands for so many
+  bool isWhole = false;    // and a list of one does not
   bool isVariadic = false; // takes the integers behind it: x.view(2, 3)
   bool hasNullItems = false;
   std::string dimOf; // a dimension of that operand, negative ones from its end
@@ -81,6 +82,11 @@ struct ArgDef {
   ArgDef &optional() {
     isRequired = false;
     isNullable = true;
+    return *this;
+  }
+  /// May be left out, and is never null.
+  ArgDef &omissible() {
+    isRequired = false;
     return *this;
   }
   ArgDef &standing(ArgValue value) {
@@ -122,6 +128,11 @@ struct ArgDef {
     count = rank;
     if (std::optional<Number> single = standard.number())
       standard.data = ArgValue::Integers(rank, single->toInteger());
+    return *this;
+  }
+  /// A list has all of them, or is refused.
+  ArgDef &whole() {
+    isWhole = true;
     return *this;
   }
   /// One of these instead of integers.

@@ -71,8 +71,8 @@ private:
   static bool fits(const ArgDef &arg) {
     const ArgValue &value = arg.standard;
     std::optional<Number> number = value.number();
-    if (value.isNull())
-      return arg.isNullable;
+    if (value.isNull()) // optional or omissible
+      return true;
     if (const auto *list = value.as<ArgValue::Integers>())
       return int64_t(list->size()) == arg.count &&
              llvm::all_of(*list, [&](int64_t i) { return inRange(arg, i); });

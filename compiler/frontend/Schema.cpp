@@ -100,7 +100,7 @@ static json::Object argumentSchema(const ArgDef &arg) {
   if (arg.isNullable && !schema.empty())
     schema =
         json::Object{{"anyOf", json::Array{std::move(schema), typeIs("null")}}};
-  if (!arg.isRequired)
+  if (!arg.isRequired && (arg.isNullable || !arg.standard.isNull()))
     schema["default"] = valueJson(arg.standard);
   return schema;
 }

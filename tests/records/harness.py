@@ -9,6 +9,7 @@ import copy
 import dataclasses
 import functools
 import json
+import math
 import os
 import subprocess
 import tempfile
@@ -121,6 +122,12 @@ class Case:
         return module, mapped(args, change), mapped(kwargs, change)
 
 
+def word(value):
+    """JSON has no infinities; the format has words for them."""
+    plain = not isinstance(value, float) or math.isfinite(value)
+    return value if plain else str(value)
+
+
 class Written:
     """One case as a part of a model: names carry its number in the batch."""
 
@@ -168,7 +175,7 @@ class Written:
     def attribute(value, held):
         if isinstance(value, Tensor):
             return {"shape": list(value.shape), "dtype": DTYPES[held.dtype]}
-        return value
+        return word(value)
 
     def encode(self, value):
         if isinstance(value, torch.Tensor):
@@ -179,7 +186,7 @@ class Written:
             return [self.encode(v) for v in value]
         if isinstance(value, torch.dtype):
             return DTYPES[value]
-        return value
+        return word(value)
 
     def entry(self, index):
         """An entry of an index."""

@@ -5,12 +5,27 @@
 
 namespace nncc {
 
+/// PyTorch's mask: bools, or what is added, in f32 or the query's type.
+static bool isMask(Call &c, Expr mask, Expr q) {
+  mlir::Type type = mask.element();
+  if (mask.rank() < 2)
+    c.error("attn_mask", "attn_mask needs at least 2 dimensions, got " +
+                             shapeText(mask.shape()));
+  else if (!type.isInteger(1) && !type.isF32() && type != q.element())
+    c.error("attn_mask", "attn_mask must be bool, f32 or of the query's type, "
+                         "got " +
+                             dtypeName(type));
+  return !c.failed;
+}
+
 static Result emitAttention(Call &c) {
   Expr q = c.tensor("query"), k = c.tensor("key"), v = c.tensor("value");
   int64_t rank = q.rank();
   Expr mask;
   if (c.hasTensor("attn_mask")) {
     mask = c.tensor("attn_mask");
+    if (!isMask(c, mask, q))
+      return {};
     llvm::SmallVector<int64_t> scores(q.shape());
     scores.back() = k.dim(-2);
     if (mask.element().isInteger(1)) {

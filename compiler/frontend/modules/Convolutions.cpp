@@ -14,6 +14,16 @@ static bool addBatch(Expr &x, int64_t rank) {
   return true;
 }
 
+/// PyTorch convolves nothing only where the batch or the channels are empty.
+static bool hasElements(Call &c, Expr x, Expr w) {
+  if (w.dim(0) == 0)
+    c.error("weight", "weight " + shapeText(w.shape()) + " has no channels");
+  else if (llvm::is_contained(x.shape().take_back(w.rank() - 2), 0))
+    c.error("input", "the input " + shapeText(x.shape()) +
+                         " may be empty along batch and channels only");
+  return !c.failed;
+}
+
 static Result finish(Call &c, Expr y, bool unbatch) {
   if (c.hasTensor("bias"))
     y = y + alongDim(c.tensor("bias"), y.shape(), 1);
@@ -47,6 +57,8 @@ static bool padConvolution(Call &c, Expr w, ConvolutionShape &s) {
 static Result emitConvolution(Call &c) {
   Expr x = c.tensor("input"), w = c.tensor("weight");
   int64_t rank = w.rank() - 2;
+  if (!hasElements(c, x, w))
+    return {};
   bool unbatch = addBatch(x, rank);
   ConvolutionShape s;
   s.groups = c.integer("groups");
@@ -72,6 +84,8 @@ static Result emitConvolution(Call &c) {
 static Result emitConvTranspose(Call &c) {
   Expr x = c.tensor("input"), w = c.tensor("weight"); // w (C, O/g, *K)
   int64_t rank = w.rank() - 2, groups = c.integer("groups");
+  if (!hasElements(c, x, w))
+    return {};
   bool unbatch = addBatch(x, rank);
   ConvolutionShape s;
   s.groups = groups;

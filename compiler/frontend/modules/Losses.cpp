@@ -88,6 +88,9 @@ static Result emitCrossEntropy(Call &c) {
                              "the input, got " +
                                  dtypeName(target.element()) + " " +
                                  shapeText(target.shape()));
+  if (c.integer("ignore_index") >= 0)
+    return c.error("ignore_index", "ignore_index needs a target of classes, "
+                                   "but these are probabilities");
   return probabilityLoss(c, logp, target, dim, w, smoothing);
 }
 
@@ -134,6 +137,8 @@ static Result emitSmoothL1(Call &c) {
 static Result emitHuber(Call &c) {
   Expr x = difference(c), d = abs(detach(x));
   double delta = c.number("delta");
+  if (delta == 0)
+    return c.error("delta", "delta must be more than 0, got 0");
   Expr bound = full(d.context(), d.element(), d.shape(), delta);
   Expr loss = select(compare(Predicate::le, d, bound), d * d * 0.5,
                      (d - 0.5 * delta) * delta);
@@ -152,9 +157,8 @@ static Result emitKlDiv(Call &c) {
   }
   if (c.word("reduction") != "batchmean")
     return reduced(c, loss);
-  if (loss.rank() == 0)
-    return loss;
-  return sumAll(loss) / double(loss.dim(0));
+  loss = sumAll(loss);
+  return x.rank() == 0 ? loss : loss / double(x.dim(0));
 }
 
 static Result weighted(Call &c, Expr loss) {

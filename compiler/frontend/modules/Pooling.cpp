@@ -169,7 +169,8 @@ static void registerRank(Registry &r, int64_t rank) {
       .types(floating)
       .inF32()
       .emit(emitAvgPool);
-  ArgDef output = integers("output_size").each(rank).min(1).orNullItems();
+  ArgDef output =
+      integers("output_size").each(rank).whole().min(1).orNullItems();
   define(r, "mean over windows that give the asked size")
       .operands(input)
       .module("nn.AdaptiveAvgPool" + end, {output})

@@ -294,7 +294,7 @@ static Result emitGetItem(Call &c) {
 
 static Result emitArange(Call &c) {
   int64_t start = 0, end = c.integer("start");
-  int64_t step = c.has("step") ? c.integer("step") : 1;
+  int64_t step = c.integer("step");
   if (c.has("end")) {
     start = end;
     end = c.integer("end");
@@ -356,7 +356,7 @@ static void registerViews(Registry &r) {
       .emit(unsqueeze);
   define(r, "drops dimensions of size 1")
       .functions(spellings("squeeze"),
-                 {integers("dim").ofDims("input").optional()})
+                 {integers("dim").ofDims("input").omissible()})
       .twins()
       .emit(emitSqueeze);
   define(r, "slices along dim, as a tuple")
@@ -382,8 +382,8 @@ static void registerCreation(Registry &r) {
   ArgDef size = integers("size").min(0);
   define(r, "start, start + step, ...")
       .operands({})
-      .function("torch.arange", {integer("start"), integer("end").optional(),
-                                 integer("step").optional(), type})
+      .function("torch.arange", {integer("start"), integer("end").omissible(),
+                                 integer("step", 1), type})
       .emit(emitArange);
   define(r, "zeros")
       .operands({})
