@@ -18,18 +18,16 @@ namespace nncc {
 
 namespace {
 
-RefTensor fromValues(RankedTensorType type, const std::vector<double> &values) {
+RefTensor fromElements(RankedTensorType type, const TensorElements &values) {
   RefTensor tensor(type);
   for (int64_t i = 0, n = tensor.size(); i < n; ++i)
-    tensor.set(i, values[i]);
+    tensor.set(i, values.areFloats ? Number(values.floats[i])
+                                   : Number(values.ints[i]));
   return tensor;
 }
 
-std::vector<double> toValues(const RefTensor &tensor) {
-  std::vector<double> values(tensor.size());
-  for (size_t i = 0; i < values.size(); ++i)
-    values[i] = tensor.get(i);
-  return values;
+TensorElements toElements(const RefTensor &tensor) {
+  return {tensor.isFloat(), tensor.floats, tensor.ints};
 }
 
 class Reference {
@@ -49,7 +47,7 @@ public:
         result.calls.push_back({call ? call.getCallee().str() : "all_reduce",
                                 originOf(op->getLoc()),
                                 dtypeOf(values.back().type.getElementType()),
-                                toValues(values.back())});
+                                toElements(values.back())});
     };
     func::FuncOp entry = entryOf(module);
     result.names.clear();
@@ -57,7 +55,7 @@ public:
       result.names.push_back(resultName(entry, i).str());
     ReferenceStage stage{name.str(), {}};
     for (const RefTensor &output : evaluate(module, inputs, weights, observe))
-      stage.outputs.push_back(toValues(output));
+      stage.outputs.push_back(toElements(output));
     result.stages.push_back(std::move(stage));
   }
 
@@ -70,7 +68,7 @@ public:
       StringRef name = resultName(entry, o);
       if (!name.consume_front("grad."))
         continue;
-      std::vector<double> gradient = toValues(outputs[o]);
+      const std::vector<double> &gradient = outputs[o].floats;
       for (unsigned k = 0; k < what.samples && k < gradient.size(); ++k) {
         // Spread over the tensor, the same ones each time.
         size_t element = gradient.size() * (2 * k + 1) / (2 * what.samples);
@@ -79,7 +77,7 @@ public:
         for (int side = 0; side < 2; ++side) {
           TensorValues x = inputs, w = weights;
           auto &values = x.count(name.str()) ? x[name.str()] : w[name.str()];
-          values[element] += side ? step : -step;
+          values.floats[element] += side ? step : -step;
           ends[side] = objective(entry, x, evaluate(module, x, w));
         }
         result.gradients.push_back({name.str(), element, gradient[element],
@@ -109,7 +107,7 @@ private:
         return prepared[std::stoull(path.str())];
       auto known = weights.find(path.str());
       return known == weights.end() ? RefTensor(type) // a fresh optimizer's
-                                    : fromValues(type, known->second);
+                                    : fromElements(type, known->second);
     };
     if (auto prepare = module.lookupSymbol<func::FuncOp>("prepare"))
       prepared = interpret(prepare, {}, lookup);
@@ -120,9 +118,9 @@ private:
       auto input = entry.getArgAttrOfType<StringAttr>(i, valueNameAttr);
       if (entry.getArgAttr(i, keyAttr))
         arguments.push_back(
-            fromValues(type, {double(int64_t(what.seed)), double(what.step)}));
+            fromElements(type, {false, {}, {int64_t(what.seed), what.step}}));
       else
-        arguments.push_back(fromValues(type, inputs.at(input.str())));
+        arguments.push_back(fromElements(type, inputs.at(input.str())));
     }
     return interpret(entry, arguments, lookup, observe);
   }
@@ -137,7 +135,7 @@ private:
         return outputs[o].get(0);
       if (cotangent != inputs.end())
         for (size_t i = 0; i < cotangent->second.size(); ++i)
-          total += cotangent->second[i] * outputs[o].get(int64_t(i));
+          total += cotangent->second.get(i) * outputs[o].get(int64_t(i));
     }
     return total;
   }

@@ -12,19 +12,29 @@
 
 namespace nncc {
 
-/// Elements of tensors as doubles, by name.
-using TensorValues = std::map<std::string, std::vector<double>>;
+/// The elements of a tensor as they are: doubles of floating types, integers
+/// of others.
+struct TensorElements {
+  bool areFloats = true;
+  std::vector<double> floats;
+  std::vector<int64_t> ints;
+
+  size_t size() const { return areFloats ? floats.size() : ints.size(); }
+  double get(size_t i) const { return areFloats ? floats[i] : double(ints[i]); }
+};
+/// By name.
+using TensorValues = std::map<std::string, TensorElements>;
 
 struct ReferenceStage {
   /// "import", or the flag of the pass after which this was computed.
   std::string name;
-  std::vector<std::vector<double>> outputs;
+  std::vector<TensorElements> outputs;
 };
 
 struct ReferenceCall {
   std::string kernel, origin;
   uint64_t dtype; // nncc_dtype of the result
-  std::vector<double> result;
+  TensorElements result;
 };
 
 /// One element of one gradient, in f64.
@@ -56,7 +66,7 @@ struct ReferenceOptions {
   bool accumulates = false;
   /// Also after each pass of the kernel pipeline, with all kernel calls.
   bool everyPass = false;
-  /// Elements of each gradient to take by differences.
+  /// TensorElements of each gradient to take by differences.
   unsigned samples = 0;
 };
 

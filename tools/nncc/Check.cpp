@@ -19,37 +19,56 @@ namespace nncc {
 
 namespace {
 
-/// Elements of each gradient that --grad looks at.
+/// TensorElements of each gradient that --grad looks at.
 constexpr unsigned gradientSamples = 4;
+
+TensorElements elementsOf(const void *data, uint64_t dtype, size_t count) {
+  TensorElements values;
+  values.areFloats = isFloat(dtype);
+  for (size_t i = 0; i < count; ++i)
+    if (values.areFloats)
+      values.floats.push_back(elementAt(data, dtype, i));
+    else
+      values.ints.push_back(integerAt(data, dtype, i));
+  return values;
+}
+
+TensorElements elementsOf(const HostTensor &tensor) {
+  return elementsOf(tensor.data.data(), tensor.dtype, tensor.count());
+}
+
+/// |x[i] - y[i]|: exact of integers, 0 of equal infinities and NaN.
+double distance(const TensorElements &x, const TensorElements &y, size_t i) {
+  if (!x.areFloats && !y.areFloats) {
+    int64_t a = x.ints[i], b = y.ints[i];
+    return double(a < b ? uint64_t(b) - uint64_t(a)
+                        : uint64_t(a) - uint64_t(b));
+  }
+  double a = x.get(i), b = y.get(i);
+  if (a == b || (std::isnan(a) && std::isnan(b)))
+    return 0;
+  return std::isfinite(a) && std::isfinite(b) ? std::fabs(a - b) : INFINITY;
+}
+
+/// The largest finite magnitude.
+double largestOf(const TensorElements &values) {
+  double largest = 0;
+  for (size_t i = 0; i < values.size(); ++i)
+    if (std::isfinite(values.get(i)))
+      largest = std::max(largest, std::fabs(values.get(i)));
+  return largest;
+}
 
 /// The largest difference relative to the reference's largest element, which is
 /// taken to be at least `floor`; NaN and infinities must agree exactly.
-double difference(const std::vector<double> &x, const std::vector<double> &y,
-                  double floor = 1e-30) {
-  double worst = 0, scale = floor;
-  for (size_t i = 0; i < y.size(); ++i) {
-    if (std::isfinite(y[i]))
-      scale = std::max(scale, std::fabs(y[i]));
-    bool same = x[i] == y[i] || (std::isnan(x[i]) && std::isnan(y[i]));
-    if (!same && !(std::isfinite(x[i]) && std::isfinite(y[i])))
-      return INFINITY;
-    if (!same)
-      worst = std::max(worst, std::fabs(x[i] - y[i]));
-  }
-  return worst / scale;
-}
-
-/// Gradients that are zero in exact arithmetic (a bias before a batch norm) are
-/// noise in f32. So they are measured by a hundredth of the largest element of
-/// all gradients, if that is more than their own.
-double gradientFloor(const TensorValues &values, const std::string &kind) {
-  double largest = 0;
-  for (const auto &[name, list] : values)
-    if (name.rfind(kind, 0) == 0)
-      for (double value : list)
-        if (std::isfinite(value))
-          largest = std::max(largest, std::fabs(value));
-  return std::max(1e-30, largest / 100);
+/// TensorElements that are `skipped` do not count.
+double difference(const TensorElements &x, const TensorElements &y,
+                  double floor = 1e-30, const std::vector<bool> &skipped = {}) {
+  double worst = 0;
+  for (size_t i = 0; i < y.size(); ++i)
+    if (skipped.empty() || !skipped[i])
+      worst = std::max(worst, distance(x, y, i));
+  return worst / std::max(floor, largestOf(y));
 }
 
 /// "grad." or "optimizer.exp_avg.": what all gradients, or what was made of
@@ -62,6 +81,51 @@ std::string gradientKind(const std::string &name) {
   return dot == std::string::npos ? "" : name.substr(0, dot + 1);
 }
 
+/// What is expected of an output.
+struct Expected {
+  std::string name;
+  TensorElements values;
+};
+using ExpectedList = std::vector<Expected>; // one of each output, in order
+
+const TensorElements *find(const ExpectedList &list, const std::string &name) {
+  for (const Expected &expected : list)
+    if (expected.name == name)
+      return &expected.values;
+  return nullptr;
+}
+
+/// Gradients that are zero in exact arithmetic (a bias before a batch norm) are
+/// noise in f32. So they are measured by a hundredth of the largest element of
+/// all gradients, if that is more than their own.
+double gradientFloor(const ExpectedList &list, const std::string &kind) {
+  double largest = 0;
+  for (const Expected &expected : list)
+    if (expected.name.rfind(kind, 0) == 0)
+      largest = std::max(largest, largestOf(expected.values));
+  return std::max(1e-30, largest / 100);
+}
+
+/// TensorElements of a parameter whose step is as large whatever the size of
+/// the gradient, which is itself no more than the difference that is allowed:
+/// the sign of such a step is noise.
+std::vector<bool> noiseOf(const ExpectedList &list,
+                          const std::string &parameter, double allowed) {
+  static const struct {
+    const char *state;
+    double power; // of the gradient
+  } rows[] = {{"optimizer.exp_avg.", 1}, {"optimizer.variance.", 2}};
+  std::vector<bool> noise;
+  for (auto [state, power] : rows)
+    if (const TensorElements *values = find(list, state + parameter)) {
+      double scale = std::max(gradientFloor(list, state), largestOf(*values));
+      double least = scale * std::pow(allowed, power);
+      for (size_t i = 0; i < values->size(); ++i)
+        noise.push_back(std::fabs(values->get(i)) <= least);
+    }
+  return noise;
+}
+
 struct CheckVerb {
   SessionFlags flags;
   std::string tolerance; // as typed
@@ -72,19 +136,19 @@ struct CheckVerb {
 
 private:
   int checkFlags(Verb &verb);
-  int readExpected(const Session &session, TensorValues &values);
+  int readExpected(const Session &session, ExpectedList &list);
   int interpret(Session &session, ReferenceResult &reference,
-                TensorValues &values);
-  int compare(const Session &session, const TensorValues &reference);
+                ExpectedList &list);
+  int compare(const Session &session, const ExpectedList &list);
   int compareGradients(const ReferenceResult &reference,
-                       const TensorValues &values);
+                       const ExpectedList &list);
   int bisectPasses(const ReferenceResult &reference);
   int bisectKernels(Session &session, const ReferenceResult &reference);
   /// The largest difference for elements of this nncc_dtype: a half's numbers
   /// are further apart, and the interpreter does not round to them.
   std::string allowed(uint64_t dtype) const;
   int say(const char *kind, const std::string &name, double error,
-          const std::string &most, const char *how);
+          const std::string &most, const std::string &how);
   int end(int code);
 
   std::string lines;
@@ -117,7 +181,7 @@ int CheckVerb::checkFlags(Verb &verb) {
 }
 
 /// What was recorded of each output, and nothing else.
-int CheckVerb::readExpected(const Session &session, TensorValues &values) {
+int CheckVerb::readExpected(const Session &session, ExpectedList &list) {
   std::vector<HostTensor> arrays;
   if (int code = readArrays(expected, arrays))
     return code;
@@ -140,12 +204,16 @@ int CheckVerb::readExpected(const Session &session, TensorValues &values) {
       code = fail(exitRejected, expected + ": " + array.name + " has shape " +
                                     shapeText(array.dims) + ", the output " +
                                     shapeText(output->dims));
-    values[array.name] = valuesOf(array);
   }
-  for (const std::string &name : names)
-    if (!values.count(name))
+  for (const std::string &name : names) {
+    auto array = llvm::find_if(
+        arrays, [&](const HostTensor &one) { return one.name == name; });
+    if (array == arrays.end())
       code = fail(exitRejected,
                   expected + " has no tensor \"" + name + "\"");
+    else
+      list.push_back({name, elementsOf(*array)});
+  }
   return code;
 }
 
@@ -157,7 +225,7 @@ std::string CheckVerb::allowed(uint64_t dtype) const {
 
 /// A line about one difference; exitDiffers if it is too large.
 int CheckVerb::say(const char *kind, const std::string &name, double error,
-                   const std::string &most, const char *how) {
+                   const std::string &most, const std::string &how) {
   bool isGood = error <= *realNumber(most);
   llvm::json::Object row{{kind, jsonText(name)}, {"ok", isGood}};
   if (std::isfinite(error))
@@ -165,23 +233,25 @@ int CheckVerb::say(const char *kind, const std::string &name, double error,
   else
     row["error"] = std::isnan(error) ? "nan" : "inf";
   results.push_back(std::move(row));
-  char number[40];
-  snprintf(number, sizeof number, "%.1e", error);
-  lines += name + ": largest difference " + number + how + ", allowed " +
-           most + (isGood ? ", ok\n" : ", DIFFERS\n");
+  lines += name + ": largest difference " + numberText(error, "%.1e") + how +
+           ", allowed " + most + (isGood ? ", ok\n" : ", DIFFERS\n");
   return isGood ? exitDone : exitDiffers;
 }
 
 /// One line per output; exitDiffers if one is off.
-int CheckVerb::compare(const Session &session, const TensorValues &reference) {
+int CheckVerb::compare(const Session &session, const ExpectedList &list) {
   int code = exitDone;
-  for (const HostTensor &tensor : session.outputs) {
-    std::string kind = gradientKind(tensor.name);
+  for (auto [tensor, expected] : llvm::zip_equal(session.outputs, list)) {
+    std::string kind = gradientKind(tensor.name), how = " of its scale";
+    std::string most = allowed(tensor.dtype);
+    auto noise = noiseOf(list, tensor.name, *realNumber(most));
+    if (size_t count = llvm::count(noise, true))
+      how += " but for " + std::to_string(count) + " of " +
+             std::to_string(noise.size()) + " steps by gradients of noise";
     double error =
-        difference(valuesOf(tensor), reference.at(tensor.name),
-                   kind.empty() ? 1e-30 : gradientFloor(reference, kind));
-    if (say("output", tensor.name, error, allowed(tensor.dtype),
-            " of its scale"))
+        difference(elementsOf(tensor), expected.values,
+                   kind.empty() ? 1e-30 : gradientFloor(list, kind), noise);
+    if (say("output", tensor.name, error, most, how))
       code = exitDiffers;
   }
   return code;
@@ -189,12 +259,11 @@ int CheckVerb::compare(const Session &session, const TensorValues &reference) {
 
 /// The worst difference per gradient, relative to its largest element.
 int CheckVerb::compareGradients(const ReferenceResult &reference,
-                                const TensorValues &values) {
+                                const ExpectedList &list) {
   std::map<std::string, double> worst;
   for (const GradientSample &sample : reference.gradients) {
-    double scale = gradientFloor(values, "grad.");
-    for (double value : values.at("grad." + sample.name))
-      scale = std::max(scale, std::fabs(value));
+    double scale = std::max(gradientFloor(list, "grad."),
+                            largestOf(*find(list, "grad." + sample.name)));
     double error = std::fabs(sample.byAutodiff - sample.byDifferences) / scale;
     double &most = worst[sample.name];
     most = std::isnan(error) ? error : std::max(most, error);
@@ -214,10 +283,8 @@ int CheckVerb::bisectPasses(const ReferenceResult &reference) {
       // Passes reorder sums, so bits may differ in f64 as well.
       double error = difference(stage.outputs[o], first.outputs[o]);
       if (error > 1e-9) {
-        char number[40];
-        snprintf(number, sizeof number, "%.1e", error);
         found = "outputs change with " + stage.name + " (output " +
-                std::to_string(o) + " by " + number + ")";
+                std::to_string(o) + " by " + numberText(error, "%.1e") + ")";
         return exitDiffers;
       }
     }
@@ -236,16 +303,12 @@ int CheckVerb::bisectKernels(Session &session,
     const void *data = runner(runs[i]);
     if (!data)
       return reportRuntime(NNCC_ERROR_ARGUMENT);
-    std::vector<double> values(call.result.size());
-    for (size_t k = 0; k < values.size(); ++k)
-      values[k] = elementAt(data, call.dtype, k);
-    double error = difference(values, call.result);
+    double error = difference(elementsOf(data, call.dtype, call.result.size()),
+                              call.result);
     if (error > *realNumber(allowed(call.dtype))) {
-      char number[40];
-      snprintf(number, sizeof number, "%.1e", error);
       found = "first difference at step " + std::to_string(i) + ", kernel " +
-              call.kernel + ", " + call.origin + ": " + number +
-              " of its scale";
+              call.kernel + ", " + call.origin + ": " +
+              numberText(error, "%.1e") + " of its scale";
       return exitDiffers;
     }
   }
@@ -253,27 +316,25 @@ int CheckVerb::bisectKernels(Session &session,
 }
 
 /// The interpreter on the session's inputs and weights; its outputs go to
-/// `values`, and state that it changes joins the session's outputs.
+/// `list`, and state that it changes joins the session's outputs.
 int CheckVerb::interpret(Session &session, ReferenceResult &reference,
-                         TensorValues &values) {
+                         ExpectedList &list) {
   TensorValues inputs, weights;
   for (const HostTensor &tensor : session.inputs)
-    inputs[tensor.name] = valuesOf(tensor);
+    inputs[tensor.name] = elementsOf(tensor);
   for (uint64_t i = 0; session.weights && i < session.model->weight_count;
        ++i) {
-    HostTensor tensor = emptyTensor(session.model->weights[i]);
-    const void *data = nncc_weights_data(session.weights, i);
-    if (!data)
-      continue; // fresh
-    memcpy(tensor.data.data(), data, tensor.data.size());
-    weights[tensor.name] = valuesOf(tensor);
+    const nncc_tensor &tensor = session.model->weights[i];
+    if (const void *data = nncc_weights_data(session.weights, i)) // not fresh
+      weights[tensor.name] =
+          elementsOf(data, tensor.dtype,
+                     tensor.bytes / nncc_dtype_bytes(nncc_dtype(tensor.dtype)));
   }
   ReferenceOptions what;
   what.entry = flags.entry;
   what.body = unsigned(session.body - session.entry->bodies);
-  int64_t step = weights.count("optimizer.step")
-                     ? int64_t(weights["optimizer.step"][0])
-                     : 0;
+  int64_t step =
+      weights.count("optimizer.step") ? weights["optimizer.step"].ints[0] : 0;
   what.seed = flags.seed;
   what.step = session.entry->trains ? step : 0;
   what.accumulates = (step + 1) % int64_t(session.entry->period) != 0;
@@ -289,7 +350,7 @@ int CheckVerb::interpret(Session &session, ReferenceResult &reference,
   if (int code = report(reference.status, reference.messages, {}))
     return code;
   for (size_t o = 0; o < reference.names.size(); ++o) {
-    values[reference.names[o]] = reference.stages.front().outputs[o];
+    list.push_back({reference.names[o], reference.stages.front().outputs[o]});
     if (o >= session.outputs.size())
       if (int failed = session.readState(reference.names[o]))
         return failed;
@@ -323,20 +384,20 @@ int CheckVerb::run(Verb &verb) {
   int code = session.open(flags);
   if (!code)
     code = session.createContext(1);
-  TensorValues values;
+  ExpectedList list;
   if (!code && !expected.empty())
-    code = readExpected(session, values);
+    code = readExpected(session, list);
   if (!code)
     code = session.run();
   if (code)
     return code;
   if (!expected.empty())
-    return end(compare(session, values));
+    return end(compare(session, list));
   ReferenceResult reference;
-  if (int failed = interpret(session, reference, values))
+  if (int failed = interpret(session, reference, list))
     return failed;
-  code = compare(session, values);
-  if (gradients && compareGradients(reference, values))
+  code = compare(session, list);
+  if (gradients && compareGradients(reference, list))
     code = exitDiffers;
   if (!bisect)
     return end(code);

@@ -8,11 +8,6 @@
 
 namespace nncc {
 
-static bool isFloat(nncc_dtype dtype) {
-  return dtype == NNCC_F32 || dtype == NNCC_F64 || dtype == NNCC_F16 ||
-         dtype == NNCC_BF16;
-}
-
 void randomize(HostTensor &tensor, bool isNormal, uint64_t seed) {
   std::mt19937_64 engine(seed);
   std::normal_distribution<double> gauss;

@@ -20,6 +20,11 @@ static double smallFloat(uint16_t bits, const llvm::fltSemantics &semantics) {
   return value.convertToDouble();
 }
 
+bool isFloat(uint64_t dtype) {
+  return dtype == NNCC_F32 || dtype == NNCC_F64 || dtype == NNCC_F16 ||
+         dtype == NNCC_BF16;
+}
+
 double elementAt(const void *data, uint64_t dtype, size_t i) {
   switch (static_cast<nncc_dtype>(dtype)) {
   case NNCC_F32:
@@ -32,8 +37,15 @@ double elementAt(const void *data, uint64_t dtype, size_t i) {
   case NNCC_BF16:
     return smallFloat(static_cast<const uint16_t *>(data)[i],
                       llvm::APFloat::BFloat());
+  default:
+    return double(integerAt(data, dtype, i));
+  }
+}
+
+int64_t integerAt(const void *data, uint64_t dtype, size_t i) {
+  switch (static_cast<nncc_dtype>(dtype)) {
   case NNCC_I64:
-    return double(static_cast<const int64_t *>(data)[i]);
+    return static_cast<const int64_t *>(data)[i];
   case NNCC_I32:
     return static_cast<const int32_t *>(data)[i];
   case NNCC_I16:
@@ -43,13 +55,6 @@ double elementAt(const void *data, uint64_t dtype, size_t i) {
   default:
     return static_cast<const uint8_t *>(data)[i];
   }
-}
-
-std::vector<double> valuesOf(const HostTensor &tensor) {
-  std::vector<double> values(tensor.count());
-  for (size_t i = 0; i < values.size(); ++i)
-    values[i] = elementAt(tensor.data.data(), tensor.dtype, i);
-  return values;
 }
 
 template <typename T> static void put(char *at, double value) {

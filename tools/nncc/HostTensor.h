@@ -25,7 +25,9 @@ struct HostTensor {
 HostTensor emptyTensor(const nncc_tensor &tensor);
 /// Element `i` of a row-major tensor.
 double elementAt(const void *data, uint64_t dtype, size_t i);
-std::vector<double> valuesOf(const HostTensor &tensor);
+/// The same of a type that is none of floats, exact.
+int64_t integerAt(const void *data, uint64_t dtype, size_t i);
+bool isFloat(uint64_t dtype);
 /// Rounds to the nearest value of the tensor's type.
 void setElement(HostTensor &tensor, size_t i, double value);
 

@@ -28,20 +28,23 @@ std::string glanceText(const HostTensor &tensor) {
   for (size_t d = 0; d < tensor.dims.size(); ++d)
     text += (d ? ", " : "") + std::to_string(tensor.dims[d]);
   text += "]:";
-  char number[40];
-  for (size_t i = 0; i < std::min<size_t>(tensor.count(), 10); ++i) {
-    snprintf(number, sizeof number, " %g",
-             elementAt(tensor.data.data(), tensor.dtype, i));
-    text += number;
-  }
+  const char *data = tensor.data.data();
+  for (size_t i = 0; i < std::min<size_t>(tensor.count(), 10); ++i)
+    text += " " + (isFloat(tensor.dtype)
+                       ? numberText(elementAt(data, tensor.dtype, i))
+                       : std::to_string(integerAt(data, tensor.dtype, i)));
   return text + (tensor.count() > 10 ? " ...\n" : "\n");
 }
 
 /// All elements; what JSON has no number for becomes the model format's word.
 llvm::json::Object toJson(const HostTensor &tensor) {
   llvm::json::Array values;
-  for (double value : valuesOf(tensor)) {
-    if (std::isfinite(value))
+  const char *data = tensor.data.data();
+  for (size_t i = 0; i < tensor.count(); ++i) {
+    double value = elementAt(data, tensor.dtype, i);
+    if (!isFloat(tensor.dtype))
+      values.push_back(integerAt(data, tensor.dtype, i));
+    else if (std::isfinite(value))
       values.push_back(value);
     else
       values.push_back(std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");

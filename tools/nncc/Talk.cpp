@@ -2,6 +2,7 @@
 #include "Talk.h"
 #include "llvm/Support/FormatVariadic.h"
 #include <cerrno>
+#include <cmath>
 #include <cstring>
 #include <fcntl.h>
 #include <unistd.h>
@@ -126,6 +127,12 @@ std::string printable(const std::string &text) {
     ++i;
   }
   return shown;
+}
+
+std::string numberText(double value, const char *format) {
+  char text[40];
+  snprintf(text, sizeof text, format, value);
+  return std::isnan(value) ? "nan" : text;
 }
 
 std::string jsonText(const std::string &text) {

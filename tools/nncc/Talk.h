@@ -52,6 +52,8 @@ int printJson(llvm::json::Value value, bool isPretty = false);
 /// error as JSON. Gives the exit code of the process.
 int endTalk(int code);
 
+/// As people read it, "nan" without a sign.
+std::string numberText(double value, const char *format = "%g");
 /// `text` without control characters and broken UTF-8.
 std::string printable(const std::string &text);
 /// A name as JSON has it: valid UTF-8.
