@@ -19,7 +19,7 @@ namespace nncc {
 
 namespace {
 
-/// TensorElements of each gradient that --grad looks at.
+/// Elements of each gradient that --grad looks at.
 constexpr unsigned gradientSamples = 4;
 
 TensorElements elementsOf(const void *data, uint64_t dtype, size_t count) {
@@ -61,7 +61,7 @@ double largestOf(const TensorElements &values) {
 
 /// The largest difference relative to the reference's largest element, which is
 /// taken to be at least `floor`; NaN and infinities must agree exactly.
-/// TensorElements that are `skipped` do not count.
+/// Elements that are `skipped` do not count.
 double difference(const TensorElements &x, const TensorElements &y,
                   double floor = 1e-30, const std::vector<bool> &skipped = {}) {
   double worst = 0;
@@ -106,7 +106,7 @@ double gradientFloor(const ExpectedList &list, const std::string &kind) {
   return std::max(1e-30, largest / 100);
 }
 
-/// TensorElements of a parameter whose step is as large whatever the size of
+/// Elements of a parameter whose step is as large whatever the size of
 /// the gradient, which is itself no more than the difference that is allowed:
 /// the sign of such a step is noise.
 std::vector<bool> noiseOf(const ExpectedList &list,
@@ -209,8 +209,7 @@ int CheckVerb::readExpected(const Session &session, ExpectedList &list) {
     auto array = llvm::find_if(
         arrays, [&](const HostTensor &one) { return one.name == name; });
     if (array == arrays.end())
-      code = fail(exitRejected,
-                  expected + " has no tensor \"" + name + "\"");
+      code = fail(exitRejected, expected + " has no tensor \"" + name + "\"");
     else
       list.push_back({name, elementsOf(*array)});
   }
