@@ -91,8 +91,9 @@ def python_numbers(tracer):
     the function behind it, or at the end."""
     def drawn():
         numpy = sys.modules.get("numpy")
+        state = numpy.random.get_state() if numpy else None
         return {"Python's random": random.getstate(), "numpy.random":
-                numpy and str(numpy.random.get_state()[1:3])}
+                state and (state[1].tobytes(), state[2])}
     before = drawn()
 
     def look():
