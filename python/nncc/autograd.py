@@ -1,7 +1,7 @@
 """Compiled forward and backward inside a PyTorch training loop."""
 import torch
 
-from .runner import _flat
+from .runner import flat
 
 
 class _Run(torch.autograd.Function):
@@ -128,7 +128,8 @@ class CompiledModule(torch.nn.Module):
         return tensors
 
     def forward(self, *inputs, **named):
-        given = self.compiled.in_order("forward", tuple(_flat(inputs)), named)
+        given = self.compiled.in_order(
+            "forward", flat(inputs, self.inputs), named)
         for name, x in given.items():
             if not isinstance(x, torch.Tensor):
                 raise TypeError(f"input {name} must be a tensor, got "

@@ -1,5 +1,6 @@
 """Compiled models on NumPy and PyTorch tensors, by ctypes, without copies."""
 import ctypes
+import dataclasses
 import json
 import os
 import re
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -222,9 +224,10 @@ class CompiledModel:
         return {t.name.decode(): o for t, o in zip(results, outputs)}
 
     def __call__(self, *inputs, **named):
-        """forward; tuples, lists and dicts among the inputs are taken apart,
-        None is left out."""
-        outputs = tuple(self.run("forward", *_flat(inputs), **named).values())
+        """forward; tuples, lists, dicts and dataclasses among the inputs are
+        taken apart, None is left out."""
+        inputs = flat(inputs, self.signature("forward")[0])
+        outputs = tuple(self.run("forward", *inputs, **named).values())
         return outputs[0] if len(outputs) == 1 else outputs
 
     def train_step(self, *inputs, lr=None, **named):
@@ -241,7 +244,8 @@ class CompiledModel:
                 raise ValueError("lr must be at least 0 and fit into f"
                                  f"{8 * kind.itemsize}, got {lr}")
             named["lr"] = kind.type(rate)
-        return float(self.run("train_step", *_flat(inputs), **named)["loss"])
+        inputs = flat(inputs, self.signature("train_step")[0])
+        return float(self.run("train_step", *inputs, **named)["loss"])
 
     def state(self):
         """The present weights by name, as arrays over their memory; tell
@@ -334,15 +338,50 @@ class CompiledModel:
             self._library.nncc_weights_free(self._weights)
 
 
-def _flat(inputs):
-    """As the exporter takes arguments apart."""
-    for value in inputs:
-        if isinstance(value, (tuple, list)):
-            yield from _flat(value)
-        elif isinstance(value, dict):
-            yield from _flat(value.values())
-        elif value is not None:
-            yield value
+def _walk(value, path="", keyed=False):
+    """What containers hold, as the exporter takes arguments apart: the keys
+    that lead there, whether a dict was on the way, and the tensor or array."""
+    if isinstance(value, Mapping):
+        items, keyed = value.items(), True
+    elif isinstance(value, (tuple, list)):
+        items = enumerate(value)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        items = [(f.name, getattr(value, f.name))
+                 for f in dataclasses.fields(value)]
+    else:
+        if value is not None:
+            yield path, keyed, value
+        return
+    for key, item in items:
+        key = re.sub("[^0-9A-Za-z]", "_", str(key))
+        yield from _walk(item, f"{path}_{key}" if path else key, keyed)
+
+
+def _in_order(argument, names):
+    """The values of an argument in the order of its inputs, which `names`
+    begin with: a dict has the example's keys, in any order."""
+    items = list(_walk(argument))
+    given = {path: value for path, _, value in items}
+    values = [value for _, _, value in items]
+    if not any(keyed for _, keyed, _ in items):
+        return values
+    own = names[:len(values)]
+    for key in given:
+        start = own[0][:-len(key)] if own and own[0].endswith(key) else None
+        if start is not None and {start + k for k in given} == set(own):
+            return [given[name[len(start):]] for name in own]
+    if isinstance(argument, (tuple, list)):
+        return flat(argument, names)  # arguments, as one
+    raise TypeError(f"a dict of {', '.join(given)} does not fit the inputs "
+                    f"{', '.join(own)}: give them by name")
+
+
+def flat(inputs, names):
+    """Arguments, taken apart, in the order of these inputs."""
+    values = []
+    for argument in inputs:
+        values += _in_order(argument, names[len(values):])
+    return values
 
 
 def _whole(what, value, least, most=None):

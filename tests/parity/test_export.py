@@ -307,6 +307,57 @@ def test_more_arguments_by_name(tmp_path):
     torch.testing.assert_close(nncc.compile(tmp_path)(X, 3 * X), -5 * X)
 
 
+ORDERS = {
+    "one dict": (lambda m, batch, x: batch["a"] - 2 * batch["x_a"] * x,
+                 ({"a": X, "x_a": 2 * X}, X)),
+    "nested": (lambda m, b: b["l"][0] - 2 * b["l"][1]["a"] * b["a b"],
+               ({"l": [X, {"a": 2 * X}], "a b": 3 * X},)),
+    "in a tuple": (lambda m, b, *rest: b[0]["k"] - 2 * b[0]["j"] * rest[0][7]
+                   + rest[0][8], (({"k": X, "j": 2 * X}, 3 * X),
+                                  {7: X, 8: 2 * X})),
+    "by name": (lambda m, x, y: x - 2 * y, {"x": X, "y": 2 * X}),
+}
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_dicts_in_any_order(tmp_path, name):
+    """Keys say what a tensor is, not its place."""
+    function, example = ORDERS[name]
+
+    def turned(value):
+        if isinstance(value, tuple):
+            return tuple(map(turned, value))
+        return dict(reversed([(k, turned(v)) for k, v in value.items()])) \
+            if isinstance(value, dict) else value
+
+    class Model(nn.Module):
+        forward = function
+    module = Model()
+    right = module(**example) if isinstance(example, dict) else \
+        module(*example)
+    nncc.export(module, example, tmp_path)
+    compiled = nncc.compile(tmp_path)
+    arguments = (example,) if isinstance(example, dict) else example
+    for given in (arguments, tuple(map(turned, arguments))):
+        torch.testing.assert_close(compiled(*given), right)
+    if name == "by name":
+        torch.testing.assert_close(compiled(**turned(example)), right)
+    if name == "one dict":
+        with pytest.raises(TypeError) as error:
+            compiled({"a": X, "b": X}, X)
+        assert str(error.value) == (
+            "a dict of a, b does not fit the inputs batch_a, batch_x_a: give "
+            "them by name")
+
+
+def test_dataclasses_as_inputs(tmp_path):
+    nncc.export(Parts(lambda m, b: b.first - 2 * b.second), (Batch(X, 2 * X),),
+                tmp_path)
+    compiled = nncc.compile(tmp_path)
+    torch.testing.assert_close(compiled(Batch(X, 3 * X)), -5 * X)
+    torch.testing.assert_close(compiled(Pair(X, 3 * X)), -5 * X)
+
+
 def test_files(tmp_path, capsys):
     """With the user's mask, and a line that says what was written."""
     nncc.export(nn.Linear(8, 3), (X,), tmp_path)
