@@ -13,7 +13,7 @@ import torch
 import torch.nn as nn
 
 from .graph import Call, Node, values_in, version_of
-from .modules import (computes_tensors_in_hooks, depends_on_mode,
+from .modules import (class_of, computes_tensors_in_hooks, depends_on_mode,
                       is_sequential, named_tensors, own_attributes)
 
 
@@ -188,7 +188,8 @@ def _leaf(tracer, module, paths, forward, args, kwargs):
         if getattr(module, "inplace", False):
             tracer.values.freeze(tensor)
     result = forward(*args, **kwargs)
-    result = _replace(result, lambda t: _fresh(tracer, t, given))
+    same = []
+    result = _replace(result, lambda t: _fresh(tracer, t, given, same))
     has_parameters = any(True for _ in module.parameters())
     has_state = has_parameters or any(True for _ in module.buffers())
     read = list(values_in([inputs, arguments]))
@@ -199,9 +200,10 @@ def _leaf(tracer, module, paths, forward, args, kwargs):
         result, paths[0], node,
         has_state or any(v.varies for v in read)
         or "Dropout" in type(module).__name__,
-        has_parameters or any(v.flows for v in read), None)
+        has_parameters or any(v.flows for v in read), None, same)
     for _, tensor in named_tensors(result):
         if id(tensor) in given:
+            tracer.note_in_place(read[0], f"nn.{class_of(module).__name__}")
             tracer.values.written(tensor, True, place)
     return result
 
@@ -229,11 +231,14 @@ def _note_updates(tracer, module, versions):
                            "train keep their state")
 
 
-def _fresh(tracer, tensor, given):
-    """A tensor that comes back as it was given gets a twin, so that both have
-    values of their own: only one of them may be dropped in train mode."""
+def _fresh(tracer, tensor, given, same):
+    """A tensor that comes back as it was given gets a twin, among `same`, so
+    that both have values of their own: only one of them may be dropped in
+    train mode."""
     if given.get(id(tensor)) == version_of(tensor):
-        return torch.ops.aten.alias.default(tensor)
+        with torch.enable_grad():
+            tensor = torch.ops.aten.alias.default(tensor)
+        same.append(tensor)
     return tensor
 
 

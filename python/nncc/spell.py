@@ -33,6 +33,7 @@ class Spelling:
         self.result, self.written = result, written
         self.is_random = is_random or \
             self.raw_named.get("generator") is not None
+        self.is_same = False  # the result is an argument, unchanged
         self.op = tracer.names.of(function)
         self.hint = name.strip("_") or "value"
         first = self.raw[0] if self.raw else None
@@ -57,8 +58,10 @@ class Spelling:
         tensors on the same memory."""
         tracer = self.tracer
         in_place = self.in_place()
+        if in_place and self.name != "detach_":
+            tracer.note_in_place(self.inputs[0], self.op)
         node = tracer.add(op, inputs, arguments or {}, self.result, self.hint,
-                          self.is_random, flows)
+                          self.is_random, flows, self.is_same)
         node.is_random = self.is_random
         if in_place:
             varies = any(v.varies for v in values_in([node.results]))
@@ -92,6 +95,7 @@ class Spelling:
         if same:  # F.dropout in eval mode
             value = next(iter(values_in(self.inputs)))
             self.result, _ = tracer.values.alias(self.result, value, None)
+            self.is_same = True
         special = self.special(name.strip("_") if self.in_place() else name)
         if special is not NotImplemented:
             return special

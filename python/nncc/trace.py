@@ -193,6 +193,15 @@ class Tracer(TorchFunctionMode):
                          "forward: set it before", gradient=True)
         return result
 
+    def note_in_place(self, value, function):
+        """Of a change in place under torch.no_grad, of which no gradient
+        knows."""
+        if value.flows and not torch.is_grad_enabled():
+            self.problem(f"{function} changes {value.hint} in place under "
+                         "torch.no_grad, and PyTorch takes its gradient as if "
+                         "it had not: use its result, or a clone",
+                         gradient=True)
+
     def note_statistics(self, tensors, are_updated):
         """Of a batch norm. The gradient of one in eval mode takes them as they
         are when backward runs."""
@@ -266,31 +275,34 @@ class Tracer(TorchFunctionMode):
 
     # --- Recording -------------------------------------------------------
     def add(self, op, inputs, arguments, result, hint, varies=False,
-            flows=True, node=None):
+            flows=True, same=False):
         """Records a node whose results are these tensors. Results under
-        torch.no_grad pass no gradient on."""
+        torch.no_grad pass no gradient on, unless they are the `same` tensors
+        that were given."""
         read = list(values_in([inputs, arguments]))
         buffers = None if varies else common(read)
         varies = varies or any(v.varies for v in read)
         flows = flows and any(v.flows for v in read) and op != "Tensor.detach"
-        node = node or Node(inputs, None, self.place(), op=op,
-                            arguments=arguments)
+        node = Node(inputs, None, self.place(), op=op, arguments=arguments)
         self.calls[-1].items.append(node)
-        node.results = self.bind(result, hint, node, varies, flows, buffers)
+        same = [result] if same else []
+        node.results = self.bind(result, hint, node, varies, flows, buffers,
+                                 same)
         return node
 
-    def bind(self, result, hint, node, varies, flows, buffers):
+    def bind(self, result, hint, node, varies, flows, buffers, same=()):
         if isinstance(result, torch.Tensor):
             flows = flows and result.is_floating_point()
             value = self.values.bind(result, hint, node, varies, flows, buffers)
-            if flows and not torch.is_grad_enabled():
+            if flows and not torch.is_grad_enabled() and \
+                    not any(result is t for t in same):
                 stop = Node([value], None, node.place, op="Tensor.detach")
                 self.calls[-1].items.append(stop)
                 stop.results = self.values.bind(result, hint, stop, varies,
                                                 False, buffers)
             return value
         if isinstance(result, (tuple, list)):
-            return [self.bind(r, hint, node, varies, flows, buffers)
+            return [self.bind(r, hint, node, varies, flows, buffers, same)
                     for r in result]
         return None
 

@@ -180,7 +180,8 @@ class Values:
     def alias(self, tensor, value, source):
         """Another tensor with the same elements and gradient, so that both
         have values of their own."""
-        other = torch.ops.aten.alias.default(tensor)
+        with torch.enable_grad():  # it is the tensor itself
+            other = torch.ops.aten.alias.default(tensor)
         result = self.bind(other, value.hint, source, value.varies,
                            value.flows, value.buffers)
         return other, result

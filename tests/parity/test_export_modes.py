@@ -132,6 +132,31 @@ def without_gradient(module, x):
     return module.b(y)
 
 
+def passed_without_gradient(module, x):
+    """What comes back as it was given keeps its gradient."""
+    y = module.a(x)
+    module.drop.eval()
+    with torch.no_grad():
+        same = (y.to(y.dtype), y.contiguous(), F.dropout(y, 0.5, False),
+                module.id(y), module.drop(y), module.none(y), module.passes(y))
+        other = (y.view(4, 6), module.zero(y), y.clone())
+    return sum(k * t for k, t in enumerate((*same, *other), 2))
+
+
+def in_place_without_gradient(module, x):
+    y = module.a(x)
+    with torch.no_grad():
+        y.mul_(2)
+    return y
+
+
+def module_in_place_without_gradient(module, x):
+    y = module.a(x)
+    with torch.no_grad():
+        module.b(y)
+    return y
+
+
 def with_gradient_inside(module, x):
     with torch.no_grad():
         y = module.a(x)
@@ -177,6 +202,10 @@ MODES = {
     "attributes set in forward": lambda: Wrap(
         attributes_set, a=linear(), norm=nn.BatchNorm1d(6), act=nn.GELU(),
         drop=nn.Dropout(0.5), layer=nn.LayerNorm(6), conv=nn.Conv1d(2, 2, 3)),
+    "passed under no_grad": lambda: Wrap(
+        passed_without_gradient, a=linear(), id=nn.Identity(),
+        drop=nn.Dropout(0.5), zero=nn.Dropout(0.), none=nn.Sequential(),
+        passes=Wrap(lambda m, x: x)),
     "eval mode behind train mode": lambda: Wrap(
         eval_behind_train, a=nn.BatchNorm1d(6)),
 }
@@ -376,7 +405,17 @@ BOTH_MODES = (
     "a batch norm is called in eval mode, then in train mode, and PyTorch's "
     "gradient of the first call takes the statistics of the second in a "
     "(test_export_modes.py:LINE): use a module for each")
+IN_PLACE = (" changes a in place under torch.no_grad, and PyTorch takes its "
+            "gradient as if it had not (test_export_modes.py:LINE): use its "
+            "result, or a clone")
 FORWARD_ONLY = {
+    "in place under no_grad": (
+        lambda: Wrap(in_place_without_gradient, a=linear()),
+        "torch.mul" + IN_PLACE),
+    "a module in place under no_grad": (
+        lambda: Wrap(module_in_place_without_gradient, a=linear(),
+                     b=nn.ReLU(inplace=True)), "nn.ReLU" + IN_PLACE.replace(
+                         "it had not", "it had not in b")),
     "both modes": (lambda: Wrap(eval_before_train, a=nn.BatchNorm1d(6),
                                 b=linear()), BOTH_MODES),
     "both modes of a function": (
