@@ -39,14 +39,17 @@ static const struct magic {
     {0, 4, "OggS", "an Ogg recording"},
     {0, 3, "ID3", "an MP3 recording"},
     {0, 4, "fLaC", "a FLAC recording"},
-    {0, 2, "\x1f\x8b", "gzip data: unpack it first"},
-    {0, 6, "\xfd" "7zXZ\0", "xz data: unpack it first"},
-    {0, 4, "\x28\xb5\x2f\xfd", "zstd data: unpack it first"},
-    {0, 4, "\x04\x22\x4d\x18", "lz4 data: unpack it first"},
-    {0, 3, "BZh", "bzip2 data: unpack it first"},
-    {0, 6, "7z\xbc\xaf\x27\x1c", "a 7-Zip archive: unpack it first"},
-    {0, 4, "Rar!", "a RAR archive: unpack it first"},
-    {257, 5, "ustar", "a tar archive: unpack it first"},
+    {0, 2, "\x1f\x8b", "gzip data"},
+    {0, 6,
+     "\xfd"
+     "7zXZ\0",
+     "xz data"},
+    {0, 4, "\x28\xb5\x2f\xfd", "zstd data"},
+    {0, 4, "\x04\x22\x4d\x18", "lz4 data"},
+    {0, 3, "BZh", "bzip2 data"},
+    {0, 6, "7z\xbc\xaf\x27\x1c", "a 7-Zip archive"},
+    {0, 4, "Rar!", "a RAR archive"},
+    {257, 5, "ustar", "a tar archive"},
     {0, 5, "%PDF-", "a PDF document"},
     {0, 16, "SQLite format 3\0", "an SQLite database"},
     {0, 4, "PAR1", "a Parquet file"},
@@ -57,11 +60,10 @@ static const struct magic {
     {0, 2, "#!", "a script"},
     {0, 26, "version https://git-lfs.gi", "a git-lfs pointer"},
     {0, 23, "version https://git-lfs", "a git-lfs pointer"},
-    {0, 4, "\xff\xfe\0\0", "text in UTF-32: save it as UTF-8"},
-    {0, 2, "\xff\xfe", "text in UTF-16: save it as UTF-8"},
-    {0, 2, "\xfe\xff", "text in UTF-16: save it as UTF-8"},
-    {0, 3, "\xef\xbb\xbf",
-     "text with a byte order mark in front: save it as UTF-8 without one"},
+    {0, 4, "\xff\xfe\0\0", "text in UTF-32"},
+    {0, 2, "\xff\xfe", "text in UTF-16"},
+    {0, 2, "\xfe\xff", "text in UTF-16"},
+    {0, 3, "\xef\xbb\xbf", "text with a byte order mark in front"},
     {0, 5, "<?xml", "an XML document"},
     {0, 5, "{\\rtf", "an RTF document"},
 };
@@ -140,6 +142,49 @@ static const char *protobuf_kind(const unsigned char *data, size_t bytes) {
                                     : "an ONNX model";
 }
 
+/* Text in which each character takes two or four bytes, without a mark. */
+static const char *wide_text_kind(const unsigned char *data, size_t bytes) {
+  static const struct {
+    unsigned step, at;
+    const char *kind;
+  } layouts[] = {{4, 0, "text in UTF-32"},
+                 {4, 3, "text in UTF-32"},
+                 {2, 0, "text in UTF-16"},
+                 {2, 1, "text in UTF-16"}};
+  for (size_t l = 0; l < sizeof layouts / sizeof layouts[0]; ++l) {
+    unsigned step = layouts[l].step;
+    size_t count = bytes / step < 64 ? bytes / step : 64;
+    bool fits = count >= 4 && bytes % step == 0;
+    for (size_t i = 0; fits && i < count * step; ++i) {
+      bool printable = (data[i] >= 32 && data[i] < 127) || data[i] == '\n' ||
+                       data[i] == '\r' || data[i] == '\t';
+      fits = i % step == layouts[l].at ? printable : !data[i];
+    }
+    if (fits)
+      return layouts[l].kind;
+  }
+  return NULL;
+}
+
+size_t nncc_utf8_length(const char *text, size_t bytes) {
+  const unsigned char *c = (const unsigned char *)text;
+  size_t length = c[0] < 0x80   ? 1
+                  : c[0] < 0xc2 ? 0
+                  : c[0] < 0xe0 ? 2
+                  : c[0] < 0xf0 ? 3
+                  : c[0] < 0xf5 ? 4
+                                : 0;
+  if (length > bytes)
+    return 0;
+  for (size_t i = 1; i < length; ++i)
+    if ((c[i] & 0xc0) != 0x80)
+      return 0;
+  bool longer = (c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xf0 && c[1] < 0x90);
+  bool surrogate = c[0] == 0xed && c[1] >= 0xa0;
+  bool beyond = c[0] == 0xf4 && c[1] >= 0x90;
+  return longer || surrogate || beyond ? 0 : length;
+}
+
 bool nncc_is_text(const void *memory, size_t bytes) {
   const unsigned char *data = memory;
   for (size_t i = 0; i < bytes && i < 4096; ++i)
@@ -176,13 +221,44 @@ const char *nncc_file_kind(const void *memory, size_t bytes) {
     return bytes > 13 && !memcmp(data + 2, "\x8a\nl\xfc\x9c" "F\xf9", 7)
                ? "a PyTorch checkpoint"
                : "a Python pickle";
-  const char *protobuf = protobuf_kind(data, bytes);
-  if (protobuf)
-    return protobuf;
+  const char *known = protobuf_kind(data, bytes);
+  if (!known)
+    known = wide_text_kind(data, bytes);
+  if (known)
+    return known;
   if (nncc_is_text(data, bytes))
     return NULL;
   for (size_t i = 0; i < bytes && i < 4096; ++i)
     if (data[i])
       return "binary data";
   return "a file of zeros";
+}
+
+const char *nncc_file_advice(const char *kind) {
+  static const char unpack[] = ": unpack it first",
+                    save[] = ": save it as UTF-8",
+                    convert[] = ": safetensors.torch.save_file(module"
+                                ".state_dict(), ...) writes one";
+  static const struct {
+    const char *kind, *advice;
+  } advices[] = {{"gzip data", unpack},
+                 {"xz data", unpack},
+                 {"zstd data", unpack},
+                 {"lz4 data", unpack},
+                 {"bzip2 data", unpack},
+                 {"a 7-Zip archive", unpack},
+                 {"a RAR archive", unpack},
+                 {"a tar archive", unpack},
+                 {"text in UTF-16", save},
+                 {"text in UTF-32", save},
+                 {"text with a byte order mark in front",
+                  ": save it as UTF-8 without one"},
+                 {"a git-lfs pointer", ": run git lfs pull"},
+                 {"an HTML page", ": the download failed"},
+                 {"a PyTorch checkpoint", convert},
+                 {"a Python pickle", convert}};
+  for (size_t i = 0; i < sizeof advices / sizeof advices[0]; ++i)
+    if (!strcmp(advices[i].kind, kind))
+      return advices[i].advice;
+  return "";
 }

@@ -91,6 +91,8 @@ uint64_t nncc_cpu_features(void);
 /* An error if this machine or runtime cannot run the object. */
 nncc_status nncc_check_model(const nncc_model *model);
 
+/* The bytes of the UTF-8 character that text begins with, 0 if it is none. */
+size_t nncc_utf8_length(const char *text, size_t bytes);
 /* Whether bytes can be text: no control characters but spaces. */
 bool nncc_is_text(const void *data, size_t bytes);
 

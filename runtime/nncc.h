@@ -206,6 +206,9 @@ NNCC_API nncc_status nncc_file_write_with(const char *path,
 /* What a file is that begins with these bytes, the more the better: "a PNG
  * image"; null for text, and for what is not known. */
 NNCC_API const char *nncc_file_kind(const void *data, size_t bytes);
+/* What to do with a file of that kind where safetensors are wanted, as in
+ * ": unpack it first"; "" where nothing is known. */
+NNCC_API const char *nncc_file_advice(const char *kind);
 
 NNCC_API size_t nncc_dtype_bytes(nncc_dtype dtype);
 /* "f32", "i64", ... */

@@ -6,6 +6,8 @@
  */
 #include "internal.h"
 #include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,14 +22,31 @@ static const struct {
               {"BOOL", NNCC_BOOL}};
 
 typedef struct reader {
-  const char *at, *end, *name;
-  const char *problem; /* the first one */
+  const char *start, *at, *end;
+  const char *tensor; /* whose entry is read */
+  char problem[400];  /* the first one */
 } reader;
 
-static bool stop(reader *r, const char *problem) {
-  if (!r->problem)
-    r->problem = problem;
+/* Sets the problem, and where it is, unless there is one. */
+__attribute__((format(printf, 2, 3))) static bool
+stop(reader *r, const char *format, ...) {
+  if (r->problem[0])
+    return false;
+  int used = r->tensor ? snprintf(r->problem, sizeof r->problem,
+                                  "tensor \"%.200s\": ", r->tensor)
+                       : 0;
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(r->problem + used, sizeof r->problem - (size_t)used, format,
+            arguments);
+  va_end(arguments);
   return false;
+}
+
+/* What is no JSON, or another JSON than a header is. */
+static bool stop_here(reader *r, const char *problem) {
+  return stop(r, "%s, at byte %zu of the header", problem,
+              (size_t)(r->at - r->start));
 }
 
 static void skip(reader *r) {
@@ -48,7 +67,8 @@ static bool take(reader *r, char c) {
 }
 
 static bool need(reader *r, char c) {
-  return take(r, c) || stop(r, "the header is not the JSON that it should be");
+  return take(r, c) ||
+         stop_here(r, "the header is not the JSON that it should be");
 }
 
 static int hex(char c) {
@@ -63,11 +83,11 @@ static bool escape(reader *r, char **out) {
   unsigned code = 0;
   for (int i = 0; i < 4; ++i, ++r->at) {
     if (r->at == r->end || hex(*r->at) < 0)
-      return stop(r, "a bad escape in the header");
+      return stop_here(r, "a bad escape");
     code = code * 16 + (unsigned)hex(*r->at);
   }
   if (code == 0 || (code >= 0xd800 && code < 0xe000))
-    return stop(r, "a bad escape in the header");
+    return stop_here(r, "a bad escape");
   char *o = *out;
   if (code < 0x80) {
     *o++ = (char)code;
@@ -91,7 +111,8 @@ static char *string(reader *r) {
   while (close < r->end && *close != '"')
     close += *close == '\\' ? 2 : 1;
   if (close >= r->end) {
-    stop(r, "the header ends inside a string");
+    stop(r, "the header ends inside a string that begins at its byte %zu",
+         (size_t)(r->at - r->start));
     return NULL;
   }
   char *text = malloc((size_t)(close - r->at) + 1), *out = text;
@@ -102,7 +123,7 @@ static char *string(reader *r) {
   while (*r->at != '"') {
     char c = *r->at++;
     if ((unsigned char)c < 32) {
-      stop(r, "a control character in the header");
+      stop_here(r, "a control character in a string");
       break;
     }
     if (c != '\\') {
@@ -118,11 +139,11 @@ static char *string(reader *r) {
     if (found)
       *out++ = *found;
     else if (c != 'u' || !escape(r, &out)) {
-      stop(r, "a bad escape in the header");
+      stop_here(r, "a bad escape");
       break;
     }
   }
-  if (r->problem) {
+  if (r->problem[0]) {
     free(text);
     return NULL;
   }
@@ -137,11 +158,12 @@ static bool integer(reader *r, int64_t *value) {
   int64_t v = 0;
   while (r->at < r->end && *r->at >= '0' && *r->at <= '9') {
     if (v > (INT64_MAX - 9) / 10)
-      return stop(r, "a number in the header is too large");
+      return stop_here(r, "a number is too large");
     v = v * 10 + (*r->at++ - '0');
   }
   *value = v;
-  return r->at > start || stop(r, "a number is missing in the header");
+  return r->at > start ||
+         stop_here(r, "a whole number that is at least 0 is missing");
 }
 
 /* [a, b, ...], at most `most`. */
@@ -153,7 +175,7 @@ static bool integers(reader *r, int64_t *list, uint32_t most, uint32_t *count) {
     return true;
   do {
     if (*count == most)
-      return stop(r, "a list in the header is too long");
+      return stop(r, "a list of more than %u numbers", most);
     if (!integer(r, &list[(*count)++]))
       return false;
   } while (take(r, ','));
@@ -177,21 +199,22 @@ static bool tensor(reader *r, nncc_file_tensor *t, int64_t offsets[2]) {
           t->dtype = dtypes[i].dtype;
           has_dtype = true;
         }
+      good = has_dtype ||
+             (name && stop(r, "nncc has no element type %.20s", name));
       free(name);
-      good = has_dtype || stop(r, "a dtype that is not supported");
     } else if (good && !strcmp(key, "shape") && !has_shape) {
       good = has_shape = integers(r, dims, max_rank, &t->rank);
     } else if (good && !strcmp(key, "data_offsets") && !has_offsets) {
       good = has_offsets = integers(r, offsets, 2, &count) && count == 2;
     } else if (good) {
-      good = stop(r, "an unknown or repeated key in the header");
+      good = stop(r, "an unknown or repeated key \"%.40s\"", key);
     }
     free(key);
     if (!good)
-      return stop(r, "a tensor's entry is malformed");
+      return stop(r, "its entry is malformed");
   } while (take(r, ','));
   if (!need(r, '}') || !has_dtype || !has_shape || !has_offsets)
-    return stop(r, "a tensor's entry is incomplete");
+    return stop(r, "it needs dtype, shape and data_offsets");
   int64_t *copy = malloc((t->rank + 1) * sizeof(int64_t));
   if (!copy)
     return stop(r, "no memory");
@@ -252,14 +275,20 @@ static bool add_tensor(reader *r, nncc_file *file, char *name, const char *data,
   uint64_t size = nncc_dtype_bytes(t.dtype);
   for (uint32_t d = 0; good && d < t.rank; ++d) {
     if (t.dims[d] && size > (uint64_t)INT64_MAX / (uint64_t)t.dims[d])
-      good = stop(r, "a tensor's size overflows");
+      good = stop(r, "its size overflows");
     size *= (uint64_t)t.dims[d];
   }
-  if (good && (offsets[1] < offsets[0] || (uint64_t)offsets[1] > bytes))
-    good =
-        stop(r, "the file is truncated: a tensor's data lies behind its end");
+  if (good && offsets[1] < offsets[0])
+    good = stop(r, "its data end at %" PRId64 ", before they begin at %" PRId64,
+                offsets[1], offsets[0]);
+  if (good && (uint64_t)offsets[1] > bytes)
+    good = stop(r,
+                "the file is truncated: it ends %" PRIu64
+                " bytes before the tensor's data do",
+                (uint64_t)offsets[1] - bytes);
   if (good && (uint64_t)(offsets[1] - offsets[0]) != size)
-    good = stop(r, "a tensor's data and shape differ in size");
+    good = stop(r, "its data have %" PRId64 " bytes, its shape needs %" PRIu64,
+                offsets[1] - offsets[0], size);
   if (!good) {
     free((void *)(uintptr_t)t.dims);
     return false;
@@ -281,19 +310,20 @@ static bool header(reader *r, nncc_file *file, const char *data,
         free(name);
         return false;
       }
-      if (!strcmp(name, "__metadata__")) {
+      bool is_metadata = !strcmp(name, "__metadata__");
+      r->tensor = is_metadata ? NULL : name;
+      bool good = is_metadata ? metadata(r, file)
+                              : add_tensor(r, file, name, data, bytes);
+      r->tensor = NULL;
+      if (is_metadata || !good)
         free(name);
-        if (!metadata(r, file))
-          return false;
-      } else if (!add_tensor(r, file, name, data, bytes)) {
-        free(name);
+      if (!good)
         return false;
-      }
     } while (take(r, ','));
   if (!need(r, '}'))
     return false;
   skip(r);
-  return r->at == r->end || stop(r, "text behind the header's JSON");
+  return r->at == r->end || stop_here(r, "text behind the JSON");
 }
 
 static int by_name(const void *x, const void *y) {
@@ -301,11 +331,12 @@ static int by_name(const void *x, const void *y) {
   return strcmp(a->name, b->name);
 }
 
-static bool names_differ(nncc_file *file) {
+static bool names_differ(reader *r, nncc_file *file) {
   qsort(file->tensors, file->count, sizeof *file->tensors, by_name);
   for (uint32_t i = 1; i < file->count; ++i)
     if (!strcmp(file->tensors[i - 1].name, file->tensors[i].name))
-      return false;
+      return stop(r, "tensor \"%.200s\" stands twice in the header",
+                  file->tensors[i].name);
   return true;
 }
 
@@ -317,34 +348,36 @@ static int by_offset(const void *x, const void *y) {
 }
 
 /* Data must cover the rest of the file exactly. */
-static bool covers(nncc_file *file, const char *data, uint64_t bytes) {
+static bool covers(reader *r, nncc_file *file, const char *data,
+                   uint64_t bytes) {
   qsort(file->tensors, file->count, sizeof *file->tensors, by_offset);
   const char *next = data;
   for (uint32_t i = 0; i < file->count; ++i) {
-    if (file->tensors[i].data != next)
-      return false;
-    next += file->tensors[i].bytes;
+    const nncc_file_tensor *t = &file->tensors[i];
+    if ((const char *)t->data < next)
+      return stop(r, "the data of tensors \"%.150s\" and \"%.150s\" overlap",
+                  t[-1].name, t->name);
+    if ((const char *)t->data > next)
+      return stop(r, "a hole of %zu bytes before the data of tensor \"%.200s\"",
+                  (size_t)((const char *)t->data - next), t->name);
+    next += t->bytes;
   }
-  return next == data + bytes;
+  return next == data + bytes ||
+         stop(r, "%zu bytes behind the data of its tensors",
+              (size_t)(data + bytes - next));
 }
 
-/* A sentence about a file of another kind; how to get the right one. */
-static nncc_status refuse_kind(const char *name, const char *kind) {
-  static const struct {
-    const char *kind, *advice;
-  } advices[] = {
-      {"a git-lfs pointer", ", not the file itself: run git lfs pull"},
-      {"an HTML page", ": the download failed"},
-      {"a PyTorch checkpoint",
-       ": save with safetensors.torch.save_file(module.state_dict(), ...)"},
-      {"a Python pickle", ": save with safetensors.torch.save_file"},
-      {"a zip archive",
-       " (PyTorch .pt?): save with safetensors.torch.save_file"}};
-  const char *advice = ", not a safetensors file";
-  for (size_t i = 0; i < sizeof advices / sizeof advices[0]; ++i)
-    if (!strcmp(advices[i].kind, kind))
-      advice = advices[i].advice;
-  return nncc_fail(NNCC_ERROR_FORMAT, "%s is %s%s", name, kind, advice);
+/* Every byte of the header belongs to a character. */
+static bool is_utf8(reader *r) {
+  for (const char *at = r->start; at < r->end;) {
+    size_t length = nncc_utf8_length(at, (size_t)(r->end - at));
+    if (!length) {
+      r->at = at;
+      return stop_here(r, "a byte that is no UTF-8");
+    }
+    at += length;
+  }
+  return true;
 }
 
 nncc_status nncc_file_parse(const void *memory, size_t bytes, const char *name,
@@ -356,33 +389,37 @@ nncc_status nncc_file_parse(const void *memory, size_t bytes, const char *name,
   if (!bytes)
     return nncc_fail(NNCC_ERROR_FORMAT, "%s is an empty file", name);
   if (kind && strcmp(kind, "a safetensors file") && strcmp(kind, "binary data"))
-    return refuse_kind(name, kind);
+    return nncc_fail(NNCC_ERROR_FORMAT, "%s is %s, not a safetensors file%s",
+                     name, kind, nncc_file_advice(kind));
   if (!kind && nncc_is_text(data, bytes))
     return nncc_fail(NNCC_ERROR_FORMAT, "%s is text, not a safetensors file",
                      name);
+  if (bytes < 8)
+    return nncc_fail(
+        NNCC_ERROR_FORMAT,
+        "%s is truncated or no safetensors file: it has %zu bytes, "
+        "the length of its header needs 8",
+        name, bytes);
   uint64_t length = 0;
-  for (size_t i = 0; i < 8 && bytes >= 8; ++i)
+  for (size_t i = 0; i < 8; ++i)
     length |= (uint64_t)(unsigned char)data[i] << (8 * i);
-  if (bytes < 8 || length > bytes - 8)
+  if (length > bytes - 8)
     return nncc_fail(NNCC_ERROR_FORMAT,
                      "%s is truncated or no safetensors file: its header would "
                      "need %" PRIu64 " bytes, the file has %zu",
                      name, length, bytes);
   if (length > max_header)
-    return nncc_fail(NNCC_ERROR_FORMAT, "%s: a header of %" PRIu64 " bytes",
-                     name, length);
+    return nncc_fail(NNCC_ERROR_FORMAT,
+                     "%s: a header of %" PRIu64 " bytes, at most %d are read",
+                     name, length, max_header);
   nncc_file *file = calloc(1, sizeof *file);
   if (!file)
     return nncc_fail(NNCC_ERROR_MEMORY, "no memory to read %s", name);
-  reader r = {data + 8, data + 8 + length, name, NULL};
+  reader r = {data + 8, data + 8, data + 8 + length, NULL, ""};
   const char *payload = data + 8 + length;
   uint64_t rest = bytes - 8 - length;
-  bool good = header(&r, file, payload, rest);
-  if (good && !names_differ(file))
-    good = stop(&r, "a tensor stands twice in the header");
-  if (good && !covers(file, payload, rest))
-    good = stop(&r, "its data has holes, overlaps or something behind it");
-  if (!good) {
+  if (!is_utf8(&r) || !header(&r, file, payload, rest) ||
+      !names_differ(&r, file) || !covers(&r, file, payload, rest)) {
     nncc_file_free(file);
     return nncc_fail(NNCC_ERROR_FORMAT, "%s: %s", name, r.problem);
   }

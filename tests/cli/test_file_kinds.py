@@ -38,21 +38,24 @@ def tar():
     return bytes(block)
 
 
-# What the bytes are, and what is said of them.
+CONVERT = ": safetensors.torch.save_file(module.state_dict(), ...) writes one"
+UNPACK = ": unpack it first"
+
+# What the bytes are, what is said of them, and what to do.
 KINDS = {
     "program": (elf(2), "an ELF program"),
     "program anywhere": (elf(3, True), "an ELF program"),
     "cut elf": (b"\x7fELF\2\1\1", "a truncated ELF file"),
     "core": (elf(4), "a core dump"),
     "torch": (zipped("archive/data.pkl", "archive/version"),
-              "a PyTorch checkpoint"),
+              "a PyTorch checkpoint", CONVERT),
     "torch, old": (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M",
-                   "a PyTorch checkpoint"),
+                   "a PyTorch checkpoint", CONVERT),
     "keras": (zipped("metadata.json", "keras.h5"), "a Keras model"),
     "office": (zipped("[Content_Types].xml"), "an Office document"),
     "zip": (zipped("a.txt"), "a zip archive"),
     "empty zip": (zipped(), "an empty zip archive"),
-    "pickle": (pickle.dumps({"a": 1}, protocol=4), "a Python pickle"),
+    "pickle": (pickle.dumps({"a": 1}, protocol=4), "a Python pickle", CONVERT),
     "hdf5": (b"\x89HDF\r\n\x1a\n" + bytes(20), "an HDF5 file (Keras?)"),
     "onnx": (b"\x08\x07\x12\x07pytorch\x1a\x052.1.0:\xff", "an ONNX model"),
     "saved model": (b"\x08\x01\x12\x80\x02\x0a", "a TensorFlow SavedModel"),
@@ -60,20 +63,27 @@ KINDS = {
     "gguf": (b"GGUF\3\0\0\0", "a GGUF file"),
     "png": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "a PNG image"),
     "jpeg": (b"\xff\xd8\xff\xe0\0\x10JFIF", "a JPEG image"),
-    "gzip": (gzip.compress(b"{}"), "gzip data: unpack it first"),
-    "xz": (lzma.compress(b"{}"), "xz data: unpack it first"),
-    "zstd": (b"\x28\xb5\x2f\xfd\x04\0", "zstd data: unpack it first"),
-    "tar": (tar(), "a tar archive: unpack it first"),
+    "gzip": (gzip.compress(b"{}"), "gzip data", UNPACK),
+    "xz": (lzma.compress(b"{}"), "xz data", UNPACK),
+    "zstd": (b"\x28\xb5\x2f\xfd\x04\0", "zstd data", UNPACK),
+    "tar": (tar(), "a tar archive", UNPACK),
     "pdf": (b"%PDF-1.7\n", "a PDF document"),
     "sqlite": (b"SQLite format 3\0", "an SQLite database"),
     "parquet": (b"PAR1\x15\x04", "a Parquet file"),
-    "utf-16": ("{}".encode("utf-16"), "text in UTF-16: save it as UTF-8"),
-    "bom": ("{}".encode("utf-8-sig"), "text with a byte order mark in front: "
-            "save it as UTF-8 without one"),
-    "html": (b"<!DOCTYPE html><html>", "an HTML page"),
+    "utf-16": ("{}".encode("utf-16"), "text in UTF-16", ": save it as UTF-8"),
+    "utf-16, no mark": ('{"format": 1}'.encode("utf-16-le"), "text in UTF-16",
+                        ": save it as UTF-8"),
+    "utf-16, other end": ('{"format": 1}\n'.encode("utf-16-be"),
+                          "text in UTF-16", ": save it as UTF-8"),
+    "utf-32": ("[1]".encode("utf-32"), "text in UTF-32", ": save it as UTF-8"),
+    "utf-32, no mark": ('{"format"'.encode("utf-32-le"), "text in UTF-32",
+                        ": save it as UTF-8"),
+    "bom": ("{}".encode("utf-8-sig"), "text with a byte order mark in front",
+            ": save it as UTF-8 without one"),
+    "html": (b"<!DOCTYPE html><html>", "an HTML page", ": the download failed"),
     "xml": (b"<?xml version='1.0'?>", "an XML document"),
     "lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
-            "a git-lfs pointer"),
+            "a git-lfs pointer", ": run git lfs pull"),
     "script": (b"#!/bin/sh\n", "a script"),
     "zeros": (bytes(100), "a file of zeros"),
 }
@@ -99,7 +109,7 @@ FLAGS = {
     "inputs": (("run", "lenet.json", *W, "--inputs", "f"),
                "--inputs f: it is %s, not a safetensors, .npz or .npy file"),
     "input": (("run", "lenet.json", *W, "--input", "x=@f"),
-              "--input x f: it is %s, not a .npy, .npz or safetensors file"),
+              "--input x f: it is %s, not a safetensors, .npz or .npy file"),
     "expect": (("check", "lenet.json", "--expect", "f"),
                "--expect f: it is %s, not a safetensors, .npz or .npy file"),
     "data": (("train", "lenet.json", "--data", "f"),
@@ -115,13 +125,13 @@ FLAGS = {
 @pytest.mark.parametrize("flag", FLAGS)
 def test_other_files(nncc, lenet, flag):
     arguments, text = FLAGS[flag]
-    reads_zip = "npz" in text or flag == "inspect"
-    for name, (data, kind) in KINDS.items():
-        if reads_zip and data[:2] == b"PK":
-            continue  # it looks for arrays there
+    for name, (data, kind, *advice) in KINDS.items():
         (lenet / "f").write_bytes(data)
         done = nncc(*arguments, code=1)
-        assert done.stderr == f"nncc: {text % kind}\n", name
+        how = "".join(advice)
+        if how == CONVERT and text.startswith("f is"):
+            how = ": nncc.export(module, ...) writes models"
+        assert done.stderr == f"nncc: {text % kind}{how}\n", name
 
 
 @pytest.mark.parametrize("flag", FLAGS)
@@ -201,13 +211,21 @@ def npy(shape, data=b"", descr="'<f4'", order="False"):
     (npy("(2,)", bytes(12)), "the file is longer than its shape"),
     (npy("(-1,)"), "a malformed .npy shape"),
     (npy("(4611686018427387904, 4)"), "a malformed .npy shape"),
+    (npy("(2,)", bytes(4), descr="'>f2'"), "the element type '>f2', which nncc "
+     "does not have: save it as .astype('float32')"),
+    (npy("(2,)", bytes(4), descr="'<u2'"), "the element type '<u2', which nncc "
+     "does not have: save it as .astype('int64')"),
     (npy("(1,)", bytes(4), descr="'|O'"),
      "the element type '|O', which nncc does not have"),
     (npy("(1,)", bytes(4), descr="[('a', '<f4')]"),
      "the element type of a structured array, which nncc does not have"),
     (npy("(2, 2)", bytes(16), order="True"),
      "the array is in Fortran order: save numpy.ascontiguousarray"),
-    (b"\x93NUMPY\1\0\xff\xff{}", "a malformed .npy header")])
+    (b"\x93NUMPY\1\0\xff\xff{}", "it is truncated inside its header"),
+    (b"\x93NUMPY\1\0v", "it is truncated inside its header"),
+    (b"\x93NUMPY\4\0\1\0{}", "version 4 of the .npy format, nncc reads 1 to "
+     "3"),
+    (npy("(1,)").replace(b"descr", b"desce"), "a malformed .npy header")])
 def test_damaged_npy(nncc, lenet, data, text):
     (lenet / "f.npy").write_bytes(data)
     call = ("run", "lenet.json", *W)
@@ -224,15 +242,51 @@ def test_damaged_archives(nncc, lenet):
     call = ("train", "lenet.json", *W, "--data", "f.npz")
     for size in (40, 400, len(data) - 5):
         (lenet / "f.npz").write_bytes(data[:size])
-        done = nncc(*call, code=1)
-        said = done.stderr.splitlines()[-1]
-        assert said.startswith("nncc: cannot read f.npz: "), done.stderr
+        for verb in (call, ("inspect", "f.npz"), ("check", "lenet.json",
+                                                  "--expect", "f.npz")):
+            assert nncc(*verb, code=1).stderr == (
+                "nncc: f.npz: the archive is truncated or damaged: the list of "
+                "arrays that ends it is missing\n")
     damaged = bytearray(data)
     damaged[300] ^= 1  # the checksum finds it
     (lenet / "f.npz").write_bytes(damaged)
     assert "f.npz: " in nncc(*call, code=1).stderr
-    (lenet / "f.npz").write_bytes(zipped())
-    assert nncc(*call, code=1).stderr
+
+
+def test_damaged_before_work(nncc, lenet):
+    """Files that are cut are found before the model is compiled."""
+    (lenet / "none.json").write_text("{")
+    for name in ("lenet.safetensors", "train.npz"):
+        data = (lenet / name).read_bytes()
+        (lenet / name).write_bytes(data[:len(data) // 2])
+    for call in (("run", "none.json", *W), ("bench", "none.json", *W),
+                 ("check", "none.json", "--expect", "train.npz"),
+                 ("run", "none.json", "--inputs", "train.npz"),
+                 ("compile", "none.json", "--embed-weights", *W),
+                 ("train", "none.json", "--data", "train.npz"),
+                 ("train", "none.json", "--data", "in.safetensors", *W)):
+        assert "truncated" in nncc(*call, code=1).stderr, call
+    (lenet / "cut.safetensors").write_bytes(b"\x18\1\0\0\0")
+    assert "truncated or no safetensors" in nncc("inspect", "cut.safetensors",
+                                                 code=1).stderr
+
+
+def test_real_checkpoints(nncc, lenet):
+    """As the installed PyTorch writes them."""
+    torch = pytest.importorskip("torch")
+    state = {"a": torch.zeros(3)}
+    torch.save(state, lenet / "new.pt")
+    torch.save(state, lenet / "old.pt", _use_new_zipfile_serialization=False)
+    torch.save(torch.nn.Linear(2, 2), lenet / "module.pt")
+    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), lenet / "jit.pt")
+    for name in ("new.pt", "old.pt", "module.pt", "jit.pt"):
+        said = f"nncc: {name} is a PyTorch checkpoint, not a model: nncc.export"
+        for verb in ("inspect", "run", "bench", "check", "compile"):
+            assert nncc(verb, name, code=1).stderr.startswith(said)
+        assert nncc("run", "lenet.json", *W, "--inputs", name,
+                    code=1).stderr == (
+            f"nncc: --inputs {name}: it is a PyTorch checkpoint, not a "
+            f"safetensors, .npz or .npy file{CONVERT}\n")
 
 
 def test_control_characters_stay_inside(nncc, lenet):

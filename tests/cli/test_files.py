@@ -27,22 +27,47 @@ BROKEN = {
               "safetensors file: its header would need 100 bytes, the file "
               "has 10"),
     "no json": (header({})[:8] + b"[]",
-                "w: the header is not the JSON that it should be"),
-    "cut data": (header({"a": entry()}, b"\0\0"), "w: the file is truncated: "
-                 "a tensor's data lies behind its end"),
+                "w: the header is not the JSON that it should be, at byte 0 of "
+                "the header"),
+    "seven bytes": (b"\x18" + bytes(6), "w is truncated or no safetensors "
+                    "file: it has 7 bytes, the length of its header needs 8"),
+    "cut data": (header({"a": entry()}, b"\0\0"), 'w: tensor "a": the file is '
+                 "truncated: it ends 2 bytes before the tensor's data do"),
     "wrong size": (header({"a": entry((2,))}, b"\0" * 4),
-                   "w: a tensor's data and shape differ in size"),
+                   'w: tensor "a": its data have 4 bytes, its shape needs 8'),
+    "backwards": (header({"a": entry(offsets=(4, 0))}, b"\0" * 4), 'w: tensor '
+                  '"a": its data end at 0, before they begin at 4'),
     "hole": (header({"a": entry(offsets=(4, 8))}, b"\0" * 8),
-             "w: its data has holes, overlaps or something behind it"),
+             'w: a hole of 4 bytes before the data of tensor "a"'),
+    "overlap": (header({"a": entry(), "b": entry((2,), (2, 10))}, bytes(10)),
+                'w: the data of tensors "a" and "b" overlap'),
     "behind": (header({"a": entry()}, b"\0" * 5),
-               "w: its data has holes, overlaps or something behind it"),
-    "dtype": (header({"a": entry(dtype="F8")}, b"\0" * 4),
-              "w: a dtype that is not supported"),
+               "w: 1 bytes behind the data of its tensors"),
+    "dtype": (header({"a": entry(dtype="F8_E4M3")}, b"\0" * 4),
+              'w: tensor "a": nncc has no element type F8_E4M3'),
     "overflow": (header({"a": entry((1 << 62, 1 << 62))}, b"\0" * 4),
-                 "w: a tensor's size overflows"),
+                 'w: tensor "a": its size overflows'),
+    "too large": (header({"a": entry((1 << 70,))}, b"\0" * 4),
+                  'w: tensor "a": a number is too large, at byte 52 of the '
+                  "header"),
+    "negative": (header({"a": entry((-1,))}, b"\0" * 4), 'w: tensor "a": a '
+                 "whole number that is at least 0 is missing, at byte 33 of "
+                 "the header"),
+    "ranks": (header({"a": entry((1,) * 9)}, b"\0" * 4),
+              'w: tensor "a": a list of more than 8 numbers'),
+    "key": (header({"a": {**entry(), "x": 1}}, b"\0" * 4),
+            'w: tensor "a": an unknown or repeated key "x"'),
+    "nested": (header({"a": [entry()]}, b"\0" * 4), 'w: tensor "a": the header '
+               "is not the JSON that it should be, at byte 6 of the header"),
+    "incomplete": (header({"a": {"dtype": "F32"}}, b"\0" * 4),
+                   'w: tensor "a": it needs dtype, shape and data_offsets'),
+    "not utf-8": (struct.pack("<Q", 4) + b'{"\xff"', "w: a byte that is no "
+                  "UTF-8, at byte 2 of the header"),
+    "open string": (struct.pack("<Q", 4) + b'{"a ', "w: the header ends inside "
+                    "a string that begins at its byte 2"),
     "twice": (b'\x7b\0\0\0\0\0\0\0{"a":' + json.dumps(entry()).encode()
               + b',"a":' + json.dumps(entry()).encode() + b"}",
-              "w: a tensor stands twice in the header"),
+              'w: tensor "a" stands twice in the header'),
 }
 
 

@@ -4,15 +4,16 @@
 #include "Session.h"
 #include "Talk.h"
 #include "support/FileIO.h"
+#include "llvm/ADT/StringRef.h"
 #include <cstring>
 #include <zip.h>
 
 namespace nncc {
 
-const std::vector<FileKind> &arrayKinds() {
-  static const std::vector<FileKind> kinds = {
-      FileKind::safetensors, FileKind::npy, FileKind::zip};
-  return kinds;
+bool isArrays(const std::string &path, FileKind kind) {
+  return kind == FileKind::npy || kind == FileKind::npz ||
+         kind == FileKind::safetensors ||
+         (kind == FileKind::unknown && hasSuffix(path, ".safetensors"));
 }
 
 static int readSafetensors(const std::string &path,
@@ -66,24 +67,30 @@ static bool readEntry(zip_t *archive, zip_uint64_t i, std::string &name,
   return isRead;
 }
 
+static int openArchive(const std::string &path, zip_t *&archive) {
+  int error = 0;
+  archive = zip_open(path.c_str(), ZIP_RDONLY, &error);
+  if (archive)
+    return exitDone;
+  zip_error_t text;
+  zip_error_init_with_code(&text, error);
+  std::string problem = zip_error_strerror(&text);
+  zip_error_fini(&text);
+  if (error == ZIP_ER_OPEN || error == ZIP_ER_READ || error == ZIP_ER_NOENT)
+    return fail(exitIo, "cannot read " + path + ": " + problem, path);
+  if (error == ZIP_ER_NOZIP) // it begins like one
+    problem = "the list of arrays that ends it is missing";
+  return fail(exitRejected,
+              path + ": the archive is truncated or damaged: " + problem, path);
+}
+
 static int readArchive(const std::string &path,
                        std::vector<HostTensor> &arrays) {
-  int error = 0;
-  zip_t *archive = zip_open(path.c_str(), ZIP_RDONLY, &error);
-  if (!archive) {
-    zip_error_t text;
-    zip_error_init_with_code(&text, error);
-    std::string problem = zip_error_strerror(&text);
-    zip_error_fini(&text);
-    bool isIo = error == ZIP_ER_OPEN || error == ZIP_ER_READ ||
-                error == ZIP_ER_NOENT;
-    return fail(isIo ? exitIo : exitRejected,
-                "cannot read " + path + ": " + problem, path);
-  }
-  int code = exitDone;
+  zip_t *archive;
+  int code = openArchive(path, archive);
+  if (code)
+    return code;
   zip_int64_t count = zip_get_num_entries(archive, 0);
-  if (count == 0)
-    code = fail(exitRejected, path + " holds no arrays", path);
   for (zip_int64_t i = 0; !code && i < count; ++i) {
     HostTensor tensor;
     std::string bytes, problem;
@@ -118,7 +125,7 @@ int readArrays(const std::string &path, std::vector<HostTensor> &arrays) {
     read.emplace_back();
     if (!parseNpy(bytes, read.back(), error))
       return fail(exitRejected, path + ": " + error, path);
-  } else if (glance.kind == FileKind::zip) {
+  } else if (glance.kind == FileKind::npz) {
     code = readArchive(path, read);
   } else { // or it says what it is
     code = readSafetensors(path, read);
@@ -126,6 +133,60 @@ int readArrays(const std::string &path, std::vector<HostTensor> &arrays) {
   for (HostTensor &array : read)
     arrays.push_back(std::move(array));
   return code;
+}
+
+/// Headers and lists of a file that is there.
+static int checkWhole(const std::string &path, FileKind kind) {
+  if (kind == FileKind::npz) {
+    zip_t *archive;
+    if (int code = openArchive(path, archive))
+      return code;
+    zip_discard(archive);
+    return exitDone;
+  }
+  if (kind == FileKind::npy) {
+    std::string start, error;
+    size_t total, data;
+    HostTensor tensor;
+    if (int code = readStart(path, size_t(1) << 20, start, total))
+      return code;
+    bool isGood = parseNpyHeader(start, total, tensor, data, error);
+    return isGood ? int(exitDone)
+                  : fail(exitRejected, path + ": " + error, path);
+  }
+  nncc_file *file;
+  if (int code = reportRuntime(nncc_file_map(path.c_str(), &file)))
+    return code;
+  nncc_file_free(file);
+  return exitDone;
+}
+
+static int readsKinds(Paths &paths, const std::string &flag,
+                      const std::string &path, bool onlySafetensors) {
+  Glance glance;
+  if (path.empty())
+    return exitDone;
+  if (int code = paths.readsFile(flag, path))
+    return code;
+  if (int code = glanceAt(path, glance))
+    return code;
+  bool isRight = onlySafetensors ? glance.kind == FileKind::safetensors
+                                 : isArrays(path, glance.kind);
+  if (isRight || glance.kind == FileKind::unknown) // the reader says more
+    return checkWhole(path, glance.kind);
+  return refuseKind(flag, path, glance,
+                    onlySafetensors ? "a safetensors file"
+                                    : "a safetensors, .npz or .npy file");
+}
+
+int readsArrays(Paths &paths, const std::string &flag,
+                const std::string &path) {
+  return readsKinds(paths, flag, path, false);
+}
+
+int readsWeights(Paths &paths, const std::string &flag,
+                 const std::string &path) {
+  return readsKinds(paths, flag, path, true);
 }
 
 int readArray(const std::string &path, const std::string &name,
@@ -149,8 +210,22 @@ int readArray(const std::string &path, const std::string &name,
 }
 
 std::string arrayFormat(const std::string &path) {
-  std::string suffix = suffixOf(path);
+  std::string suffix = llvm::StringRef(suffixOf(path)).lower();
   return suffix == "npy" || suffix == "npz" ? suffix : "safetensors";
+}
+
+int writesArrays(Paths &paths, const std::string &flag,
+                 const std::string &path) {
+  std::string format = arrayFormat(path), suffix = suffixOf(path);
+  if (int code = paths.writes(flag, path, format))
+    return code;
+  if (suffix.empty() || llvm::StringRef(suffix).lower() == format)
+    return exitDone;
+  return fail(exitUsage,
+              flag + " " + path +
+                  ": arrays are written as .safetensors, .npz "
+                  "or .npy",
+              path);
 }
 
 static int writeArchive(const std::string &path,

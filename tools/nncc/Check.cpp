@@ -164,8 +164,7 @@ int CheckVerb::checkFlags(Verb &verb) {
   Paths paths;
   if (int code = flags.check(verb, paths))
     return code;
-  if (int code = paths.reads("--expect", expected, arrayKinds(),
-                             "a safetensors, .npz or .npy file"))
+  if (int code = readsArrays(paths, "--expect", expected))
     return code;
   if (flags.isCompiled && expected.empty())
     return fail(exitUsage, "the interpreter needs the model's JSON; compare a "

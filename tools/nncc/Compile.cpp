@@ -4,6 +4,7 @@
 // -c and -S; they may not say different things.
 //
 //===----------------------------------------------------------------------===//
+#include "Arrays.h"
 #include "Library.h"
 #include "Session.h"
 #include "support/FileIO.h"
@@ -105,8 +106,6 @@ int CompileVerb::chooseStage() {
 }
 
 int CompileVerb::checkFlags(Verb &verb) {
-  if (int code = flags.finish())
-    return code;
   if (int code = chooseStage())
     return code;
   if (int code = verb.refuse(stageOf(emit).idle, "--emit=" + emit +
@@ -123,9 +122,10 @@ int CompileVerb::checkFlags(Verb &verb) {
   if (!code)
     code = paths.reads("--schedules", flags.scheduleFile);
   if (!code)
-    code = paths.reads("--weights", weights, {FileKind::safetensors},
-                       "a safetensors file");
+    code = flags.finish();
   if (!code)
+    code = readsWeights(paths, "--weights", weights);
+  if (!code && output != "-") // text, on stdout
     code = paths.writes("-o", output, "");
   if (!code && isObject() && !output.empty())
     code = paths.writes("the header", headerPath(), "");

@@ -78,12 +78,15 @@ int readJsonText(const std::string &path, const char *what,
       return code;
     glance = glanceAtBytes(text);
   }
-  auto refuse = [&](const std::string &is) {
-    return fail(exitRejected, shown(path) + " is " + is + ", not " + what,
+  auto refuse = [&](const std::string &is, const std::string &advice = "") {
+    return fail(exitRejected,
+                shown(path) + " is " + is + ", not " + what + advice,
                 shown(path));
   };
+  if (glance.says == "a PyTorch checkpoint" || glance.says == "a Python pickle")
+    glance.advice = ": nncc.export(module, ...) writes models";
   if (glance.kind != FileKind::text)
-    return refuse(glance.says);
+    return refuse(glance.says, glance.advice);
   if (text.empty())
     return refuse("an empty file");
   if (const char *format = otherText(text))
@@ -113,13 +116,14 @@ Glance glanceAtBytes(const std::string &bytes) {
   if (!says)
     return glance;
   glance.says = says;
+  glance.advice = nncc_file_advice(says);
   glance.kind = FileKind::other;
   if (glance.says == "a safetensors file")
     glance.kind = FileKind::safetensors;
   else if (starts("\x93NUMPY", 6))
     glance.kind = FileKind::npy;
-  else if (starts("PK", 2))
-    glance.kind = FileKind::zip;
+  else if (glance.says == "a NumPy .npz archive")
+    glance.kind = FileKind::npz;
   else if (starts("!<arch>\n", 8) || glance.says == "an object file")
     glance.kind = FileKind::object;
   else if (glance.says == "binary data")
@@ -129,28 +133,60 @@ Glance glanceAtBytes(const std::string &bytes) {
   return glance;
 }
 
-int glanceAt(const std::string &path, Glance &glance) {
-  struct stat info;
-  auto fails = [&](const char *why) {
-    return fail(exitIo, "cannot read " + path + ": " + why, path);
-  };
-  if (stat(path.c_str(), &info))
-    return fails(strerror(errno));
-  if (S_ISDIR(info.st_mode))
-    return fails("it is a directory");
-  if (!S_ISREG(info.st_mode)) // opening a pipe would take it from the reader
-    return access(path.c_str(), R_OK) ? fails(strerror(errno)) : int(exitDone);
+static int cannotRead(const std::string &path, const char *why) {
+  return fail(exitIo, "cannot read " + path + ": " + why, path);
+}
+
+int readStart(const std::string &path, size_t most, std::string &bytes,
+              size_t &total) {
   int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  std::string bytes(4096, 0);
-  ssize_t got = file < 0 ? -1 : ::read(file, bytes.data(), bytes.size());
+  struct stat info;
+  ssize_t got = -1;
+  bytes.assign(most, 0);
+  if (file >= 0 && !fstat(file, &info))
+    got = ::read(file, bytes.data(), bytes.size());
   int error = errno;
   if (file >= 0)
     close(file);
   if (got < 0)
-    return fails(strerror(error));
+    return cannotRead(path, strerror(error));
   bytes.resize(size_t(got));
+  total = size_t(info.st_size);
+  return exitDone;
+}
+
+int glanceAt(const std::string &path, Glance &glance) {
+  struct stat info;
+  if (stat(path.c_str(), &info))
+    return cannotRead(path, strerror(errno));
+  if (S_ISDIR(info.st_mode))
+    return cannotRead(path, "it is a directory");
+  if (!S_ISREG(info.st_mode)) // opening a pipe would take it from the reader
+    return access(path.c_str(), R_OK) ? cannotRead(path, strerror(errno))
+                                      : int(exitDone);
+  std::string bytes;
+  size_t total;
+  if (int code = readStart(path, 4096, bytes, total))
+    return code;
   glance = glanceAtBytes(bytes);
   return exitDone;
+}
+
+int refuseKind(const std::string &flag, const std::string &path, Glance glance,
+               const std::string &what) {
+  std::string text;
+  if (glance.says.empty()) {
+    if (int code = readText(path, text))
+      return code;
+    glance.says = text.empty() ? "an empty file" : "text";
+    if (size_t at = text.find_first_not_of(" \t\r\n"); at != text.npos)
+      if (text[at] == '{' || text[at] == '[')
+        glance.says = "JSON text";
+  }
+  return fail(exitRejected,
+              flag + " " + path + ": it is " + glance.says + ", not " + what +
+                  glance.advice,
+              path);
 }
 
 //===----------------------------------------------------------------------===//
@@ -174,12 +210,19 @@ static bool isDevice(const std::string &path) {
 }
 
 int Paths::reads(const std::string &flag, const std::string &path) {
-  if (path.empty() || path == "-")
+  if (path.empty())
     return exitDone;
+  std::string identity = path == "-" ? path : identityOf(path);
+  if (path == "-")
+    for (const Known &known : read)
+      if (known.identity == identity)
+        return fail(exitUsage, known.flag + " and " + flag +
+                                   " are both stdin, which can be read once");
   Glance glance;
-  if (int code = glanceAt(path, glance))
-    return code;
-  read.push_back({flag, identityOf(path)});
+  if (path != "-")
+    if (int code = glanceAt(path, glance))
+      return code;
+  read.push_back({flag, identity});
   struct stat info;
   if (stat(path.c_str(), &info) || !S_ISREG(info.st_mode))
     return exitDone;
@@ -191,33 +234,16 @@ int Paths::reads(const std::string &flag, const std::string &path) {
   return exitDone;
 }
 
-int Paths::reads(const std::string &flag, const std::string &path,
-                 const std::vector<FileKind> &kinds, const char *what) {
-  if (path.empty())
-    return exitDone;
+int Paths::readsFile(const std::string &flag, const std::string &path) {
+  if (path == "-")
+    return fail(exitUsage, flag +
+                               " -: stdin may be a model or other JSON, this "
+                               "is read from a file");
   if (int code = reads(flag, path))
     return code;
-  Glance glance;
-  if (isDevice(path) || llvm::is_contained(kinds, FileKind::text))
-    return exitDone;
-  if (int code = glanceAt(path, glance))
-    return code;
-  if (glance.kind == FileKind::unknown) // the reader says more
-    return exitDone;
-  if (llvm::is_contained(kinds, glance.kind))
-    return exitDone;
-  std::string text;
-  if (glance.says.empty()) {
-    if (int code = readText(path, text))
-      return code;
-    glance.says = text.empty() ? "an empty file" : "text";
-    if (size_t at = text.find_first_not_of(" \t\r\n"); at != text.npos)
-      if (text[at] == '{' || text[at] == '[')
-        glance.says = "JSON text";
-  }
-  return fail(exitRejected,
-              flag + " " + path + ": it is " + glance.says + ", not " + what,
-              path);
+  return !path.empty() && isDevice(path)
+             ? cannotRead(path, "it is no regular file")
+             : int(exitDone);
 }
 
 /// Suffixes that name a format, and its name.
@@ -238,8 +264,11 @@ static const struct {
 
 int Paths::writes(const std::string &flag, const std::string &path,
                   const std::string &format) {
-  if (path.empty() || path == "-")
+  if (path.empty())
     return exitDone;
+  if (path == "-")
+    return fail(exitUsage,
+                flag + " -: a file is written, /dev/stdout is stdout");
   std::string suffix = suffixOf(path);
   for (char &c : suffix)
     c = char(tolower(static_cast<unsigned char>(c)));

@@ -32,7 +32,7 @@ enum class FileKind {
   text,
   safetensors,
   npy,
-  zip,
+  npz,
   shared,  // an ELF shared library
   object,  // an ELF object or an archive of them
   other,   // something else that `says` names
@@ -40,22 +40,29 @@ enum class FileKind {
 };
 struct Glance {
   FileKind kind = FileKind::text;
-  std::string says; // "a PNG image"
+  std::string says;   // "a PNG image"
+  std::string advice; // ": unpack it first", or ""
 };
 /// An exit code and a sentence if the file cannot be read. Of what is no
 /// regular file, and can be read only once, nothing is known: text.
 int glanceAt(const std::string &path, Glance &glance);
 Glance glanceAtBytes(const std::string &bytes);
+/// At most `most` bytes of the beginning of a regular file of `total`; an exit
+/// code and a sentence if it cannot be read.
+int readStart(const std::string &path, size_t most, std::string &bytes,
+              size_t &total);
+/// Says what the file of `flag` is, which is not `what`.
+int refuseKind(const std::string &flag, const std::string &path, Glance glance,
+               const std::string &what);
 
 /// The paths of one call.
 class Paths {
 public:
   /// A file that is read: it is there and is no directory, and its memory can
-  /// be had. Empty paths are skipped here and below.
+  /// be had; or stdin, once. Empty paths are skipped here and below.
   int reads(const std::string &flag, const std::string &path);
-  /// The same for a file of one of these kinds; `what` they are.
-  int reads(const std::string &flag, const std::string &path,
-            const std::vector<FileKind> &kinds, const char *what);
+  /// The same for what stdin cannot be: a regular file.
+  int readsFile(const std::string &flag, const std::string &path);
   /// A file that is written: a temporary file can be made beside it, and it is
   /// none of the others. Its suffix, if it has one that means another format,
   /// is refused; `format` is "safetensors", "csv", "svg", ...

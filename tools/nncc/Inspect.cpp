@@ -52,7 +52,8 @@ void writeTensors(llvm::raw_ostream &os, const char *what,
                   const json::Array &list) {
   for (const json::Value &value : list) {
     const json::Object &tensor = *value.getAsObject();
-    os << "  " << what << *tensor.getString("name") << ' '
+    llvm::StringRef name = *tensor.getString("name"); // none in a .npy file
+    os << "  " << what << name << (name.empty() ? "" : " ")
        << *tensor.getString("dtype") << " [";
     llvm::interleaveComma(
         *tensor.getArray("shape"), os,
@@ -137,7 +138,8 @@ int InspectVerb::inspectArrays() {
   }
   std::string text;
   llvm::raw_string_ostream os(text);
-  os << tensors.size() << " tensors, " << bytes << " bytes\n";
+  os << tensors.size() << (tensors.size() == 1 ? " tensor, " : " tensors, ")
+     << bytes << " bytes\n";
   writeTensors(os, "", tensors);
   return print(json::Object{{"bytes", bytes}, {"tensors", std::move(tensors)}},
                text);
@@ -149,6 +151,8 @@ int InspectVerb::run(Verb &verb) {
   Glance glance;
   int code = paths.reads("the file", file);
   if (!code)
+    code = paths.reads("--schedules", flags.scheduleFile);
+  if (!code)
     code = flags.finish();
   if (!code && file != "-")
     code = glanceAt(file, glance);
@@ -156,8 +160,8 @@ int InspectVerb::run(Verb &verb) {
     code = looksCompiled(file, isCompiled);
   if (code)
     return code;
-  bool isArrays = llvm::is_contained(arrayKinds(), glance.kind);
-  if (!isCompiled && !isArrays)
+  bool hasArrays = isArrays(file, glance.kind);
+  if (!isCompiled && !hasArrays)
     return inspectModel();
   std::vector<std::string> idle = compilingFlags();
   idle.push_back("--dim");

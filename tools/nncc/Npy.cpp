@@ -37,21 +37,43 @@ static bool parseType(const char *descr, nncc_dtype &dtype,
       return true;
     }
   const char *end = *descr ? strchr(descr + 1, *descr) : nullptr;
-  error = "the element type " +
-          (end && end - descr < 30 ? std::string(descr, end + 1)
-                                   : std::string("of a structured array")) +
-          ", which nncc does not have";
+  std::string name = end && end - descr < 30 ? std::string(descr, end + 1)
+                                             : "of a structured array";
+  error = "the element type " + name + ", which nncc does not have";
+  if (name.size() > 2 && name[0] == '\'' && strchr("fiu", name[2]))
+    error += std::string(": save it as .astype('") +
+             (name[2] == 'f' ? "float32" : "int64") + "')";
   return false;
 }
 
-bool parseNpy(const std::string &bytes, HostTensor &tensor,
-              std::string &error) {
-  auto fail = [&](const char *text) {
+/// "(2, 3)" to dims; false if it is none or needs more than 2^40 bytes.
+static bool parseShape(const char *text, HostTensor &tensor, size_t &bytes) {
+  tensor.dims.clear();
+  bytes = nncc_dtype_bytes(tensor.dtype);
+  text += strspn(text, " (");
+  while (*text && *text != ')') {
+    char *end;
+    long long size = strtoll(text, &end, 10);
+    if (end == text || size < 0 ||
+        (size && bytes > (size_t(1) << 40) / size_t(size)))
+      return false;
+    bytes *= size_t(size);
+    tensor.dims.push_back(size);
+    text = end + strspn(end, " ,");
+  }
+  return true;
+}
+
+bool parseNpyHeader(const std::string &bytes, size_t total, HostTensor &tensor,
+                    size_t &data, std::string &error) {
+  auto fail = [&](const std::string &text) {
     error = text;
     return false;
   };
-  if (bytes.size() < 12 || bytes.compare(0, 6, "\x93NUMPY", 6) != 0)
+  if (bytes.compare(0, 6, "\x93NUMPY", 6) != 0)
     return fail("not a .npy file");
+  if (bytes.size() < 12)
+    return fail("it is truncated inside its header");
   auto byte = [&](size_t i) {
     return size_t(static_cast<unsigned char>(bytes[i]));
   };
@@ -59,8 +81,12 @@ bool parseNpy(const std::string &bytes, HostTensor &tensor,
   size_t length = byte(8) | byte(9) << 8;
   if (start == 12)
     length |= byte(10) << 16 | byte(11) << 24;
-  if (byte(6) < 1 || byte(6) > 3 || length > bytes.size() - start)
-    return fail("a malformed .npy header");
+  if (byte(6) < 1 || byte(6) > 3)
+    return fail("version " + std::to_string(byte(6)) +
+                " of the .npy format, nncc reads 1 to 3");
+  if (length > bytes.size() - start)
+    return fail("it is truncated inside its header");
+  data = start + length;
   std::string header = bytes.substr(start, length);
   const char *descr = valueOf(header, "descr");
   const char *order = valueOf(header, "fortran_order");
@@ -73,24 +99,22 @@ bool parseNpy(const std::string &bytes, HostTensor &tensor,
     return fail("the array is in Fortran order: save numpy.ascontiguousarray");
   if (!parseType(descr, tensor.dtype, error))
     return false;
-  tensor.dims.clear();
-  size_t count = nncc_dtype_bytes(tensor.dtype);
-  shape += strspn(shape, " (");
-  while (*shape && *shape != ')') {
-    char *end;
-    long long size = strtoll(shape, &end, 10);
-    if (end == shape || size < 0 ||
-        (size && count > (size_t(1) << 40) / size_t(size)))
-      return fail("a malformed .npy shape");
-    count *= size_t(size);
-    tensor.dims.push_back(size);
-    shape = end + strspn(end, " ,");
-  }
-  if (bytes.size() - start - length != count)
-    return fail(bytes.size() - start - length < count
+  size_t needed;
+  if (!parseShape(shape, tensor, needed))
+    return fail("a malformed .npy shape");
+  if (total - data != needed)
+    return fail(total - data < needed
                     ? "it is truncated: the file is shorter than its shape"
                     : "the file is longer than its shape");
-  tensor.data.assign(bytes.begin() + long(start + length), bytes.end());
+  return true;
+}
+
+bool parseNpy(const std::string &bytes, HostTensor &tensor,
+              std::string &error) {
+  size_t data;
+  if (!parseNpyHeader(bytes, bytes.size(), tensor, data, error))
+    return false;
+  tensor.data.assign(bytes.begin() + long(data), bytes.end());
   return true;
 }
 

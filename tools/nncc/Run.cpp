@@ -59,7 +59,7 @@ int RunVerb::checkFlags(Verb &verb) {
   Paths paths;
   int code = flags.check(verb, paths);
   if (!code)
-    code = paths.writes("--outputs", outputs, arrayFormat(outputs));
+    code = writesArrays(paths, "--outputs", outputs);
   if (!code)
     code = paths.writes("--save-weights", saved, "safetensors");
   return code;

@@ -15,8 +15,8 @@ void SessionFlags::addTo(Verb &verb, const char *operand) {
             isRandom ? "safetensors file of the model's state (random)"
                      : "safetensors file of the model's state");
   verb.text("--inputs", "FILE", inputs,
-            isRandom ? "inputs: safetensors or .npz (random)"
-                     : "inputs: safetensors or .npz");
+            isRandom ? "inputs: safetensors, .npz or .npy (random)"
+                     : "inputs: safetensors, .npz or .npy");
   verb.texts("--input", "NAME=SPEC", input,
              "one input, or '*': @x.npy, zeros, 3, [1,2], random:normal");
   verb.flag("--convert", converts, "convert inputs to the model's types");
@@ -26,17 +26,15 @@ void SessionFlags::addTo(Verb &verb, const char *operand) {
 }
 
 int SessionFlags::check(Verb &verb, Paths &paths) {
-  if (int code = common.finish())
-    return code;
   if (int code = paths.reads("the model", model))
     return code;
   if (int code = paths.reads("--schedules", common.scheduleFile))
     return code;
-  if (int code = paths.reads("--weights", weights, {FileKind::safetensors},
-                             "a safetensors file"))
+  if (int code = common.finish())
     return code;
-  if (int code = paths.reads("--inputs", inputs, arrayKinds(),
-                             "a safetensors, .npz or .npy file"))
+  if (int code = readsWeights(paths, "--weights", weights))
+    return code;
+  if (int code = readsArrays(paths, "--inputs", inputs))
     return code;
   for (const std::string &text : input) {
     InputSpec spec;
@@ -47,8 +45,7 @@ int SessionFlags::check(Verb &verb, Paths &paths) {
       if (other.name == spec.name)
         return fail(exitUsage, "--input " + spec.name + " is given twice: " +
                                    other.text + " and " + spec.text);
-    if (int code = paths.reads("--input " + spec.name, spec.path, arrayKinds(),
-                               "a .npy, .npz or safetensors file"))
+    if (int code = readsArrays(paths, "--input " + spec.name, spec.path))
       return code;
     specs.push_back(spec);
   }

@@ -30,14 +30,15 @@ int checkClashes(const Verb &verb, const TrainOptions &options) {
   return exitDone;
 }
 
-int checkPaths(const TrainOptions &options) {
+int checkPaths(TrainOptions &options) {
   Paths paths;
   int code = paths.reads("the model", options.model);
   if (!code)
     code = paths.reads("--schedules", options.common.scheduleFile);
   if (!code)
-    code = paths.reads("--weights", options.weights, {FileKind::safetensors},
-                       "a safetensors file");
+    code = options.common.finish();
+  if (!code)
+    code = readsWeights(paths, "--weights", options.weights);
   const struct {
     const char *flag;
     const std::vector<std::string> &files;
@@ -48,13 +49,11 @@ int checkPaths(const TrainOptions &options) {
         code = fail(exitUsage,
                     std::string(flag) + " " + files[i] + " is given twice");
       if (!code)
-        code = paths.reads(flag, TrainData::pathOf(files[i]), arrayKinds(),
-                           "a safetensors, .npz or .npy file");
+        code = readsArrays(paths, flag, TrainData::pathOf(files[i]));
     }
   if (!code && options.resumes) {
     Paths alone; // it is written, too
-    code = alone.reads("--checkpoint", options.checkpoint,
-                       {FileKind::safetensors}, "a safetensors file");
+    code = readsWeights(alone, "--checkpoint", options.checkpoint);
   }
   if (!code)
     code = paths.writes("--checkpoint", options.checkpoint, "safetensors");
@@ -73,8 +72,6 @@ int runTrain(Verb &verb, TrainOptions &options) {
     return fail(exitUsage, "the data are missing: --data FILE.npz, "
                            "FILE.safetensors or NAME=@FILE.npy");
   if (int code = checkClashes(verb, options))
-    return code;
-  if (int code = options.common.finish())
     return code;
   if (int code = checkPaths(options))
     return code;

@@ -68,6 +68,17 @@ int TrainData::add(const std::string &flagName, const std::string &text) {
   return exitDone;
 }
 
+/// How samples get the type of the input, if NumPy has it.
+static std::string howToConvert(const HostTensor &tensor,
+                                const nncc_tensor &input) {
+  static const char *const names[] = {"float32", "float64", "float16", "",
+                                      "int64",   "int32",   "int16",   "int8",
+                                      "uint8",   "bool"};
+  if (tensor.dtype == nncc_dtype(input.dtype) || !*names[input.dtype])
+    return "";
+  return ": save it as .astype('" + std::string(names[input.dtype]) + "')";
+}
+
 int TrainData::fits(const HostTensor &tensor, const std::string &file,
                     const nncc_tensor &input) const {
   std::vector<int64_t> want(input.dims, input.dims + input.rank);
@@ -83,7 +94,7 @@ int TrainData::fits(const HostTensor &tensor, const std::string &file,
                     " " + shapeText(tensor.dims) +
                     ", a batch of the model is " +
                     nncc_dtype_name(nncc_dtype(input.dtype)) + " " +
-                    shapeText(want),
+                    shapeText(want) + howToConvert(tensor, input),
                 file);
   return exitDone;
 }
