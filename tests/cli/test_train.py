@@ -354,7 +354,8 @@ WRONG = [
      "give --data NAME=@x.npy\n"),
     ((), (*TRAIN, *TRAIN), 2, "nncc: --data train.npz is given twice\n"),
     ((), ("--data", "x=@x.npy", "--data", "t=@x.npy"), 1,
-     "nncc: x.npy: t is f32 [42, 6], a batch of the model is i64 [4]\n"),
+     "nncc: x.npy: t is f32 [42, 6], a batch of the model is i64 [4]: save it "
+     "as .astype('int64')\n"),
     ((), ("--data", "a.safetensors", "--data", "x=@x.npy"), 1,
      "nncc: a.safetensors: t has 20 samples, x 62\n"),
     ((), ("--data", "x=@t.npy", "--data", "a.safetensors"), 1,
@@ -379,18 +380,33 @@ WRONG = [
      "leaves the rest out\n"),
     (("--schedule", "sine"), TRAIN, 2,
      "nncc: --schedule sine: expected constant, step:EVERY,FACTOR, cosine, "
-     "linear or one-cycle\n"),
+     'linear or one-cycle, did you mean "cosine"?\n'),
     (("--schedule", "step:-5,0.5"), TRAIN, 2,
      "nncc: --schedule step:-5,0.5: expected constant, step:EVERY,FACTOR, "
      "cosine, linear or one-cycle\n"),
     (("--schedule", "one-cycle", "--warmup", "2"), TRAIN, 2,
      "nncc: --warmup does nothing here: one-cycle has a warm-up of its own\n"),
     (("--lr", "-1"), TRAIN, 2,
-     "nncc: --lr -1: a learning rate is a number, at least 0\n"),
+     "nncc: --lr -1: expected a learning rate that f32 holds: 0, or 1.4e-45 to "
+     "3.4e38\n"),
     (("--lr", "nan"), TRAIN, 2,
-     "nncc: --lr nan: a learning rate is a number, at least 0\n"),
+     "nncc: --lr nan: expected a learning rate that f32 holds: 0, or 1.4e-45 to "
+     "3.4e38\n"),
     (("--lr", "1e39"), TRAIN, 2,
-     "nncc: --lr 1e39: a learning rate is a number, at least 0\n"),
+     "nncc: --lr 1e39: expected a learning rate that f32 holds: 0, or 1.4e-45 "
+     "to 3.4e38\n"),
+    (("--lr", "1e-50"), TRAIN, 2,
+     "nncc: --lr 1e-50: expected a learning rate that f32 holds: 0, or 1.4e-45 "
+     "to 3.4e38\n"),
+    (("--warmup", "11"), TRAIN, 2,
+     "nncc: --warmup 11: the training has 10 steps\n"),
+    (("--warmup", "4", "--steps", "3"), TRAIN, 2,
+     "nncc: --warmup 4: the training has 3 steps\n"),
+    (("--schedule", "step:10,0.5"), TRAIN, 2, "nncc: --schedule step:10,0.5: "
+     "the training has 10 steps, the rate would never change\n"),
+    (("--schedule", "step:99999999999999999999,0.5"), TRAIN, 2,
+     "nncc: --schedule step:99999999999999999999,0.5: expected constant, "
+     "step:EVERY,FACTOR, cosine, linear or one-cycle\n"),
     (("--epochs", "0"), TRAIN, 2,
      "nncc: --epochs 0: expected a whole number from 1 to 2147483647\n"),
     (("--steps", "0"), TRAIN, 2, "nncc: --steps 0: expected a whole number "

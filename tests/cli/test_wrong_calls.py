@@ -27,6 +27,13 @@ WRONG = [
     (("frobnicate",), 2, 'unknown verb "frobnicate": the verbs are compile, '
      "run, check, bench, inspect, train and schema"),
     (("help", "rum"), 2, 'unknown verb "rum", did you mean "run"?'),
+    (("help", "run", "train"), 2,
+     'nncc help takes one verb, got also "train"'),
+    (("-v", "run"), 2, 'nncc -v takes nothing more, got also "run"'),
+    (("inspect", "lenet.json", "-O3"), 2,
+     "-O is a flag of nncc compile, not of nncc inspect"),
+    (("inspect", "lenet.json", "-j4"), 2,
+     "-j is a flag of nncc compile, not of nncc inspect"),
     ((*RUN, "--weight", "w"), 2,
      'nncc run has no flag "--weight", did you mean "--weights"?'),
     ((*RUN, "--optimize"), 2, 'nncc run has no flag "--optimize"; nncc run '
@@ -94,6 +101,10 @@ WRONG = [
      "--embed-weights: weights are loaded at run time"),
     (("run", "two.so", *W, *X, "-mcpu=native", "-O1"), 2,
      "-mcpu and -O do nothing here: two.so is compiled already"),
+    (("run", "two.so", *W, *X, "-v"), 2,
+     "-v does nothing here: two.so is compiled already"),
+    (("inspect", "in.safetensors", "-v"), 2,
+     "-v does nothing here: in.safetensors is not compiled here"),
     (("inspect", "lenet.safetensors", "--entries=forward", "--dim", "N=1"), 2,
      "--entries and --dim do nothing here: lenet.safetensors is not compiled "
      "here"),
@@ -126,6 +137,10 @@ WRONG = [
      f'--input x: unknown kind "twos", {KINDS}'),
     ((*RUN, *W, "--input", "x=x.npy"), 2,
      "--input x: a file is @x.npy, with an @ in front"),
+    ((*RUN, *W, "--input", "x=w.pt"), 2,
+     "--input x: a file is @w.pt, with an @ in front"),
+    ((*RUN, *W, "--input", "x=data/x"), 2,
+     "--input x: a file is @data/x, with an @ in front"),
     ((*RUN, *W, "--input", "x=zeros,seed=1"), 2,
      '--input x: "zeros" takes no options, got "seed=1"'),
     ((*RUN, *W, "--input", "x=random:normal,sed=1"), 2,
@@ -149,11 +164,13 @@ WRONG = [
     ((*RUN, *W, "--input", "x=@double.npy"), 1, "input x must be f32, got f64 "
      "from --input x=@double.npy: --convert converts it"),
     (("run", "ids.json", "--input", "i=0.5"), 1,
-     "--input i=0.5: 0.5 is no value of i8"),
+     "--input i=0.5: 0.5 is no value of this input: i8 holds whole numbers from "
+     "-128 to 127"),
     (("run", "ids.json", "--input", "i=300"), 1,
-     "--input i=300: 300 is no value of i8"),
+     "--input i=300: 300 is no value of this input: i8 holds whole numbers from "
+     "-128 to 127"),
     (("run", "ids.json", "--input", "i=@halves.npy", "--convert"), 1,
-     "input i: element 1 is 0.5, no value of i8"),
+     "input i: element 1 is 0.5: i8 holds whole numbers from -128 to 127"),
     (("run", "ids.json", "--input", "i=1", *W), 1, "the weights do not fit "
      "ids: it has no state, the file has 4 tensors"),
     (("check", "lenet.json", *W, *X, "--expect", "flat.npy"), 1,
@@ -162,6 +179,47 @@ WRONG = [
      'many.npz: the entry has no output "y", only logits\n'
      'nncc: many.npz: the entry has no output "z", only logits\n'
      'nncc: many.npz has no tensor "logits"'),
+    # Numbers that a type does not hold.
+    ((*RUN, *W, "--input", "x=1e999"), 1, "--input x=1e999: 1e999 is no value "
+     "of this input: f32 holds numbers up to 3.4e38, inf, -inf and nan"),
+    (("bench", "lenet.json", "--input", "x=-1e39"), 1, "--input x=-1e39: -1e39 "
+     "is no value of this input: f32 holds numbers up to 3.4e38, inf, -inf and "
+     "nan"),
+    (("check", "types.json", "--input", "u=300"), 1, "--input u=300: 300 is no "
+     "value of this input: u8 holds whole numbers from 0 to 255"),
+    (("run", "types.json", "--input", "*=1", "--input", "l=1.5"), 1,
+     "--input l=1.5: 1.5 is no value of this input: i64 holds whole numbers "
+     "from -9223372036854775808 to 9223372036854775807"),
+    (("run", "types.json", "--input", "*=1", "--input", "l=[1, "
+      "9223372036854775808]"), 1, "--input l=[1, 9223372036854775808]: "
+     "9223372036854775808 is no value of this input: i64 holds whole numbers "
+     "from -9223372036854775808 to 9223372036854775807"),
+    (("run", "types.json", "--input", "*=2"), 1, "--input *=2: b: 2 is no "
+     "value of this input: bool holds 0, 1, false and true"),
+    (("run", "types.json", "--input", "*=1", "--input", "h=65520"), 1,
+     "--input h=65520: 65520 is no value of this input: f16 holds numbers up "
+     "to 65504, inf, -inf and nan"),
+    (("run", "types.json", "--input", "*=1", "--input", "d=-1e309"), 1,
+     "--input d=-1e309: -1e309 is no value of this input: f64 holds numbers up "
+     "to 1.8e308, inf, -inf and nan"),
+    (("run", "types.json", "--input", "*=1", "--input", "h=@huge.npy",
+      "--convert"), 1, "input h: element 1 is 1e+300: f16 holds numbers up to "
+     "65504, inf, -inf and nan"),
+    # Stdin and stdout.
+    ((*RUN, "--weights", "-", *X), 2, "--weights -: stdin may be a model or "
+     "other JSON, this is read from a file"),
+    ((*RUN, *W, "--input", "x=@-"), 2, "--input x -: stdin may be a model or "
+     "other JSON, this is read from a file"),
+    (("train", "lenet.json", *W, "--data", "-"), 2, "--data -: stdin may be a "
+     "model or other JSON, this is read from a file"),
+    (("check", "lenet.json", "--expect", "-"), 2, "--expect -: stdin may be a "
+     "model or other JSON, this is read from a file"),
+    (("compile", "-", "--schedules", "-"), 2, "the model and --schedules are "
+     "both stdin, which can be read once"),
+    ((*RUN, *W, *X, "--outputs", "-"), 2,
+     "--outputs -: a file is written, /dev/stdout is stdout"),
+    (("train", "lenet.json", *W, "--data", "train.npz", "--csv", "-"), 2,
+     "--csv -: a file is written, /dev/stdout is stdout"),
     # Paths.
     (("compile", "none.json"), 5,
      "cannot read none.json: No such file or directory"),
@@ -180,6 +238,8 @@ WRONG = [
      "-o lenet.json would overwrite the model"),
     ((*RUN, *W, *X, "--outputs", "y.pt"), 2,
      "--outputs y.pt: it is written as safetensors, not as PyTorch"),
+    ((*RUN, *W, *X, "--outputs", "y.mat"), 2,
+     "--outputs y.mat: arrays are written as .safetensors, .npz or .npy"),
     ((*RUN, *W, *X, "--outputs", "no/y.npz"), 5,
      "cannot write no/y.npz: No such file or directory"),
     ((*RUN, *W, *X, "--outputs", "./lenet.safetensors"), 2,
@@ -208,6 +268,13 @@ def files(lenet, nncc):
     np.save(lenet / "x.npy", np.zeros((1, 1, 12, 12), "f"))
     np.save(lenet / "halves.npy", np.array([0, 0.5], "f"))
     np.save(lenet / "flat.npy", np.zeros(10, "f"))
+    np.save(lenet / "huge.npy", np.array([1.0, 1e300]))
+    types = {"b": "bool", "u": "u8", "l": "i64", "h": "f16", "d": "f64"}
+    (lenet / "types.json").write_text(json.dumps({
+        "format": "nncc-model/1", "name": "types",
+        "inputs": {n: {"shape": [2], "dtype": d} for n, d in types.items()},
+        "nodes": [{"name": f"y{n}", "op": "Tensor.clone", "inputs": [n]}
+                  for n in types], "outputs": [f"y{n}" for n in types]}))
     for name, nodes in (("ids", ["a"]), ("pair", ["a", "b"])):
         (lenet / f"{name}.json").write_text(json.dumps({
             "format": "nncc-model/1", "name": name,
@@ -244,7 +311,7 @@ def test_wrong_call(nncc, files, two_sizes, arguments, code, text):
     assert sorted(os.listdir(files)) == before
 
 
-@pytest.mark.parametrize("number", [0, 5, 12, 35, 47, 60, len(WRONG) - 1])
+@pytest.mark.parametrize("number", [0, 9, 16, 41, 53, 70, len(WRONG) - 1])
 def test_wrong_call_as_json(nncc, files, two_sizes, number):
     """The same as an error object, also for what is no flag."""
     arguments, code, text = WRONG[number]
@@ -342,10 +409,12 @@ def test_arena_larger_than_memory(nncc, lenet):
                   {"name": "y", "op": "torch.softmax", "inputs": ["b"],
                    "dim": 1}],
         "outputs": ["y"]}))
-    talk = nncc("big.json", "--dim", "N=1000000000").stderr.splitlines()
-    assert talk[0].startswith("nncc: warning: an arena of 41")
-    assert talk[0].endswith(" bytes is more than this machine's memory; "
-                            "--max-arena bounds it")
+    for more in ((), ("--json",)):
+        talk = nncc("big.json", "--dim", "N=1000000000",
+                    *more).stderr.splitlines()
+        assert talk[0].startswith("nncc: warning: an arena of 41")
+        assert talk[0].endswith(" bytes is more than this machine's memory; "
+                                "--max-arena bounds it")
 
 
 def test_names_in_the_header(nncc, lenet):
@@ -386,10 +455,11 @@ def test_formats_of_inputs_and_outputs(nncc, lenet):
                       ("--input", "x=@in.safetensors"),
                       ("--input", "x=@d.npy", "--convert")):
         assert nncc(*RUN, *W, *arguments).stdout == plain
-    for name in ("y.npy", "y.npz", "y.safetensors", "y"):
+    for name in ("Y.NPY", "y.npy", "y.npz", "y.safetensors", "y"):
         nncc(*RUN, *W, "--inputs", "in.npz", "--outputs", name)
     y = load_file(lenet / "y")["logits"]
     assert np.array_equal(np.load(lenet / "y.npy"), y)
+    assert (lenet / "Y.NPY").read_bytes() == (lenet / "y.npy").read_bytes()
     assert np.array_equal(np.load(lenet / "y.npz")["logits"], y)
     assert (lenet / "y").read_bytes() == (lenet / "y.safetensors").read_bytes()
     three = np.zeros((3, 1, 12, 12), np.float32)

@@ -16,8 +16,8 @@ const std::vector<std::string> &entryNames() {
 
 const std::vector<std::string> &compilingFlags() {
   static const std::vector<std::string> names = {
-      "-mcpu", "-O",       "--max-arena", "-j", "--schedules",
-      "--name", "--target", "-g",          "--entries"};
+      "-mcpu",  "-O",       "--max-arena", "-j",        "-v",
+      "--name", "--target", "-g",          "--entries", "--schedules"};
   return names;
 }
 

@@ -182,6 +182,9 @@ int CompileVerb::writeResult(CompileResult &result) {
 }
 
 int CompileVerb::summarize(const CompileResult &result, double seconds) {
+  if (double(result.arenaBytes) > machineMemory())
+    note("warning: an arena of " + std::to_string(result.arenaBytes) +
+         " bytes is more than this machine's memory; --max-arena bounds it");
   if (asJson)
     return printJson(
         llvm::json::Object{{"model", jsonText(result.modelName)},
@@ -194,9 +197,6 @@ int CompileVerb::summarize(const CompileResult &result, double seconds) {
   char numbers[80];
   snprintf(numbers, sizeof numbers, ", arena %lld bytes, %.2f s",
            (long long)result.arenaBytes, seconds);
-  if (double(result.arenaBytes) > machineMemory())
-    note("warning: an arena of " + std::to_string(result.arenaBytes) +
-         " bytes is more than this machine's memory; --max-arena bounds it");
   note(result.modelName + " for " + result.cpu + ": " + output + numbers);
   return exitDone;
 }

@@ -1,5 +1,6 @@
 //===- Fill.cpp - values of tensors ---------------------------------------===//
 #include "Fill.h"
+#include "Talk.h"
 #include "support/Diagnostics.h"
 #include <charconv>
 #include <cmath>
@@ -42,6 +43,33 @@ static void rangeOf(nncc_dtype dtype, double &least, double &most) {
   most = dtype == NNCC_BOOL ? 1 : std::ldexp(1, isSigned ? bits - 1 : bits) - 1;
 }
 
+/// "i8 holds whole numbers from -128 to 127".
+static std::string holds(nncc_dtype dtype) {
+  std::string text = nncc_dtype_name(dtype);
+  if (dtype == NNCC_BOOL)
+    return text + " holds 0, 1, false and true";
+  if (dtype == NNCC_I64)
+    return text + " holds whole numbers from -9223372036854775808 to "
+                  "9223372036854775807";
+  if (isFloat(dtype)) {
+    const char *most = dtype == NNCC_F16   ? "65504"
+                       : dtype == NNCC_F64 ? "1.8e308"
+                                           : "3.4e38";
+    return text + " holds numbers up to " + most + ", inf, -inf and nan";
+  }
+  double least, most;
+  rangeOf(dtype, least, most);
+  return text + " holds whole numbers from " + std::to_string(int64_t(least)) +
+         " to " + std::to_string(int64_t(most));
+}
+
+/// Rounds a number to the element; false if it became infinite by that.
+static bool setFloat(HostTensor &tensor, size_t i, double value) {
+  setElement(tensor, i, value);
+  return !std::isfinite(value) ||
+         std::isfinite(elementAt(tensor.data.data(), tensor.dtype, i));
+}
+
 /// Takes a typed number exactly: an i64 does not pass through double.
 static bool setTyped(HostTensor &tensor, size_t i, const std::string &text) {
   if (text == "true" || text == "false") {
@@ -50,8 +78,9 @@ static bool setTyped(HostTensor &tensor, size_t i, const std::string &text) {
   }
   const char *end = text.data() + text.size();
   if (isFloat(tensor.dtype)) {
-    setElement(tensor, i, strtod(text.c_str(), nullptr));
-    return true;
+    double value = strtod(text.c_str(), nullptr);
+    bool isWord = text.find_first_of("nN") != text.npos; // inf, nan
+    return (isWord || std::isfinite(value)) && setFloat(tensor, i, value);
   }
   int64_t value;
   auto [stop, problem] = std::from_chars(text.data(), end, value);
@@ -86,7 +115,7 @@ bool fillAs(HostTensor &tensor, const InputSpec &spec, std::string &error) {
     const std::string &number = spec.numbers[isList ? i : 0];
     if (setTyped(tensor, i, number))
       continue;
-    error = number + " is no value of " + nncc_dtype_name(tensor.dtype);
+    error = number + " is no value of this input: " + holds(tensor.dtype);
     return false;
   }
   return true;
@@ -105,14 +134,12 @@ bool convertTo(HostTensor &tensor, nncc_dtype dtype, std::string &error) {
     // 2^63 is what the largest i64 rounds to, and no i64 itself.
     if (fits && dtype == NNCC_I64 && !isWide && value >= 0x1p63)
       fits = false;
-    if (!fits) {
-      char text[40];
-      snprintf(text, sizeof text, "%.17g", value);
-      error = "element " + std::to_string(i) + " is " + text +
-              ", no value of " + nncc_dtype_name(dtype);
+    if (!fits || !(isFloat(dtype) ? setFloat(to, i, value)
+                                  : (setElement(to, i, value), true))) {
+      error = "element " + std::to_string(i) + " is " + exactText(value) +
+              ": " + holds(dtype);
       return false;
     }
-    setElement(to, i, value);
   }
   tensor = std::move(to);
   return true;

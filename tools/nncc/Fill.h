@@ -16,8 +16,8 @@ void randomizeState(HostTensor &tensor, uint64_t seed);
 /// Elements as a spec without a file asks; false and what is wrong if they do
 /// not fit the tensor's type or size.
 bool fillAs(HostTensor &tensor, const InputSpec &spec, std::string &error);
-/// Values of another type, each rounded to `dtype`; false and which one if an
-/// integer type does not have it.
+/// Values of another type, each rounded to `dtype`; false and which one if that
+/// does not hold it.
 bool convertTo(HostTensor &tensor, nncc_dtype dtype, std::string &error);
 
 } // namespace nncc

@@ -170,9 +170,12 @@ int Verb::unknown(const std::string &argument,
                   const std::vector<Verb> &others) {
   std::string word = argument.substr(0, argument.find('='));
   for (const Verb &other : others)
-    if (other.find(word))
-      return fail(exitUsage, word + " is a flag of nncc " + other.name +
-                                 ", not of nncc " + name);
+    for (const std::string &text : {word, word.substr(0, 2)}) { // -O3, -j4
+      const Flag *flag = other.find(text);
+      if (flag && (text == word || !flag->value.empty()))
+        return fail(exitUsage, text + " is a flag of nncc " + other.name +
+                                   ", not of nncc " + name);
+    }
   std::vector<llvm::StringRef> known;
   for (const Flag &flag : flags)
     if (!flag.help.empty())

@@ -5,8 +5,9 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Schedule.h"
+#include "Flags.h"
+#include "support/Diagnostics.h"
 #include <algorithm>
-#include <cctype>
 #include <cmath>
 
 namespace nncc {
@@ -21,18 +22,21 @@ bool Schedule::parse(const std::string &text, std::string &error) {
   else if (text == "one-cycle")
     kind = oneCycle;
   else {
-    unsigned long long number;
-    int end = 0;
-    if (sscanf(text.c_str(), "step:%llu,%lf%n", &number, &by, &end) != 2 ||
-        !isdigit(text[5]) || size_t(end) != text.size() || number < 1 ||
-        !(by > 0) || !std::isfinite(by)) {
+    size_t comma = text.find(',');
+    bool isStep = text.rfind("step:", 0) == 0 && comma != text.npos;
+    auto number = wholeNumber(isStep ? text.substr(5, comma - 5) : "");
+    auto factor = realNumber(isStep ? text.substr(comma + 1) : "");
+    if (!number || *number < 1 || !factor || !(*factor > 0) ||
+        !std::isfinite(*factor)) {
       error = "--schedule " + text +
               ": expected constant, step:EVERY,FACTOR, cosine, linear or "
-              "one-cycle";
+              "one-cycle" +
+              didYouMean(text, {"constant", "cosine", "linear", "one-cycle"});
       return false;
     }
     kind = steps;
-    every = number;
+    every = *number;
+    by = *factor;
   }
   return true;
 }

@@ -18,6 +18,10 @@ public:
   /// Whether the factor of a step depends on how many there are.
   bool isStretched() const { return kind != constant && kind != steps; }
 
+  /// The first step whose factor is another one, if the factor stands still
+  /// before; otherwise 0.
+  uint64_t firstChange() const { return kind == steps ? every : 0; }
+
 private:
   enum Kind { constant, steps, cosine, linear, oneCycle } kind = constant;
   uint64_t every = 1;

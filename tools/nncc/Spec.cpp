@@ -117,9 +117,12 @@ bool parseRandom(std::string_view rest, InputSpec &spec, std::string &error) {
   return true;
 }
 
-bool endsWith(const std::string &text, std::string_view end) {
-  return text.size() > end.size() &&
-         text.compare(text.size() - end.size(), end.size(), end) == 0;
+/// A path: it has a folder, or a suffix that begins with a letter.
+bool looksLikeFile(const std::string &text) {
+  size_t dot = text.rfind('.');
+  return text.find('/') != text.npos ||
+         (dot != text.npos && dot > 0 && dot + 1 < text.size() &&
+          isalpha(static_cast<unsigned char>(text[dot + 1])));
 }
 
 } // namespace
@@ -164,12 +167,9 @@ bool parseInputSpec(const std::string &text, InputSpec &spec,
                                          : InputSpec::normal;
     return parseRandom(rest, spec, error);
   }
-  bool isFile = false;
-  for (const char *end : {".npy", ".npz", ".safetensors"})
-    isFile = isFile || endsWith(value, end);
   bool takesNothing = kind == "zeros" || kind == "ones" || isNumber(kind);
   error = "--input " + spec.name + ": ";
-  if (isFile)
+  if (looksLikeFile(value))
     error += "a file is @" + value + ", with an @ in front";
   else if (takesNothing)
     error += "\"" + kind + "\" takes no options, got \"" + std::string(rest) +

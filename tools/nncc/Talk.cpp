@@ -135,6 +135,16 @@ std::string numberText(double value, const char *format) {
   return std::isnan(value) ? "nan" : text;
 }
 
+std::string exactText(double value) {
+  char text[40];
+  for (int digits = 6; digits <= 17; ++digits) {
+    snprintf(text, sizeof text, "%.*g", digits, value);
+    if (strtod(text, nullptr) == value)
+      break;
+  }
+  return std::isnan(value) ? "nan" : text;
+}
+
 std::string jsonText(const std::string &text) {
   return json::isUTF8(text) ? text : json::fixUTF8(text);
 }

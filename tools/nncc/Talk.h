@@ -54,6 +54,8 @@ int endTalk(int code);
 
 /// As people read it, "nan" without a sign.
 std::string numberText(double value, const char *format = "%g");
+/// With as many digits as tell it from other doubles.
+std::string exactText(double value);
 /// `text` without control characters and broken UTF-8.
 std::string printable(const std::string &text);
 /// A name as JSON has it: valid UTF-8.

@@ -111,9 +111,12 @@ Verb makeTrain() {
             "learning rate (the model's)",
             [self](const std::string &text) {
               self->rate = realNumber(text);
-              return self->rate && *self->rate >= 0 && *self->rate <= FLT_MAX
-                         ? ""
-                         : "a learning rate is a number, at least 0";
+              bool isRate = self->rate && *self->rate >= 0 &&
+                            *self->rate <= FLT_MAX &&
+                            (*self->rate == 0 || float(*self->rate) > 0);
+              return isRate ? ""
+                            : "expected a learning rate that f32 holds: 0, or "
+                              "1.4e-45 to 3.4e38";
             }});
   verb.text("--schedule", "KIND", self->scheduleText,
             "constant, step:EVERY,FACTOR, cosine, linear, one-cycle");

@@ -143,9 +143,25 @@ int Trainer::startAnew(const std::string &path) {
   return exitDone;
 }
 
+/// What is asked for comes to pass within the training.
+int Trainer::checkLength() {
+  std::string has = ": the training has " + std::to_string(total) + " steps";
+  if (options.warmup > total)
+    return fail(exitUsage, "--warmup " + std::to_string(options.warmup) + has);
+  if (options.schedule.firstChange() >= total)
+    return fail(exitUsage, "--schedule " + options.scheduleText + has +
+                               ", the rate would never change");
+  if (options.every >= total)
+    note("--checkpoint-every " + std::to_string(options.every) + has +
+         ", the checkpoint is written behind the last one only");
+  return exitDone;
+}
+
 int Trainer::openWeights() {
   std::string path = options.resumes ? options.checkpoint : options.weights;
   total = options.steps ? options.steps : options.epochs * data.batches();
+  if (int code = checkLength())
+    return code;
   uint64_t needed = 0;
   for (uint64_t i = 0; i < library.model->weight_count; ++i)
     needed += !library.model->weights[i].fresh;
@@ -266,10 +282,9 @@ int Trainer::step(uint64_t number) {
     return exitDone;
   }
   progress.clear();
-  char value[40];
-  snprintf(value, sizeof value, "%g", loss);
   return fail(exitRejected,
-              "step " + std::to_string(number + 1) + ": the loss is " + value +
+              "step " + std::to_string(number + 1) + ": the loss is " +
+                  numberText(loss) +
                   (firstBad.empty() ? std::string("; all gradients are finite")
                                     : "; the first parameter whose gradient is "
                                       "not finite is " +

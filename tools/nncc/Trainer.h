@@ -42,6 +42,7 @@ private:
   int openEntry(const char *name, const nncc_entry *&entry,
                 const nncc_body *&body);
   int openData();
+  int checkLength();
   int openWeights();
   int startAnew(const std::string &path);
   int openCurve();

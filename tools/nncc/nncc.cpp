@@ -62,13 +62,21 @@ static bool answers(const std::vector<Verb> &verbs,
     return word == "--help" || word == "-h" || word == "--help-all";
   };
   std::string first = arguments.empty() ? "help" : arguments.front();
+  bool asksVersion = first == "--version" || first == "-v" || first == "-V";
   code = exitDone;
-  if (first == "--version" || first == "-v" || first == "-V") {
+  if (size_t most = asksVersion ? 1 : 2;
+      (asksVersion || first == "help") && arguments.size() > most) {
+    code = fail(exitUsage, "nncc " + first + " takes " +
+                               (asksVersion ? "nothing more" : "one verb") +
+                               ", got also \"" + arguments[most] + "\"");
+    return true;
+  }
+  if (asksVersion) {
     code = writeOut(std::string(versionText) + "\n");
     return true;
   }
   const Verb *verb = findVerb(verbs, first);
-  if (first == "help" && arguments.size() > 1) {
+  if (first == "help" && arguments.size() > 1 && !asksHelp(arguments[1])) {
     verb = findVerb(verbs, arguments[1]);
     if (!verb && arguments[1] != "help") {
       code = unknownVerb(verbs, arguments[1]);
