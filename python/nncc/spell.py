@@ -11,6 +11,7 @@ from torch.overrides import get_testing_overrides
 
 from .graph import Mode, Node, values_in
 from .names import CONVERSIONS, FILLS, HARMLESS, REVERSED, SYNONYMS, dtype_name
+from .values import storage_of
 
 _MAKERS = {"tensor", "as_tensor", "asarray", "from_numpy", "scalar_tensor",
            "new_tensor", "frombuffer"}
@@ -86,7 +87,9 @@ class Spelling:
             tracer.problem(f"{self.op} with out=: use its result")
         same = not self.in_place() and any(
             self.result is t for t in (*self.raw, *self.raw_named.values()))
-        others = [t for t in self.written if t is not self.result]
+        # Views of the receiver are told of where they are read again.
+        others = [t for t in self.written if t is not self.result and not (
+            self.in_place() and storage_of(t) == storage_of(self.receiver))]
         if others and self.op != "F.batch_norm":
             tracer.problem(f"{self.op} changes its argument "
                            f"{tracer.values.known(others[0]).hint} in place")

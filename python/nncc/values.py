@@ -31,7 +31,7 @@ def overlaps(model):
     memory: pairs of paths."""
     ranges = []
     for path, tensor in [*model.named_parameters(), *model.named_buffers()]:
-        if tensor.numel() and _storage(tensor):
+        if tensor.numel() and storage_of(tensor):
             last = sum((n - 1) * s for n, s in
                        zip(tensor.shape, tensor.stride()))
             ranges.append((tensor.data_ptr(), tensor.data_ptr() +
@@ -92,12 +92,12 @@ class Values:
         for kind in (model.named_parameters, model.named_buffers):
             for path, tensor in kind(remove_duplicate=False):
                 paths.setdefault(id(tensor), (tensor, []))[1].append(path)
-        memory = {_storage(tensor) for tensor, _ in paths.values()} - {0}
+        memory = {storage_of(tensor) for tensor, _ in paths.values()} - {0}
         for prefix, module in model.named_modules(remove_duplicate=False):
             for name, tensor in plain_attributes(module):
                 path = f"{prefix}.{name}".lstrip(".")
                 if module not in leaves and tensor.grad_fn is None and \
-                        _storage(tensor) not in memory:
+                        storage_of(tensor) not in memory:
                     paths.setdefault(id(tensor), (tensor, []))[1].append(path)
                     self.attributes[path] = (prefix, name, tensor)
         self.states = set(paths)  # ids
@@ -112,7 +112,7 @@ class Values:
         self.count += 1
         self.keep.append(value)
         self._by_tensor[id(value.tensor)] = value
-        place = _storage(value.tensor)
+        place = storage_of(value.tensor)
         if place:
             self._by_storage.setdefault(place, []).append(value)
         return value
@@ -148,7 +148,7 @@ class Values:
             report(f"a tensor of the class {type(tensor).__name__}: give "
                    "plain tensors")
         shared = any(v.varies for v in
-                     self._by_storage.get(_storage(tensor), []))
+                     self._by_storage.get(storage_of(tensor), []))
         if shared or tensor.grad_fn is not None:
             report(f"a tensor {list(tensor.shape)} that is made of another "
                    "one in a way that cannot be followed: use functions of "
@@ -160,7 +160,7 @@ class Values:
     def written(self, tensor, varies, place):
         """`tensor` was changed in place: what the others that share its memory
         are now."""
-        for other in self._by_storage.get(_storage(tensor), []):
+        for other in self._by_storage.get(storage_of(tensor), []):
             if other.tensor is tensor:
                 continue
             if self._by_tensor.get(id(other.tensor)) is not other:
@@ -173,7 +173,7 @@ class Values:
     def freeze(self, tensor):
         """`tensor` is about to be changed in place: constants keep what they
         are."""
-        for value in self._by_storage.get(_storage(tensor), []):
+        for value in self._by_storage.get(storage_of(tensor), []):
             if value.buffers is not None and value.data is None:
                 value.data = value.tensor.detach().clone()
 
@@ -187,7 +187,8 @@ class Values:
         return other, result
 
 
-def _storage(tensor):
+def storage_of(tensor):
+    """Where the memory of a tensor begins, or 0."""
     try:
         return tensor.untyped_storage().data_ptr()
     except (RuntimeError, NotImplementedError):

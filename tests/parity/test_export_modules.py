@@ -362,6 +362,15 @@ def makers(module, x):
             torch.transpose(input=y, dim0=0, dim1=1), torch.relu(input=y))
 
 
+def with_views_of_itself(module, x):
+    y, z = module.layer(x) * 1, module.layer(x) * 2
+    y.add_(y.detach())
+    y += y.view(4, 6)
+    z.sub_(z[:1].clone())
+    z.mul_(2)
+    return y + z
+
+
 def nothing_reads_them(module, x):
     torch.linalg.svd(x)
     (torch.cumprod(x, 1) != 1).all()
@@ -415,6 +424,7 @@ MODULES = {
     "branch on constants": lambda: Wrap(branch_on_constants),
     "spellings": lambda: Wrap(spellings, w=nn.Parameter(torch.randn(6, 6))),
     "operators": lambda: Wrap(operators),
+    "views of itself": lambda: Wrap(with_views_of_itself, layer=linear()),
     "makers": lambda: Wrap(makers, layer=linear()),
     "unused": lambda: Wrap(nothing_reads_them),
 }
