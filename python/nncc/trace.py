@@ -19,7 +19,7 @@ from .graph import (Call, Node, Place, Problem, Value, common, values_in,
                     version_of)
 from .modules import DTYPES, named_tensors
 from .names import QUERIES
-from .patched import calls_patched
+from .patched import calls_patched, is_of_torch
 from .spell import spell
 from .values import Values
 
@@ -269,6 +269,11 @@ class Tracer(TorchFunctionMode):
         if parametrize._cache_enabled:
             self.problem("torch.nn.utils.parametrize.cached computes weights "
                          "once for several calls: leave it out")
+        hooks = torch._C._autograd._top_saved_tensors_default_hooks(False)
+        if hooks and not is_of_torch(hooks[0]):
+            self.problem("torch.autograd.graph.saved_tensors_hooks may change "
+                         "what backward reads, which a compiled step does not: "
+                         "leave it out", gradient=True)
         if torch._C._functorch.maybe_current_level() is not None:
             self.problem("torch.vmap and torch.func transform the functions "
                          "inside: write the loop or the batch out")

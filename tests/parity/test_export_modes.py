@@ -100,6 +100,11 @@ class Frozen(nn.Module):
         return self.norm(self.fc(x))
 
 
+def saved_on_cpu(module, x):
+    with torch.autograd.graph.save_on_cpu():
+        return module.a(x).tanh()
+
+
 def attributes_set(module, x):
     """Of modules of torch.nn, by mode and for good."""
     module.norm.momentum = 0.5 if module.training else 0.1
@@ -199,6 +204,7 @@ MODES = {
     "reentrant checkpoint": lambda: Wrap(
         lambda m, x: checkpoint(m.a, m.b(x), use_reentrant=True) * 2,
         a=linear(), b=linear()),
+    "save_on_cpu": lambda: Wrap(saved_on_cpu, a=linear()),
     "attributes set in forward": lambda: Wrap(
         attributes_set, a=linear(), norm=nn.BatchNorm1d(6), act=nn.GELU(),
         drop=nn.Dropout(0.5), layer=nn.LayerNorm(6), conv=nn.Conv1d(2, 2, 3)),
@@ -393,6 +399,13 @@ def with_hook():
     return module
 
 
+def saves_less(module, x):
+    with torch.autograd.graph.saved_tensors_hooks(
+            lambda t: t.half(), lambda t: t.float()):
+        y = x * x
+    return y * module.a(x)
+
+
 def again(name, **how):
     return (lambda: Wrap(lambda m, x: checkpoint(m.a, m.b(x), **how), a=Block(),
                          b=linear()),
@@ -426,6 +439,11 @@ FORWARD_ONLY = {
         "changed by forward (test_export_modes.py:LINE): set it before"),
     "checkpoint": again("num_batches_tracked", use_reentrant=False),
     "reentrant checkpoint": again("num_batches_tracked", use_reentrant=True),
+    "saved tensors": (
+        lambda: Wrap(saves_less, a=linear()),
+        "torch.autograd.graph.saved_tensors_hooks may change what backward "
+        "reads, which a compiled step does not (test_export_modes.py:LINE): "
+        "leave it out"),
     "autograd.Function": (
         lambda: Wrap(lambda m, x: Square.apply(m.a(x)), a=linear()),
         "Square.apply has a gradient of its own, which a compiled step does "
