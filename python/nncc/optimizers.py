@@ -5,14 +5,18 @@ Which optimizers there are and what they take is the compiler's to say
 (`nncc schema`). What would change a step and has no place in the file is
 refused with a sentence.
 """
+import inspect
 import json
 import math
 import subprocess
+import sys
+import types
 
 import torch
 from torch.optim import optimizer as torch_optimizer
 
 from .modules import UnsupportedModel
+from .patched import is_of_torch
 from .runner import find_nncc
 
 # How a step is computed, not what it gives.
@@ -112,8 +116,14 @@ class _Describer:
         own = self.optimizer
         step = vars(own).get("step")
         # A schedule of the learning rate counts the steps; that is all.
-        if step is not None and not getattr(step, "_wrapped_by_lr_sched",
-                                            False):
+        is_own = step is not None and not getattr(
+            step, "_wrapped_by_lr_sched", False)
+        # Its step is a method that calls functions of its module.
+        written = [f for space in (type(own), sys.modules[
+            type(own).__module__]) for f in vars(space).values()
+            if isinstance(f, types.FunctionType)
+            and f.__module__ not in sys.stdlib_module_names]
+        if is_own or not all(is_of_torch(inspect.unwrap(f)) for f in written):
             self.refuse("its step was replaced, which training would leave "
                         "out: export with an optimizer as torch makes it")
         hooks = [own._optimizer_step_pre_hooks, own._optimizer_step_post_hooks,

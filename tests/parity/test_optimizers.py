@@ -2,6 +2,7 @@
 and state; and what has no place there is refused."""
 import copy
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -303,6 +304,21 @@ def test_refused(name, tmp_path):
         written(net, make(net), tmp_path)
     assert str(error.value) == text
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("owner,name", [
+    (torch.optim.SGD, "step"), (torch.optim.SGD, "_init_group"),
+    (sys.modules[torch.optim.SGD.__module__], "_single_tensor_sgd")])
+def test_replaced_step(owner, name, tmp_path, monkeypatch):
+    """Of the class, or a function that it calls."""
+    net = network()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    monkeypatch.setattr(owner, name, lambda *args, **options: None)
+    with pytest.raises(nncc.UnsupportedModel) as error:
+        written(net, optimizer, tmp_path)
+    assert str(error.value) == (
+        "the optimizer (SGD): its step was replaced, which training would "
+        "leave out: export with an optimizer as torch makes it")
 
 
 @pytest.mark.parametrize("thing", [torch.optim.SGD, [0.1], "SGD"])
