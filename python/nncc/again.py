@@ -12,6 +12,11 @@ from .modules import UnsupportedModel
 from .state import eagerly, plain_state, redrawn
 
 
+_REPEATED = (
+    "when forward runs again on other values: what Python computes, draws or "
+    "keeps between calls would be frozen in the model")
+
+
 class Conditions:
     """What users do around a module: `gradients` are on or off; the module
     believes to be in `inference` mode; inputs are `results` of something that
@@ -58,10 +63,10 @@ def check_again(trace, run, model):
     else:
         raise UnsupportedModel("forward fails when it is called again")
     if Computed(other, first) != first:
-        plain = trace(run.trains, draw, Conditions()) if results else other
-        _check(first, plain, "when forward runs again on other values: what "
-               "Python computes, draws or keeps between calls would be frozen "
-               "in the model")
+        plain = [trace(run.trains, draw, Conditions()) for _ in range(2)] \
+            if results else [other]  # two: it may go to and fro
+        for one in plain:
+            _check(first, one, _REPEATED)
         _check(first, other, "for inputs that require a gradient: decide by "
                "self.training, not by requires_grad, is_leaf, grad_fn or "
                "_version")

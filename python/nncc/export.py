@@ -22,7 +22,8 @@ from .again import Conditions, check_again, check_without_gradients
 from .assemble import Joined
 from .describe import Tree
 from .graph import Problem, sentences
-from .modules import UnsupportedModel, as_model, leaves_of, own_attributes, walk
+from .modules import (Leaf, UnsupportedModel, as_model, is_sequential,
+                      leaves_of, own_attributes, walk)
 from .names import Names
 from .optimizers import describe_training
 from .outline import Constants
@@ -320,9 +321,11 @@ class _Exporter:
 
 
 def _is_plain(run):
-    """Nothing but torch.nn modules is called."""
-    return all(getattr(item, "module", None) and not hasattr(item, "items")
-               for item in run.root.items)
+    """Nothing of the user's runs in it: a chain of torch.nn modules."""
+    model = run.root.module
+    return (is_sequential(model) or isinstance(model, Leaf)) and all(
+        getattr(item, "module", None) and not hasattr(item, "items")
+        for item in run.root.items)
 
 
 def _arguments(signature, inputs, kwargs):

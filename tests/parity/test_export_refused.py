@@ -390,6 +390,34 @@ def test_what_the_compiler_does_not_take(tmp_path, verify):
         "nncc does not take F.softmax (FILE): missing dim")
 
 
+class Alternates(nn.Module):
+    """Nothing but modules of torch.nn, chosen by the user's code."""
+
+    def __init__(self, choose):
+        super().__init__()
+        self.choose, self.count = choose, 0
+        self.a, self.b = linear(), linear()
+
+    def forward(self, x):
+        self.count += self.training
+        return self.a(x) if self.choose(self, x) else self.b(x)
+
+
+@pytest.mark.parametrize("choose,text", [
+    (lambda m, x: torch.is_grad_enabled(), "a is called in another way in eval "
+     "mode under torch.no_grad in a (FILE): decide by self.training, not by "
+     "whether there are gradients"),
+    (lambda m, x: m.count % 2, "a is called in another way when forward runs "
+     "again on other values in a (FILE): what Python computes, draws or keeps "
+     "between calls would be frozen in the model"),
+    (lambda m, x: m.training and x.requires_grad, "b is called in another way "
+     "for inputs that require a gradient in b (FILE): decide by self.training, "
+     "not by requires_grad, is_leaf, grad_fn or _version")])
+def test_chosen_modules(tmp_path, choose, text):
+    assert refusal(tmp_path, Alternates(choose), (X,), loss=F.mse_loss,
+                   targets=(Y,)) == text
+
+
 def test_branches_may_be_allowed(tmp_path):
     nncc.export(Wrap(lambda m, x: branch(m, x)), (X.abs(),), tmp_path,
                 allow_branches=True)
