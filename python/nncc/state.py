@@ -2,12 +2,53 @@
 example."""
 import collections
 import contextlib
+import dataclasses
 import random
 import sys
+import types
 
 import torch
 
-_HOLDERS = (list, dict, set, collections.deque, collections.OrderedDict)
+from .values import plain_attributes
+
+_LISTS = (list, collections.deque)
+_DICTS = (dict, collections.OrderedDict, collections.defaultdict,
+          collections.Counter)
+
+
+def _holders(value, found, depth=0):
+    """Containers, and plain objects, with what they hold: id -> (holder,
+    content)."""
+    kind = type(value)
+    if kind in _DICTS:
+        content, inside = list(value.items()), value.values()
+    elif kind in _LISTS or kind is set:
+        content = inside = list(value)
+    elif dataclasses.is_dataclass(value) and hasattr(value, "__dict__") and \
+            not isinstance(value, type) or kind is types.SimpleNamespace:
+        content, inside = dict(vars(value)), list(vars(value).values())
+    else:
+        return
+    if id(value) not in found and depth < 4 and len(content) < 10000:
+        found[id(value)] = value, content
+        for item in inside:
+            _holders(item, found, depth + 1)
+
+
+def _restore(holder, content):
+    if type(holder) in _DICTS:
+        holder.clear()
+        for key, value in content:
+            holder[key] = value
+    elif type(holder) is set:
+        holder.clear()
+        holder.update(content)
+    elif type(holder) in _LISTS:
+        holder.clear()
+        holder.extend(content)
+    else:
+        vars(holder).clear()
+        vars(holder).update(content)
 
 
 class _Part:
@@ -15,21 +56,17 @@ class _Part:
 
     def __init__(self, module):
         self.module = module
-        self.attributes = dict(vars(module))
-        self.holders = [(v, type(v)(v)) for v in vars(module).values()
-                        if type(v) in _HOLDERS]
+        self.attributes, self.holders = dict(vars(module)), {}
+        for value in self.attributes.values():
+            _holders(value, self.holders)
 
     def restore(self):
         own = vars(self.module)
         for name in [n for n in own if n not in self.attributes]:
             del own[name]
         own.update(self.attributes)
-        for holder, content in self.holders:
-            holder.clear()
-            if isinstance(holder, (dict, set)):
-                holder.update(content)
-            else:
-                holder.extend(content)
+        for holder, content in self.holders.values():
+            _restore(holder, content)
 
 
 class Snapshot:
@@ -37,7 +74,9 @@ class Snapshot:
 
     def __init__(self, module):
         self.parts = [_Part(m) for m in module.modules()]
-        tensors = [*module.parameters(), *module.buffers()]
+        attributes = [t for m in module.modules()
+                      for _, t in plain_attributes(m) if t.is_leaf]
+        tensors = [*module.parameters(), *module.buffers(), *attributes]
         self.tensors = [(t, t.detach().clone(), t.grad, t.requires_grad)
                         for t in tensors]
         self.random = _generators()

@@ -250,85 +250,6 @@ def spellings(module, x):
             + torch.polar(w.data.new_ones(6), torch.ones(6)).imag)
 
 
-class Rotary(nn.Module):
-    """Fills a table in the first call, as `fill` says; that needs a function
-    which the compiler lacks."""
-
-    def __init__(self, fill, length=0):
-        super().__init__()
-        self.register_buffer("rates", 1 / torch.arange(1., 7.),
-                             persistent=False)
-        self.cos, self.fill, self.by_length = None, fill, {}
-        self.length = length
-        if length:
-            fill(self, length)
-
-    def forward(self, x):
-        if self.length < x.shape[0]:
-            self.fill(self, x.shape[0])
-            self.length = x.shape[0]
-        cos = self.cos if self.cos is not None else \
-            self.by_length[x.shape[0]]
-        return x * cos[:x.shape[0]]
-
-
-def angles(module, length):
-    return torch.outer(torch.arange(length), module.rates).cos()
-
-
-def in_attribute(module, length):
-    module.cos = angles(module, length)
-
-
-def in_dict(module, length):
-    module.by_length[length] = angles(module, length)
-
-
-def in_buffer(module, length):
-    vars(module).pop("cos", None)
-    module.register_buffer("cos", angles(module, length), persistent=False)
-
-
-def by_mode(module, length):
-    module.cos = angles(module, length) * (2 if module.training else 1)
-    module.length = 0  # again in the next call
-
-
-@functools.lru_cache
-def remembered(length):
-    return torch.arange(length, dtype=torch.float32).cos()
-
-
-CACHES = {
-    "an attribute": lambda: Rotary(in_attribute),
-    "a dict": lambda: Rotary(in_dict),
-    "a buffer": lambda: Rotary(in_buffer, 9),
-    "too short": lambda: Rotary(in_attribute, 2),
-    "each call": lambda: Rotary(by_mode),
-    "lru_cache": lambda: Wrap(lambda m, x: x * remembered(6)),
-}
-
-
-@pytest.mark.parametrize("again", [False, True])
-@pytest.mark.parametrize("name", CACHES)
-def test_caches(tmp_path, name, again):
-    """Tables of constants, before and after they are filled."""
-    torch.manual_seed(0)
-    remembered.cache_clear()
-    module = nn.Sequential(linear(), CACHES[name]())
-    if again:
-        module(X)
-    check(tmp_path, module, (X,), (Y,))
-
-
-def test_a_buffer_that_grows(tmp_path):
-    """It is another tensor then; the file keeps the one that there was."""
-    module = nn.Sequential(linear(), Rotary(in_buffer, 2))
-    nncc.export(module, (X,), tmp_path)
-    assert module[1].cos.shape == (2, 6)
-    torch.testing.assert_close(nncc.compile(tmp_path)(Y), module(Y))
-
-
 def operators(module, x):
     i = (4 * x).to(torch.int64)
     inside = (x > -1) & (x < 1) | (x > 2) ^ (x > 3)
@@ -542,22 +463,3 @@ def test_other_calls_are_written_out(tmp_path):
     model = json.loads((tmp_path / "model.json").read_text())
     assert [n.get("module") for n in model["nodes"]] == \
         ["scale", "scale.a", None, None]
-
-
-def test_the_module_stays_as_it_was(tmp_path):
-    module = nn.Sequential(linear(), nn.BatchNorm1d(6), Attention())
-    module[0].eval()
-    module[0].weight.requires_grad_(False)
-    before = [dict(vars(m)) for m in module.modules()]
-    state = {k: v.clone() for k, v in module.state_dict().items()}
-    random = torch.get_rng_state()
-    nncc.export(module, (X,), tmp_path)
-    after = [dict(vars(m)) for m in module.modules()]
-    assert [list(a) for a in after] == [list(b) for b in before]
-    assert [m.training for m in module.modules()] == \
-        [True, False, True, True, True]
-    assert not module[0].weight.requires_grad
-    assert all(torch.equal(v, state[k])
-               for k, v in module.state_dict().items())
-    assert torch.equal(random, torch.get_rng_state())
-    assert nn.Module.__call__ is nn.Module._wrapped_call_impl
