@@ -3,7 +3,6 @@
 The exporter knows what functions and arguments there are, not every shape and
 type that goes together: that is the compiler's to check, and its words stand.
 """
-import json
 import re
 import subprocess
 

@@ -12,8 +12,8 @@ import keyword
 
 import torch
 
-from .graph import Call, Mode, Node, Placed, Problem, common, values_in
-from .modules import UnsupportedModel, class_of
+from .graph import Call, Mode, Placed, Problem, common, values_in
+from .modules import UnsupportedModel
 from .values import dtype_of
 
 _RESERVED = {

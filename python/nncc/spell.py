@@ -9,7 +9,7 @@ import inspect
 import torch
 from torch.overrides import get_testing_overrides
 
-from .graph import Mode, Node, values_in
+from .graph import Mode, values_in
 from .names import CONVERSIONS, FILLS, HARMLESS, REVERSED, SYNONYMS, dtype_name
 from .values import storage_of
 

@@ -15,8 +15,7 @@ import torch
 from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 
-from .graph import (Call, Node, Place, Problem, Value, common, values_in,
-                    version_of)
+from .graph import Node, Place, Problem, common, values_in, version_of
 from .modules import DTYPES, named_tensors
 from .names import QUERIES
 from .patched import calls_patched, is_of_torch
