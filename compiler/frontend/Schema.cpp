@@ -364,9 +364,7 @@ std::string modelSchema() {
   schema["$schema"] = "https://json-schema.org/draft/2020-12/schema";
   schema["title"] = "nncc-model/1";
   schema["$defs"] = json::Object{
-      {"dtype",
-       json::Object{{"enum", json::Array{"f32", "f64", "f16", "bf16", "i64",
-                                         "i32", "i16", "i8", "u8", "bool"}}}},
+      {"dtype", json::Object{{"enum", json::Array(dtypeNames())}}},
       {"tensor", tensorSchema()},
       {"module", json::Object{{"anyOf", std::move(modules)}}},
       {"parametrization", json::Object{{"anyOf", std::move(parametrizations)}}},

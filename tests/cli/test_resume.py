@@ -140,6 +140,14 @@ def test_resume_needs_a_checkpoint(train, folder):
     assert train(*rest, "c.safetensors", "--csv", "net.json", start=(),
                  code=2).stderr == (
         "nncc: --csv net.json: it is written as csv, not as JSON\n")
-    (folder / "c.csv").write_text("{}")
-    assert train(*rest, "c.safetensors", "--csv", "c.csv", start=(),
-                 code=1).stderr == "nncc: c.csv is not the curve of nncc train\n"
+    head = "step,lr,loss,validation\n1,0.1,2,\n"
+    for text, line in (("{}", 1), ("", 1), (head + "2,0.1,2\n", 3),
+                       (head + "2,0.1,2,3,4\n", 3), (head + "-2,0.1,2,\n", 3),
+                       (head + "1,0.1,2,\n", 3), (head + "2,0.1,nan,\n", 3),
+                       (head + "2,0.1,2,\n3,x,2,\n", 4),
+                       (head + "2,1e999,2,\n", 3)):
+        (folder / "c.csv").write_text(text)
+        assert train(*rest, "c.safetensors", "--csv", "c.csv", start=(),
+                     code=1).stderr == (
+            f"nncc: c.csv is not the curve of nncc train: line {line} is none "
+            "of it\n")

@@ -1,5 +1,6 @@
 //===- Curve.cpp - the course of a training -------------------------------===//
 #include "Curve.h"
+#include "Flags.h"
 #include <cmath>
 #include <cstdlib>
 #include <limits>
@@ -27,20 +28,45 @@ std::string Curve::csv() const {
   return text;
 }
 
-bool Curve::read(const std::string &csv, uint64_t last) {
+/// A line of such a file: a step, finite numbers, the last of which may be
+/// missing.
+static bool readPoint(const std::string &line, CurvePoint &point) {
+  std::vector<std::string> fields(1);
+  for (char c : line)
+    if (c == ',')
+      fields.emplace_back();
+    else
+      fields.back() += c;
+  point.validation = std::numeric_limits<double>::quiet_NaN();
+  auto step = wholeNumber(fields[0]);
+  if (!step || fields.size() != 4)
+    return false;
+  point.step = *step;
+  double *const numbers[] = {&point.lr, &point.loss, &point.validation};
+  for (size_t i = 0; i < 3; ++i) {
+    auto number = realNumber(fields[i + 1]);
+    if (number && std::isfinite(*number))
+      *numbers[i] = *number;
+    else if (i < 2 || !fields[3].empty())
+      return false;
+  }
+  return true;
+}
+
+bool Curve::read(const std::string &csv, uint64_t last, size_t &bad) {
   std::istringstream lines(csv);
   std::string line;
+  bad = 1;
   if (!std::getline(lines, line) || line != header)
     return false;
-  while (std::getline(lines, line)) {
-    unsigned long long step;
-    CurvePoint p = {0, 0, 0, std::numeric_limits<double>::quiet_NaN()};
-    if (sscanf(line.c_str(), "%llu,%lf,%lf,%lf", &step, &p.lr, &p.loss,
-               &p.validation) < 3)
+  uint64_t before = 0;
+  while (++bad, std::getline(lines, line)) {
+    CurvePoint point;
+    if (!readPoint(line, point) || point.step <= before)
       return false;
-    p.step = step;
-    if (p.step <= last)
-      points.push_back(p);
+    before = point.step;
+    if (point.step <= last)
+      points.push_back(point);
   }
   return true;
 }

@@ -23,8 +23,9 @@ struct Curve {
 
   /// "step,lr,loss,validation", numbers that read back as they were.
   std::string csv() const;
-  /// Reads such a file up to and with `last`; false if it is none.
-  bool read(const std::string &csv, uint64_t last);
+  /// Reads such a file up to and with `last`; false if it is none, and the
+  /// first line, from 1, that is not one of such a file.
+  bool read(const std::string &csv, uint64_t last, size_t &bad);
   /// A chart: loss, its running mean, validation.
   std::string svg(const std::string &title) const;
 };

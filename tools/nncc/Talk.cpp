@@ -157,8 +157,23 @@ void prepareStreams() {
 
 void tellAsJson() { state().asJson = true; }
 
+/// A name of a file or in one may be longer than any screen: its middle goes.
+static std::string withShortWords(const std::string &text) {
+  constexpr size_t most = 400, part = 100;
+  std::string shown;
+  for (size_t at = 0; at < text.size();) {
+    size_t end = std::min(text.find_first_of(" \n", at), text.size() - 1) + 1;
+    if (end - at <= most)
+      shown += text.substr(at, end - at);
+    else
+      shown += text.substr(at, part) + "..." + text.substr(end - part, part);
+    at = end;
+  }
+  return shown;
+}
+
 int fail(int code, const std::string &text, const std::string &file) {
-  writeTalk("nncc: " + text + "\n");
+  writeTalk("nncc: " + withShortWords(text) + "\n");
   Problem problem;
   problem.text = text;
   problem.file = file;

@@ -219,9 +219,12 @@ int Trainer::openCurve() {
     return exitDone;
   if (int code = readText(options.csv, text))
     return code;
-  if (curve.read(text, first))
+  size_t bad;
+  if (curve.read(text, first, bad))
     return exitDone;
-  return fail(exitRejected, options.csv + " is not the curve of nncc train",
+  return fail(exitRejected,
+              options.csv + " is not the curve of nncc train: line " +
+                  std::to_string(bad) + " is none of it",
               options.csv);
 }
 

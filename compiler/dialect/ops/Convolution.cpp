@@ -35,8 +35,10 @@ LogicalResult ConvolutionOp::inferReturnTypes(MLIRContext *,
                  1 + adaptor.getLow()[i] + adaptor.getHigh()[i]);
     int64_t reach((Size(w.getDimSize(i + 2)) - 1) * adaptor.getDilations()[i] +
                   1);
-    if (reach < 1 || size < reach || size > maxElements ||
-        adaptor.getStrides()[i] < 1)
+    if (size > maxElements)
+      return emitOptionalError(loc, "a dimension that is padded to more than "
+                                    "2^40 elements"); // C3
+    if (reach < 1 || size < reach || adaptor.getStrides()[i] < 1)
       return emitOptionalError(loc, "a kernel that reaches over ", reach,
                                " elements does not fit into ", size); // C3
     shape.push_back((size - reach) / adaptor.getStrides()[i] + 1);
