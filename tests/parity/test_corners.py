@@ -141,6 +141,10 @@ def windows(dtype):
     s.op("F.avg_pool2d", x, kernel_size=2)
     s.op("F.avg_pool2d", x, kernel_size=3, padding=1, stride=2)
     s.op("F.adaptive_avg_pool2d", x, output_size=[2, 3])
+    wide = torch.arange(49, dtype=dtype)[None] * 0.25
+    wide[0, 20] = INF
+    for size in (33, 48, 49, 50, 130):  # many windows of few elements
+        s.op("F.adaptive_avg_pool1d", wide, output_size=size)
     for stride in (1, 2, 3):
         s.op("F.max_pool2d", x, kernel_size=3, stride=stride, padding=1)
     s.op("F.max_pool2d", x, kernel_size=2, padding=1, ceil_mode=True)

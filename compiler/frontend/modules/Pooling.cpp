@@ -108,7 +108,40 @@ static Result emitAvgPool(Call &c) {
   return total / pool(Combiner::sum, ones, same);
 }
 
-/// Output i averages [floor(i L / O), ceil((i + 1) L / O)).
+/// Means along `d` over [floor(i L / O), ceil((i + 1) L / O)) for i below O:
+/// one by one if they are few, else of all windows the first elements, the
+/// second ones, and so on, which are few where the windows are many.
+static Expr averageWindows(Expr x, int64_t d, int64_t out) {
+  int64_t length = x.dim(d);
+  int64_t widest = length / out + (length % out ? 2 : 0);
+  if (out <= 32 || out <= widest) {
+    std::vector<Expr> parts;
+    for (int64_t o = 0; o < out; ++o) {
+      int64_t low = o * length / out;
+      int64_t high = ((o + 1) * length + out - 1) / out;
+      parts.push_back(mean(slice(x, d, low, high - low), {d}, true));
+    }
+    return concat(parts, d);
+  }
+  auto &b = x.context();
+  mlir::Type i64 = b.b.getI64Type();
+  auto all = [&](int64_t value) { return full(b, i64, {out}, value); };
+  Expr begin = iota(b, i64, {out}, 0, 0, length);
+  Expr low = floorDiv(begin, all(out));
+  Expr high = floorDiv(begin + all(length + out - 1), all(out));
+  llvm::SmallVector<int64_t> shape(x.shape());
+  shape[d] = out;
+  Expr total, zero = full(b, x.element(), shape, 0);
+  for (int64_t k = 0; k < widest; ++k) {
+    Expr at = low + all(k);
+    Expr inside = alongDim(compare(Predicate::lt, at, high), shape, d);
+    Expr term = gather(x, min(at, all(length - 1)), d);
+    term = select(inside, term, zero);
+    total = total ? total + term : term;
+  }
+  return total / alongDim(convert(high - low, x.element()), shape, d);
+}
+
 static Result emitAdaptiveAvgPool(Call &c) {
   Expr x = c.tensor("input");
   auto sizes = c.integers("output_size");
@@ -128,16 +161,9 @@ static Result emitAdaptiveAvgPool(Call &c) {
   if (global)
     return mean(x, dims, true);
   for (int64_t i = 0; i < rank; ++i) {
-    int64_t d = dims[i], length = x.dim(d), out = sizes[i];
-    if (c.isTooLong("output_size", out))
+    if (c.isTooLong("output_size", sizes[i]))
       return {};
-    std::vector<Expr> parts;
-    for (int64_t o = 0; o < out; ++o) {
-      int64_t lo = o * length / out;
-      int64_t hi = ((o + 1) * length + out - 1) / out;
-      parts.push_back(mean(slice(x, d, lo, hi - lo), {d}, true));
-    }
-    x = concat(parts, d);
+    x = averageWindows(x, dims[i], sizes[i]);
   }
   return x;
 }
