@@ -57,9 +57,10 @@ def check_again(trace, run, model):
                           (None, False)):
         try:
             other = trace(run.trains, draw, Conditions(results=results))
-            break
         except UnsupportedModel:
             continue  # these values mean something, or it takes leaves only
+        if bool(other.loss) == bool(run.loss):
+            break  # else drawn values mean something to the loss: probabilities
     else:
         raise UnsupportedModel("forward fails when it is called again")
     if Computed(other, first) != first:

@@ -90,3 +90,14 @@ def test_target_out_of_range(tmp_path):
     with pytest.raises(RuntimeError) as error:
         model(torch.randn(4, 7), torch.tensor([0, 7, 1, 3]))
     assert str(error.value) == "input y: element 1 is 7, outside [0, 7)"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_targets_that_are_probabilities(tmp_path, seed):
+    """The second trace draws targets that this loss refuses; whether it had
+    read as another graph depended on the draw."""
+    torch.manual_seed(seed)
+    net = nn.Sequential(nn.Linear(4, 3), nn.Sigmoid())
+    nncc.export(net, (torch.randn(5, 4),), tmp_path, loss=nn.BCELoss(),
+                targets=(torch.rand(5, 3),),
+                optimizer=torch.optim.SGD(net.parameters(), lr=0.1))
