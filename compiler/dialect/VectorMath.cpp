@@ -129,7 +129,7 @@ Reduced reduceExp(Float x) {
   Float r = n.fma(-0.693359375, x);
   r = n.fma(2.12194440e-4, r);
   Float p = r.polynomial({1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3,
-                        4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1});
+                          4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1});
   return {x.e.sub(shifted.bits(), integer(x.e, 0x4b400000)), p.fma(r * r, r)};
 }
 
@@ -150,18 +150,18 @@ Float logF32(Float x) {
   Value shift = arith::ShRUIOp::create(e.b, e.loc, bits, integer(e, 23));
   Value exponent =
       e.sub(shift, e.select(tiny, integer(e, 126 + 23), integer(e, 126)));
-  Float m = Float::ofBits(e, e.bitOr(e.bitAnd(bits, integer(e, 0x7fffff)),
-                                 integer(e, 0x3f000000)));
+  Float m = Float::ofBits(
+      e, e.bitOr(e.bitAnd(bits, integer(e, 0x7fffff)), integer(e, 0x3f000000)));
   // m in [0.5, 1) becomes m - 1 in [sqrt(1/2) - 1, sqrt(2) - 1).
   Value small = m.is(Predicate::lt, 0.707106781186547524);
   Float n(e, arith::SIToFPOp::create(e.b, e.loc, e.typeOf(e.b.getF32Type()),
-                                   exponent));
+                                     exponent));
   n = (n - 1).where(small, n);
   Float t = (m + m).where(small, m) - 1;
   Float t2 = t * t;
   Float p = t.polynomial({7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1,
-                        -1.2420140846e-1, 1.4249322787e-1, -1.6668057665e-1,
-                        2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1});
+                          -1.2420140846e-1, 1.4249322787e-1, -1.6668057665e-1,
+                          2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1});
   Float y = t * t2 * p;
   y = n.fma(-2.12194440e-4, y);
   y = t2.fma(-0.5, y);
@@ -219,7 +219,7 @@ Float tanh(Float x) {
   Float near = (p * square).fma(x, x);
   // tanh |x| = 1 - 2 / (exp(2|x|) + 1), which is 1 in f32 beyond 10.
   Float far = 1 - 2 / (expFinite((magnitude + magnitude).min(20)) + 1);
-  return near.where(magnitude.is(Predicate::lt, 0.625), far.copySign(x));
+  return near.where(magnitude.is(Predicate::lt, 0.625), far).copySign(x);
 }
 
 /// atan |x| = pi/2 + atan(-1/|x|) beyond tan(3 pi/8), pi/4 +
@@ -234,7 +234,7 @@ Float atan(Float x) {
   Float start = x.number(M_PI_2).where(far, M_PI_4).where(middle, 0);
   Float square = t * t;
   Float p = square.polynomial({8.05374449538e-2, -1.38776856032e-1,
-                             1.99777106478e-1, -3.33329491539e-1});
+                               1.99777106478e-1, -3.33329491539e-1});
   return (start + (p * square).fma(t, t)).copySign(x);
 }
 
@@ -243,11 +243,11 @@ Float erf(Float x) {
   // |x| > 0.9277: 1 - exp(-q(|x|)); q(4) > 17, where erf is 1 in f32.
   Float t = magnitude.min(4);
   Float q = t.polynomial({-1.72853470e-5, 3.83197126e-4, -3.88396438e-3,
-                        2.42546219e-2, -1.06777877e-1, -6.34846687e-1,
-                        -1.28717512e-1});
+                          2.42546219e-2, -1.06777877e-1, -6.34846687e-1,
+                          -1.28717512e-1});
   Float far = (1 - expFinite(q.fma(t, -t))).copySign(x);
   Float p = square.polynomial({-5.96761703e-4, 4.99119423e-3, -2.67681349e-2,
-                             1.12819925e-1, -3.76125336e-1, 1.28379166e-1});
+                               1.12819925e-1, -3.76125336e-1, 1.28379166e-1});
   Float near = p.fma(x, x);
   return far.where(magnitude.is(Predicate::gt, 0.927734375), near);
 }
@@ -261,10 +261,10 @@ Float erfc(Float x) {
   Float sum = a + 2, reciprocal = 1 / sum, q = (a - 2) * reciprocal;
   Float rest = (-a).fma(q, (q + 1).fma(-2, a));
   q = rest.fma(reciprocal, q);
-  Float p = q.polynomial(
-      {-4.01020574e-4, -1.23073824e-3, 1.31355994e-3, 8.63243826e-3,
-       -8.05991236e-3, -5.42047396e-2, 1.64055347e-1, -1.66031361e-1,
-       -9.27639678e-2, 2.76978403e-1});
+  Float p = q.polynomial({-4.01020574e-4, -1.23073824e-3, 1.31355994e-3,
+                          8.63243826e-3, -8.05991236e-3, -5.42047396e-2,
+                          1.64055347e-1, -1.66031361e-1, -9.27639678e-2,
+                          2.76978403e-1});
   Float scale = 1 / a.fma(2, 1);
   Float y = p.fma(scale, scale);
   Float off = y.fma(-a, 0.5).fma(2, p - y);

@@ -145,6 +145,8 @@ public:
   void emit(Emitter function);
   /// Of the operand.
   void emit(Expr (*function)(Expr));
+  /// Of both operands.
+  void emit(Expr (*function)(Expr, Expr));
   /// Of the operand along the argument "dim".
   void emit(Expr (*function)(Expr, int64_t));
 

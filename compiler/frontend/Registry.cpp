@@ -219,6 +219,13 @@ void Define::emit(Expr (*function)(Expr)) {
   emit([=](Call &c) -> Result { return function(c.tensor(operand)); });
 }
 
+void Define::emit(Expr (*function)(Expr, Expr)) {
+  std::string one = first.front().name, other = first.back().name;
+  emit([=](Call &c) -> Result {
+    return function(c.tensor(one), c.tensor(other));
+  });
+}
+
 void Define::emit(Expr (*function)(Expr, int64_t)) {
   std::string operand = first.front().name;
   emit([=](Call &c) -> Result {

@@ -5,8 +5,10 @@ import json
 import nncc
 import nncc.modules
 import pytest
+import safetensors.torch
 import torch
 import torch.nn as nn
+import torch.nn.functional as F
 
 
 def test_product_split_inside_vectors(parity):
@@ -281,3 +283,69 @@ def test_gradients_of_weights_alone(tmp_path):
     for name, parameter in module.named_parameters():
         torch.testing.assert_close(torch.as_tensor(ours["grad." + name]),
                                    parameter.grad)
+
+
+def test_integers_that_number_things(tmp_path):
+    """Classes, rows and steps were compared and shifted in the type of the
+    integers that number them: 259 is 3 in u8."""
+    torch.manual_seed(0)
+    shapes = {"x": ([4, 300], "f32"), "y": ([4], "u8"), "t": ([300, 2], "f32"),
+              "i": ([3], "i8"), "s": ([200, 2, 3], "f32"), "n": ([2], "i16")}
+    rnn = nn.RNN(3, 4)
+    model = {
+        "format": "nncc-model/1", "name": "m",
+        "inputs": {n: {"shape": s, "dtype": d} for n, (s, d) in shapes.items()},
+        "modules": {"rnn": {"type": "nn.RNN", "input_size": 3,
+                            "hidden_size": 4}},
+        "nodes": [
+            {"name": "loss", "op": "F.cross_entropy", "inputs": ["x", "y"]},
+            {"name": "rows", "op": "Tensor.__getitem__", "inputs": ["t"],
+             "index": [{"value": "i"}]},
+            {"name": ["h", "last"], "module": "rnn", "inputs": ["s"],
+             "lengths": "n"}],
+        "outputs": ["loss", "rows", "last"]}
+    (tmp_path / "model.json").write_text(json.dumps(model))
+    safetensors.torch.save_file(
+        {"rnn." + n: t.detach() for n, t in rnn.named_parameters()},
+        tmp_path / "weights.safetensors")
+    x, table, sequence = (torch.randn(shapes[n][0]) for n in "xts")
+    classes = torch.tensor([156, 3, 2, 1], dtype=torch.uint8)
+    numbers = torch.tensor([-1, 5, -128], dtype=torch.int8)
+    steps = torch.tensor([150, 20], dtype=torch.int16)
+    loss, rows, last = nncc.compile(tmp_path)(x, classes, table, numbers,
+                                              sequence, steps)
+    torch.testing.assert_close(loss, F.cross_entropy(x, classes))
+    torch.testing.assert_close(rows, table[numbers.long()])
+    packed = nn.utils.rnn.pack_padded_sequence(sequence, steps.long())
+    torch.testing.assert_close(last, rnn(packed)[1])
+
+
+@pytest.mark.parametrize("number", [5, -4])
+def test_rows_out_of_range(tmp_path, number):
+    """They were moved into the range, since -1 counts from the end."""
+    class Rows(nn.Module):
+        def forward(self, x, i):
+            return x[i]
+    nncc.export(Rows(), (torch.randn(3, 2), torch.tensor([0, -1])), tmp_path)
+    compiled = nncc.compile(tmp_path)
+    with pytest.raises(RuntimeError) as error:
+        compiled(torch.randn(3, 2), torch.tensor([0, number]))
+    assert str(error.value) == f"input i: element 1 is {number}, outside [-3, 3)"
+
+
+@pytest.mark.parametrize("cpu", ["native", "x86-64-v3", "x86-64"])
+def test_sign_of_zero(tmp_path, cpu):
+    """tanh(-0.0) was 0.0 in f32."""
+    class Odd(nn.Module):
+        def forward(self, x):
+            return torch.stack([
+                f(x) for f in (torch.tanh, torch.sin, torch.tan, torch.asin,
+                               torch.atan, torch.sinh, torch.asinh, torch.atanh,
+                               torch.erf, torch.expm1, torch.log1p, torch.neg,
+                               torch.floor, torch.ceil, F.relu, F.gelu,
+                               F.silu)])
+    for dtype in (torch.float32, torch.float64):
+        x = torch.tensor([0.0, -0.0], dtype=dtype).repeat(9)
+        nncc.export(Odd(), (x,), tmp_path, verify=False)
+        ours, theirs = nncc.compile(tmp_path, cpu=cpu)(x), Odd()(x)
+        assert torch.equal(ours.signbit(), theirs.signbit())

@@ -112,10 +112,7 @@ static void comparisons(Registry &r) {
                       {"gt", "input > other", Predicate::gt},
                       {"ge", "input >= other", Predicate::ge}};
   for (const Row &row : rows)
-    define(r, row.doc)
-        .operands(twoOperands())
-        .broadcast({"input", "other"})
-        .functions(spellings(row.name))
+    binary(r, row.name, row.doc)
         .twins()
         .emit([predicate = row.predicate](Call &c) -> Result {
           return compare(predicate, c.tensor("input"), c.tensor("other"));
@@ -136,10 +133,7 @@ static void floorDivisions(Registry &r) {
       {"floor_divide", "floor(input / other)", floorDiv},
       {"remainder", "input - floor(input / other) other", remainder}};
   for (const Binary &row : rows)
-    define(r, row.doc)
-        .operands(twoOperands())
-        .broadcast({"input", "other"})
-        .functions(spellings(row.name))
+    binary(r, row.name, row.doc)
         .twins()
         .types(numeric)
         .emit([function = row.function](Call &c) -> Result {
@@ -157,24 +151,24 @@ static bool areBits(Call &c, Expr x) {
 }
 
 static void bits(Registry &r) {
-  const Binary rows[] = {{"bitwise_and", "input & other", bitAnd},
-                         {"bitwise_or", "input | other", bitOr},
-                         {"bitwise_xor", "input ^ other", bitXor},
-                         {"bitwise_left_shift", "input << other", shiftLeft},
-                         {"bitwise_right_shift", "input >> other", shiftRight}};
-  for (const Binary &row : rows) {
-    bool isShift = llvm::StringRef(row.name).ends_with("shift");
-    define(r, row.doc)
-        .operands(twoOperands())
-        .broadcast({"input", "other"})
-        .functions(spellings(row.name))
-        .twins()
-        .types(isShift ? numeric : TypeRule::any)
-        .emit([function = row.function](Call &c) -> Result {
-          Expr x = c.tensor("input"), y = c.tensor("other");
-          return areBits(c, x) && areBits(c, y) ? function(x, y) : Result();
-        });
-  }
+  const Binary logic[] = {{"bitwise_and", "input & other", bitAnd},
+                          {"bitwise_or", "input | other", bitOr},
+                          {"bitwise_xor", "input ^ other", bitXor}};
+  const Binary shifts[] = {
+      {"bitwise_left_shift", "input << other", shiftLeft},
+      {"bitwise_right_shift", "input >> other", shiftRight}};
+  auto add = [&](llvm::ArrayRef<Binary> rows, TypeRule types) {
+    for (const Binary &row : rows)
+      binary(r, row.name, row.doc)
+          .twins()
+          .types(types)
+          .emit([function = row.function](Call &c) -> Result {
+            Expr x = c.tensor("input"), y = c.tensor("other");
+            return areBits(c, x) && areBits(c, y) ? function(x, y) : Result();
+          });
+  };
+  add(logic, TypeRule::any);
+  add(shifts, numeric);
   define(r, "all bits the other way round")
       .functions(spellings("bitwise_not"))
       .twins()
@@ -193,39 +187,25 @@ static Emitter filled(int64_t value) {
 }
 
 static void arithmetic(Registry &r) {
-  define(r, "input + alpha other")
-      .operands(twoOperands())
-      .broadcast({"input", "other"})
-      .functions(spellings("add"), {number("alpha", 1)})
+  ArgDef alpha = number("alpha", 1);
+  binary(r, "add", "input + alpha other", {alpha})
       .twins()
       .inF32()
       .emit(emitAdd);
-  define(r, "input - alpha other")
-      .operands(twoOperands())
-      .broadcast({"input", "other"})
-      .functions(spellings("sub"), {number("alpha", 1)})
+  binary(r, "sub", "input - alpha other", {alpha})
       .twins()
       .types(numeric)
       .inF32()
       .emit(emitSub);
-  define(r, "input to the power of other")
-      .operands(twoOperands())
-      .broadcast({"input", "other"})
-      .functions(spellings("pow"))
+  binary(r, "pow", "input to the power of other")
       .twins()
       .types(numeric)
       .inF32()
       .emit(emitPow);
-  define(r, "input / other")
-      .operands(twoOperands())
-      .broadcast({"input", "other"})
-      .functions(spellings("div"))
-      .twins()
-      .inF32()
-      .emit(emitDiv);
-  binary(r, {{"mul", "input * other", operator*},
-             {"maximum", "the larger", max, false},
-             {"minimum", "the smaller", min, false}});
+  binary(r, "div", "input / other").twins().inF32().emit(emitDiv);
+  binary(r, "mul", "input * other").twins().inF32().emit(operator*);
+  binary(r, "maximum", "the larger").inF32().emit(max);
+  binary(r, "minimum", "the smaller").inF32().emit(min);
 }
 
 static void functions(Registry &r) {

@@ -4,7 +4,7 @@
 namespace nncc {
 
 static Result emitEmbedding(Call &c) {
-  Expr ids = c.tensor("input"), table = c.tensor("weight");
+  Expr ids = asNumbers(c.tensor("input")), table = c.tensor("weight");
   int64_t padding = -1;
   if (c.has("padding_idx")) {
     padding = c.integer("padding_idx");

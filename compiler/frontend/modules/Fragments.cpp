@@ -63,19 +63,16 @@ void pointwise(Registry &r, const std::vector<Pointwise> &rows) {
 
 ArgDefs twoOperands() { return {tensor("input"), tensor("other")}; }
 
-void binary(Registry &r, const std::vector<Binary> &rows) {
-  for (const Binary &row : rows) {
-    Define one = define(r, row.doc)
-                     .operands(twoOperands())
-                     .broadcast({"input", "other"})
-                     .functions(spellings(row.name))
-                     .inF32();
-    if (row.hasTwin)
-      one.twins();
-    one.emit([function = row.function](Call &c) -> Result {
-      return function(c.tensor("input"), c.tensor("other"));
-    });
-  }
+Define binary(Registry &r, const char *name, const char *doc,
+              ArgDefs arguments) {
+  return define(r, doc)
+      .operands(twoOperands())
+      .broadcast({"input", "other"})
+      .functions(spellings(name), std::move(arguments));
+}
+
+Expr asNumbers(Expr integers) {
+  return convert(integers, integers.context().b.getI64Type());
 }
 
 } // namespace nncc

@@ -48,11 +48,16 @@ void pointwise(Registry &r, const std::vector<Pointwise> &rows);
 struct Binary {
   const char *name, *doc;
   Expr (*function)(Expr, Expr);
-  bool hasTwin = true;
 };
 /// "input" and "other".
 ArgDefs twoOperands();
-void binary(Registry &r, const std::vector<Binary> &rows);
+/// The start of such a function's definition, with arguments of its own.
+Define binary(Registry &r, const char *name, const char *doc,
+              ArgDefs arguments = {});
+
+/// Integers that number something, classes or rows or steps, as i64: what is
+/// compared with them or added need not fit their own type.
+Expr asNumbers(Expr integers);
 
 } // namespace nncc
 #endif // NNCC_FRONTEND_MODULES_FRAGMENTS_H

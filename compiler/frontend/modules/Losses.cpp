@@ -41,6 +41,7 @@ static Result indexLoss(Call &c, Expr logp, Expr target, int64_t dim, Expr w,
                                  ", got " + shapeText(target.shape()));
   int64_t classes = logp.dim(dim), ignored = c.integer("ignore_index");
   c.limitInput(target, 0, classes, ignored);
+  target = asNumbers(target);
   auto &b = logp.context();
   llvm::SmallVector<int64_t> column(expected);
   column.insert(column.begin() + dim, 1);

@@ -37,8 +37,8 @@ static void declareState(Call &c, const Cell &cell,
   int64_t directions = c.flag("bidirectional") ? 2 : 1;
   for (int64_t layer = 0; layer < c.integer("num_layers"); ++layer)
     for (int64_t d = 0; d < directions; ++d) {
-      int64_t in = layer ? int64_t(Size(hidden) * directions)
-                         : c.integer("input_size");
+      int64_t in =
+          layer ? int64_t(Size(hidden) * directions) : c.integer("input_size");
       std::string end = suffix(layer, d);
       add("weight_ih" + end, {gates, in});
       add("weight_hh" + end, {gates, hidden});
@@ -151,6 +151,7 @@ static bool insideSequences(Call &c, Expr x, Expr &alive) {
     return false;
   }
   c.limitInput(lengths, 1, steps + 1); // as pack_padded_sequence asks
+  lengths = asNumbers(lengths);
   Expr t = iota(x.context(), lengths.element(), {steps, batch, 1}, 0);
   alive = compare(Predicate::lt, t, reshape(lengths, {1, batch, 1}));
   return true;

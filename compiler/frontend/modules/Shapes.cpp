@@ -275,6 +275,11 @@ private:
     if (i.isFloat() || i.element().isInteger(1))
       return fail("a tensor in an index must have integers, got " +
                   dtypeName(i.element()));
+    if (i.element().isUnsignedInteger(8))
+      return fail("a u8 tensor in an index is a mask in PyTorch, which is not "
+                  "supported yet");
+    c.limitInput(i, -x.dim(d), x.dim(d));
+    i = asNumbers(i);
     Expr fromEnd = i + full(i.context(), i.element(), {}, x.dim(d));
     Expr zero = full(i.context(), i.element(), i.shape(), 0);
     x = gather(x, select(compare(Predicate::lt, i, zero), fromEnd, i), d);
