@@ -148,6 +148,32 @@ def layers(n):
                            "optimizer": {"type": "optim.SGD", "lr": 0.1}})
 
 
+def parts(n):
+    """Taken apart and put together the other way round."""
+    nodes = [{"name": f"p{i}", "op": "Tensor.__getitem__", "inputs": ["x"],
+              "index": [f"{i}:{i + 1}"]} for i in range(n)]
+    nodes.append({"name": "y", "op": "torch.cat",
+                  "inputs": [[f"p{i}" for i in reversed(range(n))]]})
+    return model("parts", [n], nodes, ["y"])
+
+
+def slices(n):
+    """Each a part of the one before."""
+    return chain("slices", n, lambda i, y, made: [
+        ("Tensor.__getitem__", [y], {"index": ["1:"]})], shape=(n + 4,))
+
+
+def costly(n):
+    """Functions whose code is long."""
+    return chain("costly", n, lambda i, y, made: [("torch.tanh", [y])])
+
+
+def matmuls(n):
+    """Products in a row, all by the input."""
+    return chain("matmuls", n, lambda i, y, made: [("torch.matmul", [y, "x"])],
+                 shape=(4, 4))
+
+
 BACKWARD = ["--entries", "backward"]
 KINDS = {
     "squares": (squares, [], 200, 1), "mixed": (mixed, [], 200, 1),
@@ -158,5 +184,7 @@ KINDS = {
     "joins": (joins, [], 32, 1), "splits": (splits, [], 8, 1),
     # Layer i reads i values; a window has n * n elements.
     "dense": (dense, [], 32, 2), "pool": (pool, BACKWARD, 5, 2),
+    "parts": (parts, BACKWARD, 1000, 1), "slices": (slices, BACKWARD, 8000, 1),
+    "costly": (costly, [], 500, 1), "matmuls": (matmuls, BACKWARD, 1000, 1),
     "mixed_backward": (mixed, BACKWARD, 200, 1),
     "layers": (layers, ["--entries", "train_step"], 128, 1)}

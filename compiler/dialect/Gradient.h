@@ -31,21 +31,31 @@ public:
   bool wants(mlir::Value value) const;
   /// Adds to the gradient of `value`.
   void give(mlir::Value value, Expr gradient);
+  /// Adds to that of a part of it: from `start` on along `dim`.
+  void givePart(mlir::Value value, int64_t dim, int64_t start, Expr gradient);
   /// Walks what `follow` found; fails, with a diagnostic, if an op cannot say
   /// its derivative.
   mlir::LogicalResult run();
   /// `now` stands for `old` from here on, in the IR too.
   void replace(mlir::Value old, mlir::Value now);
   /// The gradient of `value` so far, or null.
-  Expr gradientOf(mlir::Value value) const { return sums.lookup(value); }
+  Expr gradientOf(mlir::Value value);
   /// The number of ops that `run` differentiated.
   int64_t steps = 0;
 
 private:
+  struct Part {
+    int64_t dim, start;
+    Expr gradient;
+    int64_t end() const { return start + gradient.dim(dim); }
+  };
+  void joinParts(mlir::Value value, llvm::MutableArrayRef<Part> parts);
+
   ExprBuilder &c;
   llvm::DenseSet<mlir::Value> matters;
   llvm::SmallVector<mlir::Operation *> path;
   llvm::DenseMap<mlir::Value, Expr> sums;
+  llvm::DenseMap<mlir::Value, std::vector<Part>> parts; // not in `sums` yet
 };
 
 class Gradient {
@@ -67,6 +77,10 @@ public:
   void give(unsigned i, Expr gradient) {
     if (wants(i))
       walk.give(op->getOperand(i), gradient);
+  }
+  void givePart(unsigned i, int64_t dim, int64_t start, Expr gradient) {
+    if (wants(i))
+      walk.givePart(op->getOperand(i), dim, start, gradient);
   }
   /// Another op gives what result `i` gave.
   void replaceResult(unsigned i, mlir::Value now) {

@@ -2,6 +2,7 @@
 #include "passes/Emission.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/Matchers.h"
+#include "llvm/Support/SaveAndRestore.h"
 
 using namespace mlir;
 
@@ -16,7 +17,11 @@ static constexpr int64_t most = 2048, mostOverWindows = 512;
 /// Most that are computed again. 32 taps of a depthwise convolution take 64.
 static constexpr int64_t mostRepeated = 256;
 /// What a costly function counts.
-static constexpr int64_t costly = 8;
+static int64_t weightOf(Operation *op) {
+  return op->hasTrait<OpTrait::nncc::Costly>() ? 8 : 1;
+}
+/// Most levels of elements that are read through each other.
+static constexpr int64_t mostLevels = 1024;
 /// Where a walk gives up: nothing that comes near joins a kernel.
 static constexpr int64_t hopeless = 1 << 14;
 
@@ -73,18 +78,20 @@ bool Emission::hasRoomFor(Operation *op) {
   auto it = wanted.find(op->getResult(0));
   if (it == wanted.end() || it->second.empty())
     return false;
-  const Place place = it->second.front();
+  Place place = it->second.front();
+  for (const Place &other : it->second)
+    place.level = std::max(place.level, other.level);
   int64_t places = it->second.size(), before = elements;
   size_t scopesBefore = scopes.size();
   isTrial = true;
   {
     Inside trial(*this, place.width, place.scope);
-    emit(op, {place.at, place.width, newScope()});
+    emit(op, {place.at, place.width, newScope(), place.level});
   }
   isTrial = false;
   while (scopes.size() > scopesBefore)
     scopes.pop_back();
-  int64_t each = std::exchange(elements, before) - before;
+  int64_t each = std::exchange(elements, before) - before + weightOf(op) - 1;
   return elements + places * each <= mostElements() &&
          repeated + places - 1 <= mostRepeated;
 }
@@ -95,12 +102,14 @@ void Emission::join(Operation *op) {
   std::vector<Place> places = std::move(it->second);
   wanted.erase(it);
   repeated += int64_t(places.size()) - 1;
+  elements += int64_t(places.size()) * (weightOf(op) - 1); // was 1 from memory
   for (const Place &place : places)
     emit(op, place);
 }
 
 void Emission::emit(Operation *op, const Place &place) {
   Inside there(*this, place.width, place.scope);
+  llvm::SaveAndRestore deeper(level, place.level);
   if (auto lowers = dyn_cast<LowersToElements>(op)) {
     lowers.emitElement(*this, place.at);
     return;
@@ -133,13 +142,15 @@ Value Emission::at(Value tensor, ArrayRef<Coord> coords) {
   bool isHere = op && (inside.contains(op) || isFree(op));
   // A free view is only other coordinates.
   if (!isHere || inside.contains(op) || !isa<View>(op))
-    elements += isHere && op->hasTrait<OpTrait::nncc::Costly>() ? costly : 1;
+    elements += isHere ? weightOf(op) : 1;
   hasWindows |= isa_and_nonnull<PatchesOp>(op);
-  if (isHere)
-    emit(op, {Coords(coords.begin(), coords.end()), width, scope});
+  Place place{Coords(coords.begin(), coords.end()), width, scope, level + 1};
+  if (isHere && level >= mostLevels)
+    elements = hopeless + 1;
+  else if (isHere)
+    emit(op, place);
   else if (!isTrial)
-    wanted[tensor].push_back(
-        {Coords(coords.begin(), coords.end()), width, scope});
+    wanted[tensor].push_back(std::move(place));
   return result;
 }
 
@@ -174,9 +185,8 @@ Value Emission::choose(const Coord &along,
                        ArrayRef<Coord> coords) {
   for (auto [i, part] : llvm::enumerate(parts)) {
     bool isLast = i + 1 == parts.size();
-    if (!along.base &&
-        (part.first > along.offset ||
-         (!isLast && parts[i + 1].first <= along.offset)))
+    if (!along.base && (part.first > along.offset ||
+                        (!isLast && parts[i + 1].first <= along.offset)))
       continue; // known to be another one
     Coords shifted(coords.begin(), coords.end());
     shifted[dim] = addTo(shifted[dim], -part.first);
@@ -210,7 +220,8 @@ Value Emission::reduce(Combiner, Type elementType, ArrayRef<int64_t> extents,
     return result;
   }
   // Loops, the innermost with four chains and what remains of them.
-  int64_t step = alongLanes && width == 1 && extents.back() >= lanes ? lanes : 1;
+  int64_t step =
+      alongLanes && width == 1 && extents.back() >= lanes ? lanes : 1;
   Inside loops(*this, step > 1 ? step : width, newScope());
   Coords iv;
   for (size_t i = 0; i < extents.size(); ++i)

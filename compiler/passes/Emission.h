@@ -81,6 +81,7 @@ private:
     Coords at;
     int64_t width;
     Scope *scope;
+    int64_t level; // of elements that are read through each other
   };
   /// Sets width and scope for a lifetime.
   struct Inside {
@@ -117,6 +118,7 @@ private:
   llvm::DenseMap<mlir::Type, mlir::Value> anyOf;
   std::deque<Scope> scopes;
   Scope *scope;
+  int64_t level = 0;
   bool isTrial = false, hasWindows = false;
 };
 

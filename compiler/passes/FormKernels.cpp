@@ -34,6 +34,9 @@ namespace {
 /// Tensors that one kernel may read (the ABI allows 64 with its result).
 constexpr int64_t maxOperands = 60;
 
+/// Free ops behind each other.
+constexpr int64_t mostFree = 256;
+
 /// Ops that are computed on the register tile of a root.
 constexpr size_t mostJoined = 48;
 
@@ -48,6 +51,7 @@ public:
       : FormedKernels(block, entry), facts(facts) {}
 
   void form() {
+    cutLongChains();
     materializeViews();
     repeatOps(*this, facts.uncachedBytes);
     for (auto root : block.getOps<KernelRoot>())
@@ -65,6 +69,26 @@ public:
   }
 
 private:
+  /// Kernels read through what is free one level of calls per op, so that a
+  /// chain of it has an end: a copy.
+  void cutLongChains() {
+    DenseMap<Value, int64_t> depths; // of values that are free
+    for (Operation &op : llvm::make_early_inc_range(block)) {
+      if (!isFreeAnywhere(&op))
+        continue;
+      int64_t depth = 1;
+      for (OpOperand &operand : op.getOpOperands()) {
+        int64_t below = depths.lookup(operand.get());
+        if (below >= mostFree) {
+          shareCopy(operand);
+          below = 0;
+        }
+        depth = std::max(depth, below + 1);
+      }
+      depths[op.getResult(0)] = depth;
+    }
+  }
+
   /// Product operands must have strides, in an order that the target's kernel
   /// reads: a view without is computed first, by an explicit copy.
   void materializeViews() {
@@ -221,8 +245,6 @@ private:
     bool lastLeaves = llvm::any_of(last->getUsers(), [&](Operation *user) {
       return !inside.contains(user);
     });
-    // Ending in a view that is free for its users anyway gains nothing, except
-    // that a root's own columns need their slice.
     return leaving == 1 && lastLeaves;
   }
 

@@ -185,7 +185,7 @@ struct MergeProducts : OpRewritePattern<AddOp> {
       return failure(); // the whole sum is looked at from its end
     SmallVector<Value> others;
     SmallVector<ContractOp> products;
-    collect(op.getResult(), true, products, others);
+    collect(op, products, others);
     if (products.size() < 2)
       return failure();
     ExprBuilder c{rewriter, op.getLoc()};
@@ -228,21 +228,23 @@ private:
            x.getLhs().getType() == y.getLhs().getType() &&
            x.getRhs().getType() == y.getRhs().getType();
   }
-  static void collect(Value value, bool isEnd,
-                      SmallVectorImpl<ContractOp> &products,
+  /// What the sum that ends in `op` adds up.
+  static void collect(AddOp op, SmallVectorImpl<ContractOp> &products,
                       SmallVectorImpl<Value> &others) {
-    auto add = value.getDefiningOp<AddOp>();
-    auto product = value.getDefiningOp<ContractOp>();
     auto size = [](Value v) { return tensorType(v).getNumElements(); };
-    if (add && (isEnd || value.hasOneUse())) {
-      collect(add.getLhs(), false, products, others);
-      collect(add.getRhs(), false, products, others);
-    } else if (product && value.hasOneUse() && product.getLhsBatch().empty() &&
+    SmallVector<Value> work{op.getRhs(), op.getLhs()};
+    while (!work.empty()) {
+      Value value = work.pop_back_val();
+      auto add = value.getDefiningOp<AddOp>();
+      auto product = value.getDefiningOp<ContractOp>();
+      if (add && value.hasOneUse())
+        work.append({add.getRhs(), add.getLhs()});
+      else if (product && value.hasOneUse() && product.getLhsBatch().empty() &&
                product.getLhsContract().size() == 1 &&
-               size(value) >= size(product.getLhs()) + size(product.getRhs())) {
-      products.push_back(product);
-    } else {
-      others.push_back(value);
+               size(value) >= size(product.getLhs()) + size(product.getRhs()))
+        products.push_back(product);
+      else
+        others.push_back(value);
     }
   }
   Pass::Statistic &merged;

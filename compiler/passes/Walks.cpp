@@ -39,13 +39,17 @@ bool OperandQuestion::operator()(Value value) {
     }
     std::optional<bool> answer = own(top);
     Value unknown;
+    // What the sources say of themselves comes first: it may settle it without
+    // a walk to the beginning of the graph.
     for (Value source : answer ? SmallVector<Value>() : sourcesOf(top)) {
       auto it = known.find(source);
-      if (it == known.end())
+      std::optional<bool> one =
+          it == known.end() ? own(source) : std::optional(it->second);
+      if (!one)
         unknown = source;
-      else if (it->second == any)
+      else if (*one == any)
         answer = any;
-      if (answer || unknown)
+      if (answer)
         break;
     }
     if (unknown && !answer) {

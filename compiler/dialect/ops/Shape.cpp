@@ -283,10 +283,22 @@ LogicalResult SliceOp::inferReturnTypes(MLIRContext *,
   return success();
 }
 
+/// Of another slice: one slice.
 OpFoldResult SliceOp::fold(FoldAdaptor adaptor) {
   if (getOperand().getType() == getType())
     return getOperand();
-  return foldSplat(adaptor.getOperand(), getType());
+  auto inner = getOperand().getDefiningOp<SliceOp>();
+  if (!inner)
+    return foldSplat(adaptor.getOperand(), getType());
+  SmallVector<int64_t> starts(getStarts()), steps(getSteps());
+  for (size_t d = 0; d < starts.size(); ++d) {
+    starts[d] = inner.getStarts()[d] + starts[d] * inner.getSteps()[d];
+    steps[d] = getSizes()[d] > 1 ? steps[d] * inner.getSteps()[d] : 1;
+  }
+  setStarts(starts);
+  setSteps(steps);
+  getOperandMutable().assign(inner.getOperand());
+  return getResult();
 }
 
 /// True if the slice is one run of its operand's memory.
@@ -368,18 +380,34 @@ LogicalResult PadOp::inferReturnTypes(MLIRContext *,
       return emitOptionalError(loc, "dimension ", d,
                                " has negative padding"); // C2
     int64_t size = type.getDimSize(d);
-    shape.push_back(int64_t(Size(low[d]) + high[d] + size +
-                            Size(std::max<int64_t>(size - 1, 0)) *
-                                interior[d]));
+    shape.push_back(
+        int64_t(Size(low[d]) + high[d] + size +
+                Size(std::max<int64_t>(size - 1, 0)) * interior[d]));
   }
   types.push_back(RankedTensorType::get(shape, type.getElementType()));
   return success();
 }
 
+/// Of another pad by the same value around it: one pad.
 OpFoldResult PadOp::fold(FoldAdaptor) {
   if (getOperand().getType() == getType())
     return getOperand();
-  return {};
+  auto inner = getOperand().getDefiningOp<PadOp>();
+  auto isAround = [](PadOp pad) {
+    return llvm::all_of(pad.getInterior(), [](int64_t i) { return i == 0; });
+  };
+  if (!inner || !isAround(*this) || !isAround(inner) ||
+      inner.getValueAttr() != getValueAttr())
+    return {};
+  SmallVector<int64_t> low(getLow()), high(getHigh());
+  for (size_t d = 0; d < low.size(); ++d) {
+    low[d] += inner.getLow()[d];
+    high[d] += inner.getHigh()[d];
+  }
+  setLow(low);
+  setHigh(high);
+  getOperandMutable().assign(inner.getOperand());
+  return getResult();
 }
 
 void PadOp::evaluate(ArrayRef<RefTensor> inputs,
@@ -494,13 +522,17 @@ void BroadcastOp::gradient(Gradient &g) {
 }
 
 void SliceOp::gradient(Gradient &g) {
-  SmallVector<int64_t> low(getStarts()), high, interior;
+  SmallVector<int64_t> low(getStarts()), high, interior, cut;
   for (auto [d, size] : llvm::enumerate(g.operand(0).shape())) {
     int64_t count = getSizes()[d], step = getSteps()[d];
+    if (count != size)
+      cut.push_back(step == 1 || count == 1 ? int64_t(d) : -1);
     int64_t reach = count ? (count - 1) * step + 1 : 0;
     high.push_back(size - getStarts()[d] - reach);
     interior.push_back(step - 1);
   }
+  if (cut.size() == 1 && cut[0] >= 0)
+    return g.givePart(0, cut[0], low[cut[0]], g.of);
   g.give(0, pad(g.of, low, high, 0, interior));
 }
 

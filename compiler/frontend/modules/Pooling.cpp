@@ -109,12 +109,11 @@ static Result emitAvgPool(Call &c) {
 }
 
 /// Means along `d` over [floor(i L / O), ceil((i + 1) L / O)) for i below O:
-/// one by one if they are few, else of all windows the first elements, the
-/// second ones, and so on, which are few where the windows are many.
+/// one by one if they are few, else of all windows at once, as rows of a table
+/// in which the shorter ones end in zeros.
 static Expr averageWindows(Expr x, int64_t d, int64_t out) {
   int64_t length = x.dim(d);
-  int64_t widest = length / out + (length % out ? 2 : 0);
-  if (out <= 32 || out <= widest) {
+  if (out <= 32) {
     std::vector<Expr> parts;
     for (int64_t o = 0; o < out; ++o) {
       int64_t low = o * length / out;
@@ -125,21 +124,24 @@ static Expr averageWindows(Expr x, int64_t d, int64_t out) {
   }
   auto &b = x.context();
   mlir::Type i64 = b.b.getI64Type();
+  int64_t widest = length / out + (length % out ? 2 : 0);
   auto all = [&](int64_t value) { return full(b, i64, {out}, value); };
   Expr begin = iota(b, i64, {out}, 0, 0, length);
   Expr low = floorDiv(begin, all(out));
   Expr high = floorDiv(begin + all(length + out - 1), all(out));
-  llvm::SmallVector<int64_t> shape(x.shape());
-  shape[d] = out;
-  Expr total, zero = full(b, x.element(), shape, 0);
-  for (int64_t k = 0; k < widest; ++k) {
-    Expr at = low + all(k);
-    Expr inside = alongDim(compare(Predicate::lt, at, high), shape, d);
-    Expr term = gather(x, min(at, all(length - 1)), d);
-    term = select(inside, term, zero);
-    total = total ? total + term : term;
-  }
-  return total / alongDim(convert(high - low, x.element()), shape, d);
+  const int64_t table[] = {out, widest};
+  Expr at = iota(b, i64, table, 1) + alongDim(low, table, 0);
+  Expr inside = compare(Predicate::lt, at, alongDim(high, table, 0));
+  Expr last = full(b, i64, table, length - 1);
+  Expr rows = gather(x, min(at, last), d); // (.., out, widest, ..)
+  llvm::SmallVector<int64_t> shape(rows.shape());
+  llvm::SmallVector<int64_t> plane(shape.size(), 1);
+  plane[d] = out;
+  plane[d + 1] = widest;
+  inside = broadcastTo(reshape(inside, plane), shape);
+  rows = select(inside, rows, full(b, x.element(), shape, 0));
+  Expr total = sum(rows, {d + 1});
+  return total / alongDim(convert(high - low, x.element()), total.shape(), d);
 }
 
 static Result emitAdaptiveAvgPool(Call &c) {
