@@ -51,7 +51,7 @@ static json::Object kernelInfo(func::FuncOp kernel) {
       {"tiles", tiles},
       {"key", kernel->getAttrOfType<StringAttr>(kernelKeyAttr).getValue()},
       {"schedule", std::move(schedule)},
-      {"flops", flopsOf(kernel)}};
+      {"flops", wholeFlops(flopsOf(kernel))}};
 }
 
 static json::Object entryInfo(ModuleOp model, func::FuncOp entry) {
@@ -61,7 +61,8 @@ static json::Object entryInfo(ModuleOp model, func::FuncOp entry) {
     if (isa<CallOp, ScanOp>(op))
       number.try_emplace(op, number.size());
   });
-  int64_t flops = 0, runs = 0;
+  double flops = 0;
+  int64_t runs = 0;
   entry.walk([&](CallOp call) {
     auto scan = call->getParentOfType<ScanOp>();
     int64_t times = scan ? int64_t(scan.getSteps()) : 1;
@@ -70,8 +71,8 @@ static json::Object entryInfo(ModuleOp model, func::FuncOp entry) {
     if (auto list = call->getAttrOfType<ArrayAttr>(reasonsAttr))
       for (Attribute reason : list)
         reasons.push_back(cast<StringAttr>(reason).getValue());
-    flops +=
-        times * flopsOf(model.lookupSymbol<func::FuncOp>(call.getCallee()));
+    flops += double(times) *
+             flopsOf(model.lookupSymbol<func::FuncOp>(call.getCallee()));
     int64_t bytes = 0, last = 0;
     for (auto [result, offset] :
          llvm::zip_equal(call.getResults(), *call.getOffsets()))
@@ -93,7 +94,7 @@ static json::Object entryInfo(ModuleOp model, func::FuncOp entry) {
       {"inputs", tensorList(inputsOf(entry))},
       {"outputs", tensorList(outputsOf(entry))},
       {"arena_bytes", entry->getAttrOfType<IntegerAttr>(arenaAttr).getInt()},
-      {"flops", flops},
+      {"flops", wholeFlops(flops)},
       {"kernel_calls", runs},
       {"calls", std::move(calls)}};
 }

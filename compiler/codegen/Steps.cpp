@@ -188,8 +188,8 @@ void StepWriter::write(Block &block) {
       step.buffers = places(reduce.getOperands());
       for (auto [name, value] :
            llvm::zip_equal(reduce.getNames(), reduce.getOperands()))
-        step.tensors.push_back(
-            {cast<StringAttr>(name).str(), tensorType(value), std::nullopt, false});
+        step.tensors.push_back({cast<StringAttr>(name).str(), tensorType(value),
+                                std::nullopt, false});
       steps.push_back(std::move(step));
     }
     auto call = dyn_cast<CallOp>(op);
@@ -201,7 +201,7 @@ void StepWriter::write(Block &block) {
     Step step{Step::Kind::kernel, call.getCallee().str(),
               originOf(call.getLoc()), places(values)};
     step.tiles = kernel->getAttrOfType<IntegerAttr>(tilesAttr).getInt();
-    step.flops = flopsOf(kernel);
+    step.flops = wholeFlops(flopsOf(kernel));
     steps.push_back(std::move(step));
   }
 }
@@ -281,8 +281,8 @@ Program programOf(ModuleOp model) {
     }
     Entry &entry = program.entries[it->second];
     entry.bodies.push_back(bodyOf(shared, function));
-    entry.updates = entry.bodies.back().outputs.size() <
-                    function.getNumResults();
+    entry.updates =
+        entry.bodies.back().outputs.size() < function.getNumResults();
   }
   if (prepare)
     program.prepare = std::make_unique<Body>(bodyOf(shared, prepare));

@@ -1,5 +1,6 @@
 //===- Expr.cpp - the vocabulary of compositions --------------------------===//
 #include "dialect/Expr.h"
+#include "support/Size.h"
 #include "dialect/Nncc.h"
 #include "support/Diagnostics.h"
 #include <limits>
@@ -99,8 +100,8 @@ Expr abs(Expr x) {
 }
 Expr detach(Expr x) { return unary<DetachOp>(x); }
 Expr withSlope(Expr value, Expr x, Expr slope) {
-  return makeOf<WithSlopeOp>(x.context(), value.type(), value.value(), x.value(),
-                           slope.value());
+  return makeOf<WithSlopeOp>(x.context(), value.type(), value.value(),
+                             x.value(), slope.value());
 }
 Expr sqrt(Expr x) { return unary<SqrtOp>(x); }
 Expr rsqrt(Expr x) { return unary<RsqrtOp>(x); }
@@ -151,7 +152,7 @@ Type promotedType(Type x, Type y) {
 }
 
 Kind kindOf(Type type) {
-  return type.isInteger(1)     ? Kind::boolean
+  return type.isInteger(1)      ? Kind::boolean
          : isa<FloatType>(type) ? Kind::floating
                                 : Kind::integer;
 }
@@ -364,8 +365,8 @@ Expr pad(Expr x, Ints low, Ints high, Number value, Ints interior) {
   ExprBuilder &c = x.context();
   Attribute attr = value.toAttr(value.isInteger() ? Type(c.b.getI64Type())
                                                   : c.b.getF64Type());
-  return make<PadOp>(c, x.value(), attr, ints(c, low),
-                     ints(c, high), ints(c, interior));
+  return make<PadOp>(c, x.value(), attr, ints(c, low), ints(c, high),
+                     ints(c, interior));
 }
 
 Expr reverse(Expr x, Ints dims) {
@@ -397,10 +398,27 @@ Expr fold(Expr x, Ints shape, Ints dims, Ints sizes, Ints strides,
                         ints(c, sizes), ints(c, strides), ints(c, dilations));
 }
 
+/// Steps of windows that are not taken say nothing, and nothing bounds them:
+/// here they end with the tensor.
+static void boundIdleSteps(Size length, int64_t size, int64_t &stride,
+                           int64_t &dilation) {
+  if (size == 1)
+    dilation = 1;
+  Size room = length - (Size(size) - 1) * dilation; // and the first window
+  if (room < stride)
+    stride = std::max<int64_t>(int64_t(room), 1);
+}
+
 Expr patches(Expr x, Ints dims, Ints sizes, Ints strides, Ints dilations) {
   ExprBuilder &c = x.context();
+  SmallVector<int64_t> stride(strides), dilation(dilations);
+  for (auto [i, d] : llvm::enumerate(dims)) {
+    if (!hasDim(x, d))
+      return noSuchDim(x, d);
+    boundIdleSteps(x.dim(d), sizes[i], stride[i], dilation[i]);
+  }
   return make<PatchesOp>(c, x.value(), ints(c, dims), ints(c, sizes),
-                         ints(c, strides), ints(c, dilations));
+                         ints(c, stride), ints(c, dilation));
 }
 
 //===----------------------------------------------------------------------===//
@@ -479,8 +497,17 @@ Expr linear(Expr x, Expr y) {
   return contract(x, y, {}, {}, {x.rank() - 1}, {1});
 }
 
-Expr convolution(Expr x, Expr kernel, const ConvolutionShape &s) {
+Expr convolution(Expr x, Expr kernel, const ConvolutionShape &shape) {
   ExprBuilder &c = x.context();
+  ConvolutionShape s = shape;
+  for (int64_t i = 0; i + 2 < x.rank() && i + 2 < kernel.rank(); ++i) {
+    int64_t size = x.dim(i + 2);
+    if (size == 1)
+      s.inputDilations[i] = 1;
+    Size length =
+        (Size(size) - 1) * s.inputDilations[i] + 1 + s.low[i] + s.high[i];
+    boundIdleSteps(length, kernel.dim(i + 2), s.strides[i], s.dilations[i]);
+  }
   return make<ConvolutionOp>(c, x.value(), kernel.value(), ints(c, s.strides),
                              ints(c, s.low), ints(c, s.high),
                              ints(c, s.inputDilations), ints(c, s.dilations),
@@ -508,10 +535,9 @@ std::array<Expr, 3> attentionBackward(Expr q, Expr k, Expr v, Expr dResult,
   ExprBuilder &c = q.context();
   UnitAttr isCausal = causal ? c.b.getUnitAttr() : UnitAttr();
   OperationState state(c.loc, AttentionBackwardOp::getOperationName());
-  AttentionBackwardOp::build(c.b, state, Type(), Type(), Type(), q.value(),
-                             k.value(), v.value(), dResult.value(),
-                             mask.value(), c.b.getF64FloatAttr(scale),
-                             isCausal);
+  AttentionBackwardOp::build(
+      c.b, state, Type(), Type(), Type(), q.value(), k.value(), v.value(),
+      dResult.value(), mask.value(), c.b.getF64FloatAttr(scale), isCausal);
   Operation *op = buildChecked(c, state);
   auto result = [&](unsigned i) {
     return Expr(c, op ? op->getResult(i) : Value());

@@ -81,8 +81,9 @@ def KernelRootInterface : OpInterface<"KernelRoot"> {
   let methods = [
     InterfaceMethod<"How many of the first operands stand in products.",
       "unsigned", "productOperands">,
-    InterfaceMethod<"Multiplications and additions of all products.",
-      "int64_t", "flops">,
+    InterfaceMethod<[{Multiplications and additions of all products: more than
+      an integer holds, for the largest tensors.}],
+      "double", "flops">,
     InterfaceMethod<"True if no term is summed, so that the result is zeros.",
       "bool", "sumsNothing">,
     InterfaceMethod<[{True if elementwise ops behind it can be computed where

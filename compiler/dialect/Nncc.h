@@ -62,7 +62,9 @@ int64_t byteSize(mlir::RankedTensorType type);
 
 /// Multiplications and additions of a kernel's products; elementwise work is
 /// not counted.
-int64_t flopsOf(mlir::Operation *kernel);
+double flopsOf(mlir::Operation *kernel);
+/// `flops` as a report writes them: at most 2^62.
+int64_t wholeFlops(double flops);
 
 /// Where the elements of `value` come from as they are, all of them: through
 /// reshapes, transposes, broadcasts, and conversions to wider integers.

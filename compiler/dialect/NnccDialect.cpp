@@ -111,8 +111,10 @@ int64_t byteSize(RankedTensorType type) {
   return type.getNumElements() * elementBytes(type.getElementType());
 }
 
-int64_t flopsOf(Operation *kernel) {
-  int64_t flops = 0;
+int64_t wholeFlops(double flops) { return std::min(flops, 0x1p62); }
+
+double flopsOf(Operation *kernel) {
+  double flops = 0;
   kernel->walk([&](Operation *op) {
     if (auto root = dyn_cast<KernelRoot>(op))
       flops += root.flops();

@@ -396,6 +396,8 @@ Result Importer::runNode(const Json &node, Scope &scope) {
   auto it = instances.find(scope.prefix + called->string);
   if (it != instances.end())
     return runModule(*it->second, node, scope);
+  if (hasTooManyModules)
+    return {}; // it may be one of those that are left out
   std::vector<StringRef> known;
   for (const auto &entry : instances)
     if (StringRef path = entry.first(); path.consume_front(scope.prefix))

@@ -5,6 +5,7 @@
 //===----------------------------------------------------------------------===//
 #include "frontend/ModuleDef.h"
 #include "dialect/Nncc.h"
+#include "support/Size.h"
 
 namespace nncc {
 
@@ -47,7 +48,7 @@ static Result emitWeightNorm(Call &c) {
 
 static std::vector<HiddenState>
 hiddenSpectralNorm(Call &c, const std::string &tensor, Ints shape) {
-  int64_t dim = dimOf(c, shape), rest = 1;
+  int64_t dim = dimOf(c, shape);
   if (dim < 0)
     return {};
   if (shape.size() < 2) {
@@ -55,12 +56,13 @@ hiddenSpectralNorm(Call &c, const std::string &tensor, Ints shape) {
             tensor + " needs at least 2 dimensions, got " + shapeText(shape));
     return {};
   }
+  Size rest = 1;
   for (int64_t d = 0; d < int64_t(shape.size()); ++d)
-    rest *= d == dim ? 1 : shape[d];
+    rest = rest * (d == dim ? 1 : shape[d]);
   std::string path = "parametrizations." + tensor + ".";
   return {{"w", {path + "original", tensor + "_orig"}, llvm::to_vector(shape)},
           {"u", {path + "0._u", tensor + "_u"}, {shape[dim]}, true},
-          {"v", {path + "0._v", tensor + "_v"}, {rest}, true}};
+          {"v", {path + "0._v", tensor + "_v"}, {int64_t(rest)}, true}};
 }
 
 /// x / max(|x|, eps).
@@ -127,7 +129,7 @@ void registerParametrizations(Registry &r) {
       .hidden(hiddenWeightNorm)
       .emit(emitWeightNorm);
   ArgDefs spectral = {integer("dim", 0),
-                      integer("n_power_iterations", 1).min(1),
+                      integer("n_power_iterations", 1).min(1).max(1024),
                       number("eps", 1e-12).min(0)};
   for (auto [name, startsWithU] :
        {std::pair("nn.utils.spectral_norm", false),

@@ -226,24 +226,24 @@ Expr lowerDense(const Conv &conv) {
   return reshape(y, shape);
 }
 
-struct LowerConvolution : OpRewritePattern<ConvolutionOp> {
-  LowerConvolution(MLIRContext *context, Pass::Statistic &lowered)
-      : OpRewritePattern(context), lowered(lowered) {}
-  LogicalResult matchAndRewrite(ConvolutionOp op,
-                                PatternRewriter &rewriter) const override {
-    ExprBuilder c{rewriter, op.getLoc()};
-    c.b.setInsertionPoint(op);
-    Conv conv(c, op);
-    Expr y = conv.isSpread() ? conv.isPointwise() ? lowerSpreadPointwise(conv)
-                                                  : lowerSpread(conv)
-             : conv.isDepthwise() ? lowerDepthwise(conv)
-                                  : lowerDense(conv);
-    rewriter.replaceOp(op, channelsFirst(y).value());
-    ++lowered;
-    return success();
+/// Fails, with a report, if what the product needs is larger than any tensor
+/// may be.
+LogicalResult lower(ConvolutionOp op) {
+  ExprBuilder c{OpBuilder(op), op.getLoc()};
+  Conv conv(c, op);
+  Expr y = conv.isSpread() ? conv.isPointwise() ? lowerSpreadPointwise(conv)
+                                                : lowerSpread(conv)
+           : conv.isDepthwise() ? lowerDepthwise(conv)
+                                : lowerDense(conv);
+  y = channelsFirst(y);
+  if (!y) {
+    reportLimit(op.getLoc(), "the windows of a convolution: " + c.problem);
+    return failure();
   }
-  Pass::Statistic &lowered;
-};
+  op.getResult().replaceAllUsesWith(y.value());
+  op.erase();
+  return success();
+}
 
 /// Columns of one panel: the widest that divides `columns`, or else the widest
 /// (whose last panel is partial); narrow products take one panel.
@@ -356,11 +356,12 @@ struct Layout : impl::NnccLayoutBase<Layout> {
 
   void runOnOperation() override {
     MLIRContext *context = &getContext();
-    {
-      RewritePatternSet patterns(context);
-      patterns.add<LowerConvolution>(context, convolutions);
-      if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
+    SmallVector<ConvolutionOp> found;
+    getOperation()->walk([&](ConvolutionOp op) { found.push_back(op); });
+    for (ConvolutionOp op : found) {
+      if (failed(lower(op)))
         return signalPassFailure();
+      ++convolutions;
     }
     {
       RewritePatternSet patterns(context);

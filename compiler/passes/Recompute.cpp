@@ -107,7 +107,7 @@ private:
                   !op.hasTrait<OpTrait::nncc::Costly>());
       elements += tensorType(op.getResult(0)).getNumElements();
     }
-    return isCheap ? 0 : elements + double(flopsOf(kernel));
+    return isCheap ? 0 : elements + flopsOf(kernel);
   }
 
   Choice consider(CallOp call, int64_t peak) {

@@ -44,7 +44,8 @@ NORMED = model(
     modules={"conv": {"type": "nn.Conv2d", "in_channels": 4, "out_channels": 4,
                       "kernel_size": 2, "stride": 2, "groups": 2,
                       "parametrizations": {
-                          "weight": {"type": "nn.utils.spectral_norm"}}},
+                          "weight": {"type": "nn.utils.spectral_norm",
+                                     "n_power_iterations": 2}}},
              "fc": {"type": "nn.Linear", "in_features": 3, "out_features": 2,
                     "parametrizations": {
                         "weight": {"type": "nn.utils.weight_norm",

@@ -94,14 +94,14 @@ int InspectVerb::inspectLibrary() {
       const nncc_body &body = entry.bodies[b];
       json::Array inputs = describe(body.inputs, entry.input_count);
       json::Array outputs = describe(body.outputs, entry.output_count);
-      int64_t flops = 0;
+      double sum = 0;
       std::vector<KernelRun> runs = kernelRuns(body);
       for (const KernelRun &run : runs)
-        flops += int64_t(run.step->flops);
+        sum += double(run.step->flops);
+      int64_t flops = std::min(sum, 0x1p62); // as `wholeFlops`
       os << "\nentry " << entry.name << (*body.sizes ? " " : "") << body.sizes
-         << ": " << flops << " FLOPs in products, "
-         << runs.size() << " kernel calls, arena " << body.arena_bytes
-         << " bytes\n";
+         << ": " << flops << " FLOPs in products, " << runs.size()
+         << " kernel calls, arena " << body.arena_bytes << " bytes\n";
       writeTensors(os, "in  ", inputs);
       writeTensors(os, "out ", outputs);
       bodies.push_back(

@@ -355,10 +355,9 @@ void Gemm::emitElements(Value acc, const Coords &row, const Coords &panel,
     column.lane = width > 1 ? 1 : 0;
     Coords at = split(e, batch, lhsBatch);
     llvm::append_range(at, row);
-    if (panelsAreColumns) // the panel number is part of the column
-      column = e.add(column, e.scale(panel[0], panelWidth));
-    else
-      llvm::append_range(at, panel);
+    llvm::append_range(at, panel);
+    if (panelsAreColumns) // the run's number is part of the column
+      column = e.add(column, e.scale(at.pop_back_val(), panelWidth));
     if (!op.rhsFree().empty())
       at.push_back(column);
     emitResult(code, op.getResult(), part, at);

@@ -64,12 +64,15 @@ LogicalResult GemmShape::analyse(func::FuncOp kernel,
         }
       }
   Type element = op.getType().getElementType();
-  if (int64_t wide = target.panel(element);
-      panels.count() == 1 && width > wide) {
-    // One wide run-time operand: panels are runs of columns in place.
-    panels = DimGroup{{(width + wide - 1) / wide}, {wide}};
+  if (int64_t wide = target.panel(element); width > wide) {
+    // Wide run-time operands: panels are runs of columns in place. Only the
+    // last of all may be partial.
+    while (panels.count() != 1 && width % wide)
+      --wide;
+    panels.sizes.push_back((width + wide - 1) / wide);
+    panels.strides.push_back(wide);
     panelWidth = wholeWidth = wide;
-    lastWidth = width - (panels.sizes[0] - 1) * wide;
+    lastWidth = width - (panels.sizes.back() - 1) * wide;
     panelsAreColumns = true;
   }
   int64_t lanes = target.lanes(element);

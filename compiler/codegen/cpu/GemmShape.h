@@ -34,7 +34,7 @@ struct GemmShape : Contraction {
 
   /// Columns but for the innermost dimension.
   DimGroup panels;
-  /// Panels are runs of one wide dimension of rhs, not a dimension themselves.
+  /// The last dimension of `panels` counts runs of a wide one of rhs.
   bool panelsAreColumns = false;
   /// Columns per panel and columns of the last panel.
   int64_t panelWidth = 0, lastWidth = 0;

@@ -50,8 +50,9 @@ static Numbers chooseProduct(func::FuncOp kernel, const TargetInfo &target) {
   int64_t block =
       std::clamp<int64_t>(target.cacheBytes / 2 / panelBytes, 1, panelCount);
   block = std::max(block, std::min(panels, panelCount));
-  int64_t work = 2 * rowCount * depth * shape.panelWidth * panelCount * batches;
-  int64_t wanted = std::clamp<int64_t>(work / tileWork, 1, maxProductTiles);
+  double work = 2.0 * double(rowCount) * double(depth) *
+                double(shape.panelWidth * panelCount * batches);
+  int64_t wanted = std::clamp<double>(work / tileWork, 1, maxProductTiles);
   // Enough tiles for threads: first by panels, then by rows.
   while (batches * ceilDiv(panelCount, block) < wanted && block > panels &&
          block * panelBytes > (int64_t(64) << 10))
@@ -103,10 +104,10 @@ static Numbers chooseAttention(func::FuncOp kernel, const TargetInfo &target) {
       ceilDiv(attentionTiles, std::max<int64_t>(1, batches)), 1, tiles);
   // The products of a blocked group take half of the L2 cache at most.
   if (keys < columns)
-    groups = std::clamp<int64_t>(
-        tiles * rows * v[rank - 1] * elementBytes(element) /
-            (target.cacheBytes / 2),
-        groups, tiles);
+    groups =
+        std::clamp<int64_t>(tiles * rows * v[rank - 1] * elementBytes(element) /
+                                (target.cacheBytes / 2),
+                            groups, tiles);
   return {rows, keys, groups};
 }
 
@@ -226,10 +227,9 @@ const KernelTarget &cpuTarget() {
       {"scatter", loops, isScatter, chooseLoops, emitScatter},
       {"attention_backward", backward, has<AttentionBackwardOp>,
        chooseAttentionBackward, emitAttentionBackward, wantsBackward},
-      {"attention", attention, has<AttentionOp>, chooseAttention,
-       emitAttention, wantsAttention},
-      {"product", product, isProduct, chooseProduct, emitGemm,
-       wantsProduct},
+      {"attention", attention, has<AttentionOp>, chooseAttention, emitAttention,
+       wantsAttention},
+      {"product", product, isProduct, chooseProduct, emitGemm, wantsProduct},
       {"transpose", loops, isTranspose, chooseLoops, emitTranspose},
       {"loops", loops, isAny, chooseLoops, emitLoops}};
   static const KernelTarget target{kinds, isCpuTriple, lookupCpu, bufferType,

@@ -96,22 +96,27 @@ template <typename OpTy> static int64_t keysOf(OpTy op) {
   return shapeOf(op.getK()).drop_back().back();
 }
 
+/// True if no query meets a key.
+template <typename OpTy> static bool hasNoScores(OpTy op) {
+  return keysOf(op) == 0 || shapeOf(op.getQ()).drop_back().back() == 0;
+}
+
 unsigned AttentionOp::productOperands() { return 3; }
 
-bool AttentionOp::sumsNothing() { return keysOf(*this) == 0; }
+bool AttentionOp::sumsNothing() { return hasNoScores(*this); }
 
-int64_t AttentionOp::flops() {
-  return 2 * keysOf(*this) *
+double AttentionOp::flops() {
+  return 2.0 * keysOf(*this) *
          (tensorType(getQ()).getNumElements() +
           tensorType(getResult()).getNumElements());
 }
 
 unsigned AttentionBackwardOp::productOperands() { return 4; }
 
-bool AttentionBackwardOp::sumsNothing() { return keysOf(*this) == 0; }
+bool AttentionBackwardOp::sumsNothing() { return hasNoScores(*this); }
 
-int64_t AttentionBackwardOp::flops() {
-  return 2 * keysOf(*this) *
+double AttentionBackwardOp::flops() {
+  return 2.0 * keysOf(*this) *
          (3 * tensorType(getQ()).getNumElements() +
           2 * tensorType(getDResult()).getNumElements());
 }

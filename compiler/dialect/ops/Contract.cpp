@@ -95,10 +95,10 @@ bool ContractOp::sumsNothing() {
   });
 }
 
-int64_t ContractOp::flops() {
-  int64_t depth = 1;
+double ContractOp::flops() {
+  double depth = 1;
   for (int64_t d : getLhsContract())
-    depth *= shapeOf(getLhs())[d];
+    depth *= double(shapeOf(getLhs())[d]);
   return 2 * depth * tensorType(getResult()).getNumElements();
 }
 

@@ -29,6 +29,7 @@ LogicalResult ConvolutionOp::inferReturnTypes(MLIRContext *,
                              x.getDimSize(1), " input channels and kernel ",
                              w); // C2
   SmallVector<int64_t> shape{x.getDimSize(0), w.getDimSize(0)};
+  Size padded = Size(x.getDimSize(0)) * x.getDimSize(1);
   for (size_t i = 0; i < spatial; ++i) {
     int64_t size((Size(x.getDimSize(i + 2)) - 1) *
                      adaptor.getInputDilations()[i] +
@@ -42,7 +43,11 @@ LogicalResult ConvolutionOp::inferReturnTypes(MLIRContext *,
       return emitOptionalError(loc, "a kernel that reaches over ", reach,
                                " elements does not fit into ", size); // C3
     shape.push_back((size - reach) / adaptor.getStrides()[i] + 1);
+    padded = padded * size;
   }
+  if (padded > maxElements)
+    return emitOptionalError(loc, "an input that is padded to more than 2^40 "
+                                  "elements"); // C3
   if (x.getElementType() != w.getElementType())
     return emitOptionalError(loc, "element types of ", x, " and ", w,
                              " differ"); // C4
@@ -105,9 +110,6 @@ Expr frame(Expr x, ArrayRef<int64_t> low, ArrayRef<int64_t> high,
 
 } // namespace
 
-/// dx is a convolution of dy, spread by the strides, with the kernel turned
-/// around and its channels exchanged; dw a product of dy with the patches that
-/// the kernel saw, or for depthwise ones a sum.
 static SmallVector<int64_t> range(int64_t from, int64_t to) {
   return llvm::to_vector(llvm::seq<int64_t>(from, to));
 }

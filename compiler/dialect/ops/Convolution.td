@@ -11,7 +11,7 @@ def Nncc_ConvolutionOp : Nncc_Base<"convolution", Nncc_Infer> {
     one with input dilation and a flipped kernel).
     C1: equal ranks, at least 3, one attribute entry per spatial dimension.
     C2: groups divides both channel counts, and C = groups * kernel dim 1.
-    C3: the dilated kernel fits the padded input, which is no longer than 2^40.
+    C3: the dilated kernel fits the padded input, which has at most 2^40 elements.
     C4: equal floating types.
   }];
   let arguments = (ins Nncc_FloatTensor:$input, Nncc_FloatTensor:$kernel,

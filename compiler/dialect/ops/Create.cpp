@@ -1,6 +1,7 @@
 //===- Create.cpp - constants, counting, state ----------------------------===//
 #include "dialect/Gradient.h"
 #include "dialect/Nncc.h"
+#include "support/Size.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 
 using namespace mlir;
@@ -43,13 +44,27 @@ LogicalResult IotaOp::verify() {
 void IotaOp::evaluate(ArrayRef<RefTensor>, MutableArrayRef<RefTensor> results) {
   int64_t position = 0;
   forEachIndex(results[0].shape(), [&](ArrayRef<int64_t> index) {
-    results[0].set(position++, getStart() + getStep() * index[getDim()]);
+    results[0].set(position++,
+                   plus(getStart(), times(getStep(), index[getDim()])));
   });
 }
 
+/// As a coordinate, whose arithmetic folds; what does not stay far from the
+/// ends of 64 bits as an element, whose arithmetic may wrap on the way.
 Value IotaOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
-  Coord value = e.addTo(e.scale(at[getDim()], getStep()), getStart());
-  return e.coordElement(value, tensorType(getResult()).getElementType());
+  constexpr int64_t far = int64_t(1) << 60;
+  auto type = tensorType(getResult());
+  Type element = type.getElementType(), i64 = e.b.getI64Type();
+  Size last = Size(getStep()) * type.getDimSize(getDim());
+  auto isNear = [](Size x) { return Size(-far) < x && x < Size(far); };
+  if (isNear(last) && isNear(getStart())) {
+    Coord value = e.addTo(e.scale(at[getDim()], getStep()), getStart());
+    return e.coordElement(value, element);
+  }
+  Value count = e.coordElement(at[getDim()], i64);
+  Value value =
+      e.add(e.mul(count, e.splat(i64, getStep())), e.splat(i64, getStart()));
+  return e.convert(value, i64, element);
 }
 
 //===----------------------------------------------------------------------===//
