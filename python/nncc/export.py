@@ -22,6 +22,7 @@ from .again import Conditions, check_again, check_without_gradients
 from .assemble import Joined
 from .describe import Tree
 from .graph import Problem, sentences
+from .modes import Modes
 from .modules import (Leaf, UnsupportedModel, as_model, is_sequential,
                       leaves_of, own_attributes, walk)
 from .names import Names
@@ -127,15 +128,14 @@ class _Exporter:
     def _run(self):
         self.leaves, self.unfit = leaves_of(self.model.modules(), self.names)
         self.described = {m: own_attributes(m) for m in self.leaves}
-        self.modes = self._modes()
+        self.entered = Modes(self.model, self.snapshot)
+        self.modes = self.entered.flags
+        self.snapshot.restore()
         state = dict(self.model.named_parameters(remove_duplicate=False))
         state.update(self.model.named_buffers(remove_duplicate=False))
         self.constants = Constants(state)
-        self.hooks = _hooks(self.model)
-        for part in self.model.modules():
-            part._backward_hooks.clear()
-            part._backward_pre_hooks.clear()
-        run = self._trace(False)
+        self._enter(False)
+        run = self._run_once(False, None, Conditions())
         self._raise(p for p in run.problems if not p.gradient)
         graph = run.outline()
         self._raise(graph.problems)
@@ -152,44 +152,24 @@ class _Exporter:
         if not run.outputs:
             raise UnsupportedModel("forward gives no tensor, so a compiled "
                                    "model would compute nothing")
-        self.snapshot.restore()  # buffers, as objects too
+        self._enter(train is not None)  # the run has left other buffers
         return self._assemble(run, graph, train)
 
-    def _modes(self):
-        """id of a module -> its modes in entries that do not train and in
-        those that do."""
-        parts = list(self.model.modules())
-        given = [p.training for p in parts]
-        whole = self.model.training
-
-        def after(trains):
-            self.model.train(trains)
-            found = [p.training for p in parts]
-            if trains == whole:  # single ones keep what they were given
-                found = [g if g != whole else f
-                         for g, f in zip(given, found)]
-            return found
-
-        evals, trains = after(False), after(True)
-        return {id(p): (e, t) for p, e, t in zip(parts, evals, trains)}
-
-    def set_modes(self, model, trains):
-        """Puts the module, or a copy of it, into the modes of an entry."""
-        parts = dict(model.named_modules())
-        for path, part in self.model.named_modules():
-            if path in parts:
-                parts[path].training = self.modes[id(part)][trains]
+    def _enter(self, trains):
+        """Puts the module into the mode of an entry; gives what stands in the
+        way of training it."""
+        self.state = self.entered.enter(trains)
+        problems = _hooks(self.model) if trains else []
+        for part in self.model.modules():
+            part._backward_hooks.clear()
+            part._backward_pre_hooks.clear()
+        return problems
 
     def _again(self, trains, draw, conditions):
         """In the modes, and with the attributes, that a run before has
         left."""
-        self.snapshot.restore_tensors()
+        self.state.restore_tensors()
         return self._run_once(trains, draw, conditions)
-
-    def _trace(self, trains):
-        self.snapshot.restore_tensors()
-        self.set_modes(self.model, trains)
-        return self._run_once(trains, None, Conditions())
 
     def _run_once(self, trains, draw, conditions):
         """Runs the module; what fails in it is the caller's to mend."""
@@ -219,10 +199,11 @@ class _Exporter:
     def _train_graph(self):
         """The trace in train mode. Without a loss a model that cannot be
         trained is exported all the same, and says so."""
-        self.snapshot.restore()
         try:
-            self._raise(self.hooks)
-            run = self._trace(True)
+            if self.entered.problem:
+                raise UnsupportedModel(self.entered.problem)
+            self._raise(self._enter(True))
+            run = self._run_once(True, None, Conditions())
             self._raise(run.problems)
             graph = run.outline()
             self._raise(graph.problems)
@@ -253,7 +234,7 @@ class _Exporter:
     def verify(self, folder):
         """Runs the files in `folder` beside the module."""
         verify_files(folder, self.model, self.args, self.kwargs, self.loss,
-                     self.targets, self.optimizer, self.set_modes,
+                     self.targets, self.optimizer, self.entered.enter,
                      self.snapshot)
 
     # --- The file --------------------------------------------------------
@@ -302,7 +283,7 @@ class _Exporter:
         settings, state = describe_training(
             self.model, self.optimizer, lambda: with_gradient(
                 self.model, self.args, self.kwargs, self.loss, self.targets,
-                self.set_modes, self.snapshot))
+                self.entered.enter, self.snapshot))
         return {**section, **settings}, state
 
     def _state(self, attributes):
@@ -316,7 +297,7 @@ class _Exporter:
             if source != name:
                 ties[name] = source
             else:
-                state[name] = tensor.detach().cpu()
+                state[name] = self.state.value_of(tensor).cpu()
         return state, ties
 
 

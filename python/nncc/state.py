@@ -70,16 +70,28 @@ class _Part:
 
 
 class Snapshot:
-    """Puts a module and the generators of random numbers back."""
+    """Puts a module and the generators of random numbers back. What is as in
+    `other`, a snapshot from before, is kept once."""
 
-    def __init__(self, module):
+    def __init__(self, module, other=None):
         self.parts = [_Part(m) for m in module.modules()]
         attributes = [t for m in module.modules()
                       for _, t in plain_attributes(m) if t.is_leaf]
         tensors = [*module.parameters(), *module.buffers(), *attributes]
-        self.tensors = [(t, t.detach().clone(), t.grad, t.requires_grad)
+        known = other.values if other else {}
+        self.values = {}  # id of a tensor -> a copy of it
+        for tensor in tensors:
+            value = known.get(id(tensor))
+            if value is None or not same(tensor, value):
+                value = tensor.detach().clone()
+            self.values[id(tensor)] = value
+        self.tensors = [(t, self.values[id(t)], t.grad, t.requires_grad)
                         for t in tensors]
         self.random = _generators()
+
+    def value_of(self, tensor):
+        """What it was; of one that is made of others, what it is."""
+        return self.values.get(id(tensor), tensor.detach())
 
     def restore_tensors(self):
         with torch.no_grad():
@@ -100,7 +112,7 @@ class Snapshot:
 
 def same(a, b):
     """Equal bits, also of NaN."""
-    return a.shape == b.shape and (
+    return a.shape == b.shape and a.dtype == b.dtype and (
         torch.equal(a, b) or a.is_floating_point() and
         torch.allclose(a, b, rtol=0, atol=0, equal_nan=True))
 

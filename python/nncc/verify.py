@@ -41,8 +41,8 @@ def verify(directory, module, args, kwargs, loss=None, targets=(),
            optimizer=None, modes=None, snapshot=None):
     """Compares directory/model.json with `module`; raises VerificationError.
 
-    `modes(module, trains)` sets the mode of a module and its children as the
-    exporter understands them; without it, all alike. `snapshot` is of the
+    `modes(trains)` puts the module into the mode of an entry as the exporter
+    understands it; without it, module.train(trains). `snapshot` is of the
     module as it is."""
     check = _Check(directory, module, args, kwargs, loss, targets, optimizer,
                    modes, snapshot or Snapshot(module))
@@ -264,7 +264,7 @@ class _Check:
         self.directory, self.module = directory, module
         self.args, self.kwargs = args, kwargs
         self.loss, self.targets, self.optimizer = loss, targets, optimizer
-        self.modes = modes or (lambda m, trains: m.train(trains))
+        self.modes = modes or module.train
         self.snapshot = snapshot
         self.limit = _limit([*module.parameters(), *module.buffers()])
 
@@ -302,14 +302,21 @@ class _Check:
             f"{what} {how} (verify=False leaves out this check)")
 
     @contextlib.contextmanager
-    def called(self, module, trains):
-        """Ready to be called; tells `draws` whether random numbers were."""
-        self.modes(module, trains)
+    def called(self, trains, double=False):
+        """The module and the loss, or copies in f64, ready to be called; tells
+        `draws` whether random numbers were."""
+        self.modes(trains)
+        module, loss = self.module, self.loss
+        if double:
+            module, loss = copy.deepcopy((module, loss))
+            module = module.double()
+            if isinstance(loss, torch.nn.Module):
+                loss = loss.double()
         silence_modules(module)
         before = torch.get_rng_state()
         self.draws = False
         with WithoutDropout(), eagerly():
-            yield
+            yield module, loss
         self.draws = not torch.equal(before, torch.get_rng_state())
 
     def flat(self, args, kwargs):
@@ -318,7 +325,7 @@ class _Check:
 
     # --- Eval mode -------------------------------------------------------
     def forward(self):
-        example = self.evaluate(self.module, self.args, self.kwargs)
+        example = self.evaluate(self.args, self.kwargs)
         self.compare_outputs(self.args, self.kwargs, example,
                              "the example inputs")
         for draw in (_redrawn, _jittered):
@@ -326,7 +333,7 @@ class _Check:
             args, kwargs = _mapped((self.args, self.kwargs),
                                    lambda t: draw(t, generator), {})
             try:
-                result = self.evaluate(self.module, args, kwargs)
+                result = self.evaluate(args, kwargs)
             except Exception:
                 continue  # these values mean something
             self.compare_outputs(args, kwargs, result,
@@ -335,8 +342,8 @@ class _Check:
         self.progress.note("the module refuses other inputs than the example; "
                            "the model was checked on that alone")
 
-    def evaluate(self, module, args, kwargs):
-        with self.called(module, False), torch.no_grad():
+    def evaluate(self, args, kwargs, double=False):
+        with self.called(False, double) as (module, _), torch.no_grad():
             return module(*args, **kwargs)
 
     def compare_outputs(self, args, kwargs, result, on):
@@ -351,8 +358,7 @@ class _Check:
         except (ValueError, TypeError, RuntimeError) as error:
             self.fail("forward", f"on {on} fails: {error}")
         exact = self.later(lambda: [t for _, t in named_tensors(_outputs(
-            self.evaluate(copy.deepcopy(self.module).double(), *_double(
-                (args, kwargs)))))])
+            self.evaluate(*_double((args, kwargs)), double=True)))])
         for i, (x, y) in enumerate(zip(ours, theirs)):
             how = _differs(_like(x, y), y, lambda: exact(i),
                            max(self.limit, _limit([y])))
@@ -378,18 +384,14 @@ class _Check:
     def step(self, double=False):
         """Forward and backward: the loss, gradients and new buffers by
         name. The module is as before then."""
-        module, loss, targets = self.module, self.loss, self.targets
         args, kwargs, targets = _mapped(
-            (self.args, self.kwargs, targets), lambda t: t.detach(), {})
+            (self.args, self.kwargs, self.targets), lambda t: t.detach(), {})
         if double:
-            module, loss = copy.deepcopy((module, loss))
-            module = module.double()
-            if isinstance(loss, torch.nn.Module):
-                loss = loss.double()
             args, kwargs, targets = _double((args, kwargs, targets))
-        for p in module.parameters():
-            p.grad = None
-        with self.called(module, True), torch.enable_grad():
+        with self.called(True, double) as (module, loss), \
+                torch.enable_grad():
+            for p in module.parameters():
+                p.grad = None
             value = loss(*_outputs(module(*args, **kwargs)), *targets)
             value.backward()
         found = {"loss": value.detach().reshape(()), **{
