@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#define NNCC_ABI_VERSION 5
+#define NNCC_ABI_VERSION 6
 
 /* CPU features that code may require. */
 #define NNCC_CPU_AVX (1u << 0)
@@ -70,6 +70,7 @@ typedef struct nncc_tensor {
   uint64_t bytes;
   uint64_t fresh;      /* of state: a file may lack it, then it is zeros */
   const void *initial; /* of an input: its value where a call gives none */
+  const char *reached; /* of a gradient: from which outputs, as "y,z"; or "" */
 } nncc_tensor;
 
 typedef struct nncc_step {

@@ -4,7 +4,7 @@
 
 _Static_assert(sizeof(nncc_buffer) == 40, "abi");
 _Static_assert(sizeof(nncc_step) == 80, "abi");
-_Static_assert(sizeof(nncc_tensor) == 56, "abi");
+_Static_assert(sizeof(nncc_tensor) == 64, "abi");
 _Static_assert(sizeof(nncc_body) == 72, "abi");
 _Static_assert(sizeof(nncc_entry) == 56, "abi");
 _Static_assert(sizeof(nncc_alias) == 16, "abi");

@@ -98,7 +98,8 @@ llvm::Constant *Descriptor::tensors(llvm::ArrayRef<TensorInfo> list) {
     rows.push_back(record(
         {text(tensor.name), number(dtypeOf(tensor.type.getElementType())),
          number(tensor.type.getRank()), table(dims),
-         number(byteSize(tensor.type)), number(tensor.isFresh), initial}));
+         number(byteSize(tensor.type)), number(tensor.isFresh), initial,
+         text(tensor.reached)}));
   }
   return table(rows);
 }

@@ -74,9 +74,13 @@ uint64_t inputNumber(func::FuncOp entry, unsigned argument) {
 std::vector<TensorInfo> outputsOf(func::FuncOp entry) {
   std::vector<TensorInfo> list;
   for (auto [i, type] : llvm::enumerate(entry.getResultTypes()))
-    if (!entry.getResultAttr(i, updateAttr))
-      list.push_back({valueName(entry.getResultAttrDict(i), i),
-                      cast<RankedTensorType>(type), std::nullopt, false});
+    if (!entry.getResultAttr(i, updateAttr)) {
+      TensorInfo &info = list.emplace_back();
+      info.name = valueName(entry.getResultAttrDict(i), i);
+      info.type = cast<RankedTensorType>(type);
+      if (auto from = entry.getResultAttrOfType<StringAttr>(i, reachedAttr))
+        info.reached = from.str();
+    }
   return list;
 }
 

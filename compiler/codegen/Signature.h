@@ -25,6 +25,9 @@ struct TensorInfo {
   std::optional<double> initial;
   /// Of state: a file may lack it, then it is zeros.
   bool isFresh = false;
+  /// Of a gradient that `backward` gives: the outputs that autograd has a path
+  /// from, as "y,z".
+  std::string reached = {};
 };
 
 /// What callers give; not the random key.

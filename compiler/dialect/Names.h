@@ -25,6 +25,9 @@ inline constexpr const char *valueNameAttr = "nncc.name";
 /// On a result: the entry writes it in place of the state that it is named
 /// after. Results with the same number are elementwise and of one shape.
 inline constexpr const char *updateAttr = "nncc.update";
+/// On a result that is a gradient: from which outputs of the model autograd has
+/// a path to what it is of, as "y,z".
+inline constexpr const char *reachedAttr = "nncc.reached";
 /// On an argument: its value where a call gives none.
 inline constexpr const char *defaultAttr = "nncc.default";
 /// On an argument: the entry's [seed, step], which the runtime gives.

@@ -252,6 +252,21 @@ static llvm::DenseSet<Value> reachedFrom(Expr value) {
   return reached;
 }
 
+/// For each of `of` the outputs that autograd has a path from.
+static llvm::StringMap<std::string> outputsThatReach(const NamedValues &of,
+                                                     const Outputs &outputs) {
+  llvm::StringMap<std::string> result;
+  for (auto [name, value] : llvm::zip_equal(outputs.names, outputs.values)) {
+    llvm::DenseSet<Value> reached = reachedFrom(value);
+    for (const std::pair<std::string, Expr> &one : of)
+      if (reached.contains(one.second.value())) {
+        std::string &list = result["grad." + one.first];
+        list += (list.empty() ? "" : ",") + name;
+      }
+  }
+  return result;
+}
+
 /// Moves the parameters without a gradient to the end; gives the number of the
 /// others.
 static size_t splitReached(NamedValues &parameters, Expr loss) {
@@ -454,9 +469,12 @@ void Importer::addGradients(const Json &root, const std::string &entry,
     for (const std::string &path : trainedParameters(root, steps))
       parameters.push_back({path, stateValue(path).value});
   if (entry == "backward") {
-    total = addCotangents(outputs);
     for (const std::string &input : trainedInputs(root, scope))
       of.push_back({input, scope.values[input].value});
+    NamedValues all = of;
+    llvm::append_range(all, parameters);
+    outputs.reached = outputsThatReach(all, outputs);
+    total = addCotangents(outputs);
   }
   const Json *training = hasLoss(entry) ? root.find("training") : nullptr;
   if (hasProblem((training ? *training : root).span, entry) || !body.trains)
@@ -492,6 +510,10 @@ void Importer::endFunction(const Outputs &outputs) {
       FunctionType::get(context, function.getArgumentTypes(), types));
   for (auto [i, output] : llvm::enumerate(outputs.names)) {
     function.setResultAttr(i, valueNameAttr, builder.b.getStringAttr(output));
+    if (auto found = outputs.reached.find(output);
+        found != outputs.reached.end())
+      function.setResultAttr(i, reachedAttr,
+                             builder.b.getStringAttr(found->second));
     if (auto group = outputs.groups[i])
       function.setResultAttr(i, updateAttr,
                              builder.b.getI64IntegerAttr(*group));

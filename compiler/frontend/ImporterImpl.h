@@ -73,6 +73,9 @@ struct Outputs {
   /// For a new value of the state `name`, which the entry writes in place: the
   /// number of the parameter that it belongs to.
   std::vector<std::optional<int64_t>> groups;
+  /// Of what `backward` gives a gradient: the outputs of the model that reach
+  /// it, as "y,z".
+  llvm::StringMap<std::string> reached;
   void add(std::string name, Expr value,
            std::optional<int64_t> group = std::nullopt) {
     names.push_back(std::move(name));

@@ -16,7 +16,7 @@ class Tensor(ctypes.Structure):
                 ("rank", ctypes.c_uint64),
                 ("dims", ctypes.POINTER(ctypes.c_int64)),
                 ("bytes", ctypes.c_uint64), ("fresh", ctypes.c_uint64),
-                ("initial", ctypes.c_void_p)]
+                ("initial", ctypes.c_void_p), ("reached", ctypes.c_char_p)]
 
     @property
     def shape(self):

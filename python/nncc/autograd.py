@@ -19,24 +19,33 @@ class _Run(torch.autograd.Function):
         module.set_buffers(results)
         outputs = tuple(t for name, t in results.items()
                         if name not in ctx.buffers)
+        ctx.outputs = [(name, t.shape, t.dtype) for name, t in results.items()
+                       if name not in ctx.buffers]
+        ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(
             *[t for t in outputs if not t.is_floating_point()])
         return outputs
 
     @staticmethod
     def backward(ctx, *cotangents):
+        """What no output with a gradient depends on gets none, not zeros:
+        optimizers leave it alone."""
         if torch.is_grad_enabled():
             raise RuntimeError("second derivatives of a compiled model are not "
                                "supported: call backward without create_graph")
         module, inputs = ctx.module, ctx.saved_tensors[:ctx.count]
-        given = [c.contiguous() for c in cotangents if c is not None and
-                 c.is_floating_point()]
+        given = [torch.zeros(shape, dtype=dtype) if c is None
+                 else c.contiguous() for c, (_, shape, dtype) in
+                 zip(cotangents, ctx.outputs) if dtype.is_floating_point]
+        used = {name for c, (name, *_) in zip(cotangents, ctx.outputs)
+                if c is not None}
         after = module.updated_buffers()
         module.set_buffers(ctx.buffers)
         results = module.call("backward", (*inputs, *given), ctx.step)
         module.set_buffers(after)
-        of = [results.get("grad." + name) for name in
-              [*module.inputs, *module.trained]]
+        of = [results[key] if used & module.reached.get(key, set()) else None
+              for key in ("grad." + name for name in
+                          [*module.inputs, *module.trained])]
         return (None, None, *of)
 
 
@@ -67,6 +76,7 @@ class CompiledModule(torch.nn.Module):
         self.inputs = compiled.signature("forward")[0]
         gradients = compiled.signature("backward")[1]
         self.trained = [n for n in self.memory if "grad." + n in gradients]
+        self.reached = compiled.reached("backward")
         self.updated = [n for n in compiled.signature("train_forward")[1]
                         if n in self.memory]
         owned = {name: torch.nn.Parameter(tensor) if name in self.trained

@@ -187,6 +187,14 @@ class CompiledModel:
                 [body.outputs[i].name.decode()
                  for i in range(entry.output_count)])
 
+    def reached(self, name):
+        """For each gradient that an entry gives, by its name, the outputs of
+        the model that it depends on."""
+        entry = self._entries[name]
+        outputs = entry.bodies[0].outputs[:entry.output_count]
+        return {t.name.decode(): set(t.reached.decode().split(","))
+                for t in outputs if t.reached}
+
     def _dtype_of(self, entry, name):
         """NumPy's type of an entry's input."""
         number = self.signature(entry)[0].index(name)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
 import nncc
+from exported import Wrap
 
 
 class Net(nn.Module):
@@ -405,3 +406,37 @@ def test_module_without_inputs(tmp_path):
         module().sum().backward()
     torch.testing.assert_close(ours.named()["weight"].grad, net.weight.grad)
     torch.testing.assert_close(ours.eval()(), net())
+
+
+def two(m, x, z):
+    y = m.a(x)
+    return y, m.b(x * 2) + m.floor.floor() + m.stopped.detach(), y > 0, z * 2
+
+
+@pytest.mark.parametrize("used", [[0], [1], [0, 1], [3], [0, 3]])
+def test_what_has_no_gradient(tmp_path, used):
+    """It stays None, as in PyTorch, and the optimizer leaves it alone."""
+    torch.manual_seed(0)
+    net = Wrap(two, a=nn.Linear(4, 3), b=nn.Linear(4, 3), c=nn.Linear(4, 3),
+               floor=nn.Parameter(torch.randn(3)),
+               stopped=nn.Parameter(torch.randn(3)))
+    net.tied = net.b
+    nncc.export(net, (X, SCALE), tmp_path)
+    ours = nncc.compile(tmp_path, entries=("forward", "train_forward",
+                                           "backward")).module().train()
+    given = []
+    for module in (net, ours):
+        adam = torch.optim.AdamW(module.parameters(), lr=0.1, weight_decay=0.5)
+        given += [[x.clone().requires_grad_() for x in (X, SCALE)]]
+        for _ in range(2):
+            adam.zero_grad()
+            outputs = module(*given[-1])
+            sum(outputs[i].pow(2).sum() for i in used).backward()
+            adam.step()
+    pairs = [*zip(*given), *((p, ours.named()[n])
+                             for n, p in net.named_parameters())]
+    for theirs, own in pairs:
+        assert (theirs.grad is None) == (own.grad is None)
+        torch.testing.assert_close(own, theirs)
+        if own.grad is not None:
+            torch.testing.assert_close(own.grad, theirs.grad)
