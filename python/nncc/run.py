@@ -12,7 +12,7 @@ from .modules import UnsupportedModel, class_of, named_tensors, walk
 from .outline import Outline
 from .state import python_numbers
 from .trace import Tracer
-from .values import dtype_of
+from .values import dtype_of, overlaps
 
 _PLAIN = (bool, int, float, str, type(None), torch.dtype, torch.device,
           torch.Size, complex, bytes)
@@ -71,8 +71,9 @@ class Run:
             "buffer": dict(model.named_buffers(remove_duplicate=False)),
             "parameter": dict(model.named_parameters(
                 remove_duplicate=False))}
+        self.versions = {id(t): version_of(t)
+                         for t in self.before["buffer"].values()}
         self.root = Call("model", model, [""])
-
 
         def own(tensor):
             dtype_of(tensor, f"an example of shape {list(tensor.shape)}")
@@ -138,6 +139,22 @@ class Run:
                 problems.append(Problem(
                     f"{path} is changed by forward: register it as a "
                     "buffer", _changed_at(value)))
+        if self.trains:
+            self._check_memory(now["buffer"])
+
+    def _check_memory(self, buffers):
+        """A buffer on the memory of what an optimizer, or forward, changes
+        is changed with it, in later steps too."""
+        before = self.before["buffer"]
+        changed = {id(buffers.get(path)) for path, t in before.items()
+                   if version_of(t) != self.versions[id(t)]}
+        for pair in overlaps(self.exporter.model, changed):
+            path, other = sorted(pair, key=lambda p: p not in buffers or
+                                 buffers[p] is before.get(p))
+            self.tracer.problems.append(Problem(
+                f"{path} shares memory with {other} after forward, so that "
+                "what changes one changes both, which a compiled step does "
+                "not: assign a clone", _changed_at(self.updates.get(path))))
 
     def _check_tensor(self, kind, path, tensor, now):
         problems = self.tracer.problems

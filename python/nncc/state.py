@@ -106,6 +106,8 @@ class Snapshot:
         for tensor, _, grad, requires in self.tensors:
             tensor.grad = grad
             if tensor.requires_grad != requires:
+                if not tensor.is_leaf:
+                    tensor.detach_()  # something with a gradient came there
                 tensor.requires_grad_(requires)
         _set_generators(self.random)
 

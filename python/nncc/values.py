@@ -26,9 +26,9 @@ def dtype_of(tensor, what):
     return DTYPES[tensor.dtype]
 
 
-def overlaps(model):
-    """Parameters that are trained, and other tensors of the state on the same
-    memory: pairs of paths."""
+def overlaps(model, changed=()):
+    """Parameters that are trained, and tensors that are `changed` (ids), with
+    other tensors of the state on the same memory: pairs of paths."""
     ranges = []
     for path, tensor in [*model.named_parameters(), *model.named_buffers()]:
         if tensor.numel() and storage_of(tensor):
@@ -40,7 +40,8 @@ def overlaps(model):
     for first, last, path, tensor in sorted(ranges, key=lambda r: r[:2]):
         before = [r for r in before if r[1] >= first]
         for _, _, other, one in before:
-            if (one.requires_grad or tensor.requires_grad) and \
+            if (one.requires_grad or tensor.requires_grad or
+                    {id(one), id(tensor)} & set(changed)) and \
                     numpy.shares_memory(_elements(one), _elements(tensor)):
                 yield other, path
         before.append((first, last, path, tensor))

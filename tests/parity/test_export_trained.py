@@ -44,6 +44,78 @@ def test_memory_of_two(tmp_path):
     check(tmp_path / "flat", parts, (X,), (Y,))
 
 
+def sharing(m, x):
+    y = m.layer(x) + x @ m.other
+    if m.training:
+        m.other = m.layer.weight.detach()
+    return y
+
+
+def sharing_transposed(m, x):
+    if m.training:
+        with torch.no_grad():
+            m.other = m.layer.weight.t()
+    return m.layer(x) + x @ m.other
+
+
+def sharing_a_row(m, x):
+    if m.training:
+        m.row = m.layer.weight.data[0]
+    return m.layer(x) + m.row
+
+
+def sharing_a_count(m, x):
+    if m.training:
+        m.many.add_(1)
+    y = m.layer(x) + m.row
+    if m.training:
+        m.row = m.many[6:].detach()
+    return y
+
+
+MEMORY = {
+    "a weight": (sharing, "other", "layer.weight"),
+    "a weight, transposed": (sharing_transposed, "other", "layer.weight"),
+    "a row of a weight": (sharing_a_row, "row", "layer.weight"),
+    "a buffer that is changed": (sharing_a_count, "row", "many"),
+}
+
+
+@pytest.mark.parametrize("name", MEMORY)
+def test_a_buffer_on_memory_of_another(tmp_path, name):
+    function, path, other = MEMORY[name]
+    module = Part(function)
+    module.other = torch.ones(6, 6)
+    module.register_buffer("many", torch.zeros(12))
+    module.register_buffer("row", torch.ones(6))
+    said = refusal(tmp_path, module, (X,), loss=F.mse_loss, targets=(Y,))
+    assert said.splitlines()[0] == (
+        f"{path} shares memory with {other} after forward, so that what "
+        "changes one changes both, which a compiled step does not (FILE): "
+        "assign a clone")
+    check(tmp_path, module, (X,), (Y,), trains=False)
+
+
+def test_buffers_of_one_memory_that_may_stay(tmp_path):
+    """Parts side by side, and memory of a parameter that is not trained."""
+    def parts(m, x):
+        y = m.a(x) + m.p * m.q + m.count * m.last.sum()
+        if m.training:
+            m.count = m.count + 1  # another tensor each time
+            m.last = m.count[2:]
+            m.p, m.q = torch.stack([m.p + 1, m.q * 2])
+            m.frozen = m.b.weight.detach()
+        return y + x @ m.frozen
+
+    module = Wrap(parts, a=linear(), b=linear().requires_grad_(False))
+    for name in "pq":
+        module.register_buffer(name, torch.ones(6))
+    module.register_buffer("count", torch.ones(6))
+    module.register_buffer("last", torch.ones(4))
+    module.register_buffer("frozen", torch.ones(6, 6))
+    nncc.export(module, (X,), tmp_path, loss=F.mse_loss, targets=(Y,))
+
+
 def test_a_buffer_that_becomes_another(tmp_path):
     said = refusal(tmp_path, nn.Sequential(Part(becomes)), (X,),
                    loss=F.mse_loss, targets=(Y,))
