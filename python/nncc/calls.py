@@ -211,24 +211,13 @@ def _leaf(tracer, module, paths, forward, args, kwargs):
 def _note_updates(tracer, module, versions):
     """A torch.nn module that has changed its buffers: the compiler knows how,
     in entries that train."""
-    changed = [t for t, version in versions if version_of(t) != version]
+    for tensor in [t for t, version in versions if version_of(t) != version]:
+        tracer.note_updated(tensor)
+        tracer.values.known(tensor).is_updated = True
     if isinstance(module, nn.modules.batchnorm._BatchNorm):
-        tracer.note_statistics((module.running_mean, module.running_var),
-                               bool(changed))
-    for tensor in changed:
-        tracer.calls[-1].items[-1].has_effect = True
-        value = tracer.values.known(tensor)
-        value.is_updated = True
-        # torch.utils.checkpoint sets hooks on what backward needs.
-        hooks = torch._C._autograd._top_saved_tensors_default_hooks(False)
-        if tracer.trains and (hooks or tracer.runs_again):
-            tracer.problem(f"{value.hint} is changed in a checkpoint, which "
-                           "PyTorch runs, and changes it, twice: leave the "
-                           "module out of the checkpoint", gradient=True)
-        if not tracer.trains:
-            tracer.problem(f"{value.hint} is changed by forward: put the "
-                           "module into eval mode, since entries that do not "
-                           "train keep their state")
+        tracer.note_statistics(
+            (module.running_mean, module.running_var),
+            module.training and module.track_running_stats)
 
 
 def _fresh(tracer, tensor, given, same):

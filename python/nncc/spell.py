@@ -90,7 +90,7 @@ class Spelling:
         # Views of the receiver are told of where they are read again.
         others = [t for t in self.written if t is not self.result and not (
             self.in_place() and storage_of(t) == storage_of(self.receiver))]
-        if others and self.op != "F.batch_norm":
+        if others:
             tracer.problem(f"{self.op} changes its argument "
                            f"{tracer.values.known(others[0]).hint} in place")
         if same and not self.has_mode():
@@ -113,11 +113,7 @@ class Spelling:
         if self.op == "F.batch_norm":
             tracer.note_statistics((self.argument(1, "running_mean")[0],
                                     self.argument(2, "running_var")[0]),
-                                   bool(others))
-        if others:  # running statistics, which the node updates itself
-            tracer.calls[-1].items[-1].has_effect = True
-            for tensor in others:
-                tracer.values.known(tensor).is_updated = True
+                                   bool(self.argument(5, "training")[0]))
         return result
 
     def special(self, name):

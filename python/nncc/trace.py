@@ -202,8 +202,11 @@ class Tracer(TorchFunctionMode):
                          gradient=True)
 
     def note_statistics(self, tensors, are_updated):
-        """Of a batch norm. The gradient of one in eval mode takes them as they
-        are when backward runs."""
+        """Of a batch norm, whose changes torch does not count. The gradient of
+        one in eval mode takes them as they are when backward runs."""
+        tensors = [t for t in tensors if t is not None]
+        for tensor in tensors if are_updated else ():
+            self.note_updated(tensor)
         for tensor in tensors:
             if not are_updated:
                 self.evaluated[id(tensor)] = torch.is_grad_enabled()
@@ -214,6 +217,31 @@ class Tracer(TorchFunctionMode):
                     "statistics of the second: use a module for each",
                     gradient=True)
                 return
+
+    def note_updated(self, tensor):
+        """The node that was recorded last changes this tensor itself."""
+        node = self.calls[-1].items[-1]
+        value = self.values.known(tensor)
+        self.values.written(tensor, True, node.place)
+        if value.source != "state":
+            value.is_updated = True  # the compiler updates buffers alone
+            return
+        if isinstance(tensor, torch.nn.Parameter) or \
+                value.hint in self.values.attributes:
+            self.problem(f"a batch norm updates {value.hint}, which is no "
+                         "buffer of the model: register it as one")
+            return
+        node.has_effect = True
+        # torch.utils.checkpoint sets hooks on what backward needs.
+        hooks = torch._C._autograd._top_saved_tensors_default_hooks(False)
+        if self.trains and (hooks or self.runs_again):
+            self.problem(f"{value.hint} is changed in a checkpoint, which "
+                         "PyTorch runs, and changes it, twice: leave the "
+                         "module out of the checkpoint", gradient=True)
+        if not self.trains:
+            self.problem(f"{value.hint} is changed by forward: put the "
+                         "module into eval mode, since entries that do not "
+                         "train keep their state")
 
     def attribute(self, function, kind, args):
         """x.T, x.data and the like; most properties only look."""

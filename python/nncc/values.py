@@ -134,7 +134,10 @@ class Values:
             return self._constant(tensor, report)
         if value.is_updated:
             report(f"{value.hint} is read after the module that it is of has "
-                   "changed it: read it before")
+                   "changed it: read it before" if value.source == "state" else
+                   f"{value.hint}, which is no buffer of the model, is read "
+                   "after a batch norm has updated it: give the batch norm "
+                   "buffers")
         elif value.is_stale or version_of(tensor) != value.version:
             if not value.varies and not value.is_stale:
                 return self._constant(tensor, report)  # by constants
