@@ -16,7 +16,7 @@ import torch
 from torch.optim import optimizer as torch_optimizer
 
 from .modules import UnsupportedModel
-from .patched import is_of_torch
+from .patched import is_function, is_of_torch
 from .runner import find_nncc
 
 # How a step is computed, not what it gives.
@@ -121,9 +121,10 @@ class _Describer:
         # Its step is a method that calls functions of its module.
         written = [f for space in (type(own), sys.modules[
             type(own).__module__]) for f in vars(space).values()
-            if isinstance(f, types.FunctionType)
-            and f.__module__ not in sys.stdlib_module_names]
-        if is_own or not all(is_of_torch(inspect.unwrap(f)) for f in written):
+            if is_function(f) and not (
+                isinstance(f, types.FunctionType)
+                and f.__module__ in sys.stdlib_module_names)]
+        if is_own or not all(map(is_of_torch, written)):
             self.refuse("its step was replaced, which training would leave "
                         "out: export with an optimizer as torch makes it")
         hooks = [own._optimizer_step_pre_hooks, own._optimizer_step_post_hooks,

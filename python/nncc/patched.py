@@ -1,20 +1,45 @@
 """Whether a class of torch.nn does what torch has written: its forward, the
 methods that it calls, and the functions of torch that these call by name."""
+import contextlib
+import functools
 import inspect
 import os
 import types
+import typing
 
 import torch
 import torch.nn.functional as F
 
 _TORCH = os.path.dirname(torch.__file__)
+_OWN = (_TORCH, contextlib.__file__)  # which wraps functions of torch
 _SPACES = (F, torch, torch._VF, torch.Tensor)
+_BUILT_IN = (types.BuiltinFunctionType, types.MethodDescriptorType,
+             types.WrapperDescriptorType, types.GetSetDescriptorType,
+             functools._lru_cache_wrapper)
+# Of torch's own functions of functions, and words for types.
+_KINDS = {"torch._ops", "typing", "typing_extensions"}
 
 
 def is_of_torch(function):
-    """Written in torch itself, not put in its place by someone else."""
-    code = getattr(function, "__code__", None)
-    return code is None or code.co_filename.startswith(_TORCH)
+    """Written in torch itself, not put in its place by someone else; what it
+    wraps, too. Other things that can be called are somebody's."""
+    while function is not None:
+        function = getattr(function, "__func__", function)
+        if isinstance(function, types.FunctionType):
+            if not function.__code__.co_filename.startswith(_OWN):
+                return False
+        elif not isinstance(function, _BUILT_IN) and \
+                type(function).__module__ not in _KINDS:
+            return False
+        function = getattr(function, "__wrapped__", None)
+    return True
+
+
+def is_function(value):
+    """Something that is called, as a class or a module has it; no class."""
+    is_type = inspect.isclass(value) or typing.get_origin(value) is not None
+    return not is_type and (callable(value) or isinstance(
+        value, (classmethod, functools.partialmethod)))
 
 
 class _Reach:
@@ -27,21 +52,20 @@ class _Reach:
         self._visit(function)
 
     def _visit(self, function):
+        self.is_patched |= not is_of_torch(function)
         function = inspect.unwrap(getattr(function, "__func__", function))
         if not isinstance(function, types.FunctionType) or \
                 function in self.seen:
             return
         self.seen.add(function)
-        self.is_patched |= not is_of_torch(function)
         for name in _names(function.__code__):
             method = inspect.getattr_static(self.kind, name, None)
-            if isinstance(method, (types.FunctionType, staticmethod,
-                                   classmethod, property)):
+            if is_function(method) or isinstance(method, property):
                 self.methods.add(name)
                 self._visit(getattr(method, "fget", method))
             for space in _SPACES:
                 own = vars(space).get(name)
-                if callable(own) and not inspect.isclass(own):
+                if is_function(own):
                     self.is_patched |= getattr(own, "__name__", name) not in (
                         name, "_" + name)
                     self._visit(own)

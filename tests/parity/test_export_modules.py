@@ -389,6 +389,23 @@ def doubled_call(self, *args, _original=nn.Module.__call__):
     return y * 2 if isinstance(self, nn.Linear) else y
 
 
+class Twice:
+    """Neither a function nor of torch."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def __call__(self, x, *args, **kwargs):
+        return self.function(x * 2, *args, **kwargs)
+
+
+def wrapping(function):
+    @functools.wraps(function)
+    def replacement(x, *args):
+        return function(x * 2, *args)
+    return replacement
+
+
 CONV = torch.randn(2, 2, 6)
 PATCHES = {
     "a method that forward calls": (
@@ -398,6 +415,24 @@ PATCHES = {
                    lambda: nn.Sequential(linear(), nn.GELU()), X),
     "a function by another of torch": (
         F, "silu", F.relu, lambda: nn.Sequential(linear(), nn.SiLU()), X),
+    "an object": (F, "relu", Twice(F.relu),
+                  lambda: nn.Sequential(linear(), nn.ReLU()), X),
+    "a partial function": (
+        F, "linear", functools.partial(lambda old, x, *args: old(x * 2, *args),
+                                       F.linear),
+        lambda: nn.Sequential(linear()), X),
+    "a function that says to be torch's": (
+        F, "linear", wrapping(F.linear), lambda: nn.Sequential(linear()), X),
+    "a partial method": (
+        nn.Linear, "forward", functools.partialmethod(
+            lambda self, k, x: F.linear(x * k, self.weight), 2),
+        lambda: nn.Sequential(linear()), X),
+    "a partial method that forward calls": (
+        nn.Conv1d, "_conv_forward", functools.partialmethod(circular),
+        lambda: nn.Sequential(nn.Conv1d(2, 2, 3)), CONV),
+    "an object that forward calls": (
+        nn.Conv1d, "_conv_forward", Twice(lambda x, w, b: F.conv1d(x, w, b)),
+        lambda: nn.Sequential(nn.Conv1d(2, 2, 3)), CONV),
     "calls of modules": (nn.Module, "__call__", doubled_call,
                          lambda: nn.Sequential(linear(), nn.Tanh()), X),
 }

@@ -1,4 +1,5 @@
 """What the exporter refuses, in full: the sentence, the module, the line."""
+import functools
 import random
 import re
 
@@ -470,9 +471,17 @@ def scripted(x):
     return x * torch.sigmoid(x)
 
 
-def test_replaced_functions(tmp_path, monkeypatch):
+class Replacement:
+    def __call__(self, x):
+        return x * 2
+
+
+@pytest.mark.parametrize("replacement", [
+    lambda x: x * 2, Replacement(), functools.partial(torch.mul, 2),
+    functools.wraps(torch.relu)(lambda x: x * 2)])
+def test_replaced_functions(tmp_path, monkeypatch, replacement):
     """Inside of one that is recorded by its name."""
-    monkeypatch.setattr(torch, "relu", lambda x: x * 2)
+    monkeypatch.setattr(torch, "relu", replacement)
     assert refusal(tmp_path, nn.Sequential(linear(), nn.ReLU()), (X,)) == (
         "F.relu calls a function of torch that was replaced in 1: undo that, or "
         "call the replacement itself")

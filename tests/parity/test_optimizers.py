@@ -1,6 +1,7 @@
 """What an optimizer of PyTorch is in a file: its parameters, groups, options
 and state; and what has no place there is refused."""
 import copy
+import functools
 import json
 import sys
 
@@ -309,11 +310,14 @@ def test_refused(name, tmp_path):
 @pytest.mark.parametrize("owner,name", [
     (torch.optim.SGD, "step"), (torch.optim.SGD, "_init_group"),
     (sys.modules[torch.optim.SGD.__module__], "_single_tensor_sgd")])
-def test_replaced_step(owner, name, tmp_path, monkeypatch):
+@pytest.mark.parametrize("replacement", [
+    lambda *args, **options: None, functools.partial(print),
+    functools.partialmethod(print)])
+def test_replaced_step(owner, name, replacement, tmp_path, monkeypatch):
     """Of the class, or a function that it calls."""
     net = network()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
-    monkeypatch.setattr(owner, name, lambda *args, **options: None)
+    monkeypatch.setattr(owner, name, replacement)
     with pytest.raises(nncc.UnsupportedModel) as error:
         written(net, optimizer, tmp_path)
     assert str(error.value) == (
