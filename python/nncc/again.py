@@ -63,6 +63,7 @@ def check_again(trace, run, model):
             break  # else drawn values mean something to the loss: probabilities
     else:
         raise UnsupportedModel("forward fails when it is called again")
+    _check_seeds(run, other)
     if Computed(other, first) != first:
         plain = [trace(run.trains, draw, Conditions()) for _ in range(2)] \
             if results else [other]  # two: it may go to and fro
@@ -78,6 +79,25 @@ def check_again(trace, run, model):
             f"the attribute {changed[0]} is changed by each call of forward, "
             "and a compiled model would keep the example's: make it a buffer, "
             "or leave it out")
+
+
+def check_seeds(trace, run):
+    """Raises UnsupportedModel if each run draws the same random numbers."""
+    try:
+        other = trace(run.trains, None, Conditions())
+    except UnsupportedModel:
+        return  # it goes another way
+    _check_seeds(run, other)
+
+
+def _check_seeds(run, other):
+    known = {state for state, *_ in run.tracer.drawn}
+    for state, what, place in other.tracer.drawn:
+        if state in known:
+            raise UnsupportedModel(sentences([Problem(
+                f"{what} draws the same numbers in each call, and a compiled "
+                "model would draw others: leave out what seeds the generator",
+                place)]))
 
 
 def check_without_gradients(trace, run):

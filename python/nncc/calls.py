@@ -187,7 +187,8 @@ def _leaf(tracer, module, paths, forward, args, kwargs):
     for _, tensor in named_tensors((args, kwargs)):
         if getattr(module, "inplace", False):
             tracer.values.freeze(tensor)
-    result = forward(*args, **kwargs)
+    result, _ = tracer.run_drawing(f"nn.{class_of(module).__name__}",
+                                   lambda: forward(*args, **kwargs))
     same = []
     result = _replace(result, lambda t: _fresh(tracer, t, given, same))
     has_parameters = any(True for _ in module.parameters())

@@ -18,7 +18,8 @@ import torch
 import torch.nn as nn
 
 from .accept import check_accepted
-from .again import Conditions, check_again, check_without_gradients
+from .again import (Conditions, check_again, check_seeds,
+                    check_without_gradients)
 from .assemble import Joined
 from .describe import Tree
 from .graph import Problem, sentences
@@ -139,8 +140,7 @@ class _Exporter:
         self._raise(p for p in run.problems if not p.gradient)
         graph = run.outline()
         self._raise(graph.problems)
-        if not self.allow_branches:
-            check_again(self._again, run, self.model)
+        self._check_again(run)
         if not _is_plain(run):
             check_without_gradients(self._again, run)
         self.untrained = None
@@ -207,14 +207,20 @@ class _Exporter:
             self._raise(run.problems)
             graph = run.outline()
             self._raise(graph.problems)
-            if not _is_plain(run) and not self.allow_branches:
-                check_again(self._again, run, self.model)
+            if not _is_plain(run):
+                self._check_again(run)
             return run
         except UnsupportedModel as error:
             if self.loss is not None:
                 raise
             self.untrained = str(error).replace("\n", "; ")
             return None
+
+    def _check_again(self, run):
+        if self.allow_branches:
+            check_seeds(self._again, run)
+        else:
+            check_again(self._again, run, self.model)
 
     def notes(self):
         """What the user may not expect of the files."""
@@ -304,6 +310,12 @@ class _Exporter:
 def _is_plain(run):
     """Nothing of the user's runs in it: a chain of torch.nn modules."""
     model = run.root.module
+    everywhere = nn.modules.module
+    if everywhere._global_forward_hooks or \
+            everywhere._global_forward_pre_hooks or any(
+                part._forward_hooks or part._forward_pre_hooks
+                for part in model.modules()):
+        return False
     return (is_sequential(model) or isinstance(model, Leaf)) and all(
         getattr(item, "module", None) and not hasattr(item, "items")
         for item in run.root.items)

@@ -32,8 +32,7 @@ class Spelling:
             self.raw = (self.raw_named.pop("input"),)
             self.inputs = [self.named.pop("input")]
         self.result, self.written = result, written
-        self.is_random = is_random or \
-            self.raw_named.get("generator") is not None
+        self.is_random = is_random
         self.is_same = False  # the result is an argument, unchanged
         self.op = tracer.names.of(function)
         self.hint = name.strip("_") or "value"

@@ -61,6 +61,7 @@ class Tracer(TorchFunctionMode):
         self.runs_again = False  # backward calls what is running again
         self.reached = {}  # functions -> what they may call
         self.evaluated = {}  # id of a statistic -> that eval mode has read it
+        self.drawn = []  # state of a generator, what draws from it, where
         self.watch = lambda: None  # is called before each function
 
     # --- What to say -----------------------------------------------------
@@ -138,9 +139,9 @@ class Tracer(TorchFunctionMode):
             name == "__setitem__"
         if changes and args and isinstance(args[0], torch.Tensor):
             self.values.freeze(args[0])
-        state = torch.get_rng_state()
-        result = self.execute(function, name, args, kwargs)
-        is_random = not torch.equal(state, torch.get_rng_state())
+        result, is_random = self.run_drawing(
+            function, lambda: self.execute(function, name, args, kwargs),
+            kwargs.get("generator"))
         self.problems, found = problems, self.problems
         written = [t for t, version in tensors.values()
                    if version_of(t) != version]
@@ -152,6 +153,18 @@ class Tracer(TorchFunctionMode):
         self.problems += found
         return spell(self, function, name, (args, inputs),
                      (kwargs, named), result, written, is_random)
+
+    def run_drawing(self, what, function, generator=None):
+        """The result of a function, and whether it drew random numbers; notes
+        from which state."""
+        generator = generator or torch.default_generator
+        state = generator.get_state()
+        result = function()
+        is_random = not torch.equal(state, generator.get_state())
+        if is_random:
+            what = what if isinstance(what, str) else self.names.of(what)
+            self.drawn.append((state.numpy().tobytes(), what, self.place()))
+        return result, is_random
 
     def execute(self, function, name, args, kwargs):
         """numpy() of a tensor with a gradient is an error of its own; that the

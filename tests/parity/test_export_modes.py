@@ -406,6 +406,45 @@ def saves_less(module, x):
     return y * module.a(x)
 
 
+def seeded(m, x):
+    torch.manual_seed(0)
+    return F.dropout(m.a(x), 0.5, m.training)
+
+
+def seeded_module(m, x):
+    state = torch.get_rng_state()
+    if m.training:
+        torch.set_rng_state(m.state)
+    y = m.drop(m.a(x))
+    torch.set_rng_state(state)
+    return y
+
+
+def seeded_generator(m, x):
+    if not m.training:
+        return m.a(x)
+    generator = torch.Generator().manual_seed(0)
+    return m.a(x) * torch.empty(4, 6).bernoulli_(0.5, generator=generator)
+
+
+def seeded_besides(m, x):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return F.dropout(m.a(x), 0.5, m.training)
+
+
+def with_state(module):
+    module.state = torch.get_rng_state()
+    return module
+
+
+def seeded_in_a_hook():
+    module = nn.Sequential(linear(), nn.Dropout(0.5))
+    module[1].register_forward_pre_hook(
+        lambda m, args: torch.manual_seed(0) and None)
+    return module
+
+
 def again(name, **how):
     return (lambda: Wrap(lambda m, x: checkpoint(m.a, m.b(x), **how), a=Block(),
                          b=linear()),
@@ -418,6 +457,9 @@ BOTH_MODES = (
     "a batch norm is called in eval mode, then in train mode, and PyTorch's "
     "gradient of the first call takes the statistics of the second in a "
     "(test_export_modes.py:LINE): use a module for each")
+SEEDED = ("{} draws the same numbers in each call, and a compiled model would "
+          "draw others{} (test_export_modes.py:LINE): leave out what seeds the "
+          "generator")
 IN_PLACE = (" changes a in place under torch.no_grad, and PyTorch takes its "
             "gradient as if it had not (test_export_modes.py:LINE): use its "
             "result, or a clone")
@@ -455,6 +497,19 @@ FORWARD_ONLY = {
         "assert) and would be frozen in the model (test_export_modes.py:LINE):"
         " compute with tensors, such as torch.where for a branch, or export "
         "with allow_branches=True"),
+    "a seed": (lambda: Wrap(seeded, a=linear()),
+               SEEDED.format("F.dropout", "")),
+    "a seed before a module": (
+        lambda: with_state(Wrap(seeded_module, a=linear(),
+                                drop=nn.Dropout(0.5))),
+        SEEDED.format("nn.Dropout", " in drop")),
+    "a seeded generator": (lambda: Wrap(seeded_generator, a=linear()),
+                           SEEDED.format("Tensor.bernoulli_", "")),
+    "a seed besides": (lambda: Wrap(seeded_besides, a=linear()),
+                       SEEDED.format("F.dropout", "")),
+    "a seed in a hook": (
+        seeded_in_a_hook, SEEDED.format("nn.Dropout", " in 1").replace(
+            " (test_export_modes.py:LINE)", "")),
     "tensor hook": (
         lambda: Wrap(hooked, a=linear()),
         "register_hook changes a gradient, which a compiled step does not "
