@@ -133,6 +133,7 @@ def _with_recorder(tracer, module, paths, original):
     versions = [(t, version_of(t)) for t in module.buffers()]
     leaf = module in tracer.leaves and \
         own_attributes(module) == tracer.described[module] and \
+        tracer.originals.are_there() and \
         _has_its_state(tracer, module, paths)
 
     def restore():
@@ -162,11 +163,10 @@ def _with_recorder(tracer, module, paths, original):
 
 def _has_its_state(tracer, module, paths):
     """Its parameters and buffers are still the ones of the model."""
-    for tensors in (module._parameters, module._buffers):
-        for name, tensor in tensors.items():
-            value = tensor is not None and tracer.values.known(tensor)
-            if tensor is not None and (
-                    not value or f"{paths[0]}.{name}" not in value.paths):
+    for kind in (module.named_parameters, module.named_buffers):
+        for name, tensor in kind(remove_duplicate=False):
+            value = tracer.values.known(tensor)
+            if not value or f"{paths[0]}.{name}" not in value.paths:
                 return False
     return True
 

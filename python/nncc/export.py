@@ -24,11 +24,12 @@ from .assemble import Joined
 from .describe import Tree
 from .graph import Problem, sentences
 from .modes import Modes
-from .modules import (Leaf, UnsupportedModel, as_model, is_sequential,
-                      leaves_of, own_attributes, walk)
+from .modules import (Leaf, UnsupportedModel, as_model, class_of,
+                      is_sequential, leaves_of, own_attributes, walk)
 from .names import Names
 from .optimizers import describe_training
 from .outline import Constants
+from .patched import Originals
 from .run import Run, check_values, mapped
 from .state import Snapshot
 from .values import dtype_of, overlaps
@@ -129,6 +130,7 @@ class _Exporter:
     def _run(self):
         self.leaves, self.unfit = leaves_of(self.model.modules(), self.names)
         self.described = {m: own_attributes(m) for m in self.leaves}
+        self.originals = Originals({class_of(m) for m in self.leaves})
         self.entered = Modes(self.model, self.snapshot)
         self.modes = self.entered.flags
         self.snapshot.restore()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import torch
 import torch.nn as nn
 
-from .patched import is_of_torch, is_patched
+from .patched import is_function, is_of_torch, is_patched
 
 DTYPES = {
     torch.float32: "f32", torch.float64: "f64", torch.float16: "f16",
@@ -278,12 +278,26 @@ class Leaf(nn.Module):
 
 
 def own_attributes(module):
-    """What tells two modules of a class of torch.nn apart, but for tensors and
-    the mode."""
+    """What tells two modules of a class of torch.nn apart, and their parts,
+    but for what tensors hold and the mode."""
     kinds = (bool, int, float, str, tuple, list, type(None))
-    return {name: value for name, value in vars(module).items()
-            if name != "training" and not name.startswith("_")
-            and isinstance(value, kinds)}
+    return {path: (id(part), type(part), {
+        name: value for name, value in vars(part).items()
+        if is_function(value) or isinstance(value, kinds)
+        and name != "training" and not name.startswith("_")},
+        _own_tensors(part)) for path, part in module.named_modules()}
+
+
+def _own_tensors(module):
+    """Which there are, and, of a recurrent layer, which it computes with."""
+    places = [{name: tensor for name, tensor in place.items()
+               if isinstance(tensor, torch.Tensor)} for place in (
+                   module._buffers, module._parameters, vars(module))]
+    held = {**places[0], **places[1], **places[2]}
+    return [*map(sorted, places), [
+        held.get(name) is tensor for name, tensor in zip(
+            getattr(module, "_flat_weights_names", ()),
+            getattr(module, "_flat_weights", ()))]]
 
 
 def as_model(module, names):

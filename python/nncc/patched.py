@@ -16,6 +16,7 @@ _SPACES = (F, torch, torch._VF, torch.Tensor)
 _BUILT_IN = (types.BuiltinFunctionType, types.MethodDescriptorType,
              types.WrapperDescriptorType, types.GetSetDescriptorType,
              functools._lru_cache_wrapper)
+_ASKED = {"is_inference_mode_enabled"}  # again.py replaces it
 # Of torch's own functions of functions, and words for types.
 _KINDS = {"torch._ops", "typing", "typing_extensions"}
 
@@ -40,6 +41,24 @@ def is_function(value):
     is_type = inspect.isclass(value) or typing.get_origin(value) is not None
     return not is_type and (callable(value) or isinstance(
         value, (classmethod, functools.partialmethod)))
+
+
+class Originals:
+    """Functions of torch and methods of some of its classes, as they are when
+    this is made: forward may replace them for a while."""
+
+    def __init__(self, kinds):
+        spaces = {kind: None for one in kinds for kind in one.__mro__
+                  if kind not in (torch.nn.Module, object)}
+        self.found = [(vars(space), name, value) for space in
+                      (*_SPACES, *spaces) for name, value in
+                      vars(space).items()
+                      if (is_function(value) or isinstance(value, property))
+                      and name not in _ASKED]
+
+    def are_there(self):
+        return all(space.get(name) is value
+                   for space, name, value in self.found)
 
 
 class _Reach:

@@ -42,13 +42,14 @@ class Tracer(TorchFunctionMode):
 
     def __init__(self, model, exporter, trains):
         """`exporter` has `leaves`: modules -> their description; `described`:
-        modules -> the attributes that they had then; `unfit`: modules -> what
-        the compiler lacks of them; `modes`: id of a module ->
-        whether it trains in entries that do not, and in those that do."""
+        modules -> the attributes that they had then; `originals`: torch's
+        functions then; `unfit`: modules -> what the compiler lacks of them;
+        `modes`: id of a module -> whether it trains in entries that do not,
+        and in those that do."""
         super().__init__()
         self.names, self.modes = exporter.names, exporter.modes
         self.leaves, self.unfit = exporter.leaves, exporter.unfit
-        self.described = exporter.described
+        self.described, self.originals = exporter.described, exporter.originals
         self.trains, self.allow_branches = trains, exporter.allow_branches
         self.values = Values(model, self.leaves)
         self.paths = {}  # id of module -> its names
@@ -117,7 +118,8 @@ class Tracer(TorchFunctionMode):
             return claimed or function(*args, **kwargs)
         self.watch()
         self.check(types)
-        if calls_patched(function, self.reached):
+        if calls_patched(function, self.reached if self.originals.are_there()
+                         else {}):
             self.problem(f"{self.names.of(function)} calls a function of torch "
                          "that was replaced: undo that, or call the "
                          "replacement itself")

@@ -1,12 +1,15 @@
 """What a module keeps between calls, and that it stays as it was."""
 import collections
+import contextlib
 import dataclasses
 import functools
+from unittest import mock
 
 import nncc
 import pytest
 import torch
 import torch.nn as nn
+import torch.nn.functional as F
 
 from exported import Wrap, check
 from test_export_modules import X, Y, Attention, linear
@@ -148,3 +151,132 @@ def test_what_a_module_keeps_stays_as_it_was(tmp_path, spoils):
     assert module.log == {"x": [1], "sizes": {4}}
     assert module.seen == {"a": [1]} and module.notes == Notes()
     assert not module.table.any()
+
+
+@contextlib.contextmanager
+def exchanged(module, name, value):
+    """A parameter, buffer or child, for a while."""
+    old = getattr(module, name)
+    if isinstance(value, torch.Tensor) and not isinstance(value, nn.Parameter):
+        delattr(module, name)
+    setattr(module, name, value)
+    yield
+    if isinstance(value, torch.Tensor):
+        delattr(module, name)
+    setattr(module, name, old)
+
+
+def other_weight(m, x):
+    with exchanged(m.a, "weight", m.a.weight * 2):
+        y = m.a(x)
+    return y + m.a(x)
+
+
+def no_bias(m, x):
+    with exchanged(m.a, "bias", None):
+        y = m.a(x)
+    return y + m.a(x)
+
+
+def no_statistics(m, x):
+    with exchanged(m.norm, "running_mean", None), \
+            exchanged(m.norm, "running_var", None):
+        y = m.norm(x)
+    return m.norm(x) + y
+
+
+def hidden_weight(m, x):
+    """An attribute stands before the parameter of its name."""
+    vars(m.a)["weight"] = m.a.weight * 2
+    y = m.a(x)
+    del vars(m.a)["weight"]
+    return y + m.a(x)
+
+
+def other_forward(m, x):
+    m.a.forward = lambda x: F.linear(x, m.a.weight) * 3
+    y = m.a(x)
+    del m.a.forward
+    return y + m.a(x)
+
+
+def other_method(m, x):
+    m.conv._conv_forward = lambda x, w, b: F.conv1d(x * 2, w)
+    y = m.conv(x.view(2, 2, 6))
+    del m.conv._conv_forward
+    return y + m.conv(x.view(2, 2, 6))
+
+
+def other_function(m, x):
+    with mock.patch.object(F, "linear", functools.partial(
+            lambda old, x, w, b: old(x * 2, w, b), F.linear)):
+        y = m.a(x)
+    return y + m.a(x)
+
+
+def other_function_inside(m, x):
+    y = m.act(x)
+    with mock.patch.object(torch, "relu", torch.tanh):
+        return y + torch.relu(x)
+
+
+def other_method_of_a_class(m, x):
+    with mock.patch.object(nn.Linear, "forward",
+                           lambda self, x: F.linear(x, self.weight)):
+        y = m.a(x)
+    return y + m.a(x)
+
+
+class Doubled(nn.Linear):
+    def forward(self, x):
+        return super().forward(x) * 2
+
+
+def other_class(m, x):
+    m.a.__class__ = Doubled
+    y = m.a(x)
+    m.a.__class__ = nn.Linear
+    return y + m.a(x)
+
+
+EXCHANGED = {"a function": other_function, "a class": other_class,
+             "a function that is called": other_function_inside,
+             "a method of a class": other_method_of_a_class,
+             "a weight": other_weight, "no bias": no_bias,
+             "no statistics": no_statistics, "a hidden weight": hidden_weight,
+             "forward": other_forward, "a method": other_method}
+
+
+@pytest.mark.parametrize("name", EXCHANGED)
+def test_what_forward_exchanges_for_a_call(tmp_path, name):
+    torch.manual_seed(0)
+    check(tmp_path, Wrap(EXCHANGED[name], a=linear(), norm=nn.BatchNorm1d(6),
+                         conv=nn.Conv1d(2, 2, 3), act=nn.ReLU()), (X,), (Y,))
+
+
+def test_weights_that_a_recurrent_layer_holds_besides(tmp_path):
+    def function(m, x):
+        old = list(m.r._flat_weights)
+        m.r._flat_weights = [w * 2 for w in old]
+        y = m.r(x)[0]
+        m.r._flat_weights = old
+        return y
+    model = Wrap(function, r=nn.LSTM(6, 6))
+    with pytest.raises(nncc.UnsupportedModel) as error:
+        nncc.export(model, (X,), tmp_path)
+    assert str(error.value).startswith("torch.lstm is not supported in r (")
+    model.function = lambda m, x: m.r(x)[0]
+    check(tmp_path, model, (X,), (Y,))
+
+
+def test_a_function_that_forward_exchanges_for_another_to_call(tmp_path):
+    """F.relu is recorded by its name, in whose place another is called."""
+    def function(m, x):
+        y = F.relu(x)
+        with mock.patch.object(torch, "relu", torch.tanh):
+            return y + F.relu(m.a(x))
+
+    with pytest.raises(nncc.UnsupportedModel) as error:
+        nncc.export(Wrap(function, a=linear()), (X,), tmp_path)
+    assert str(error.value).startswith(
+        "F.relu calls a function of torch that was replaced (")
