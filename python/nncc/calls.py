@@ -82,9 +82,11 @@ def run_function(tracer, cls, args, kwargs):
         run, _, *rest = args
         before, tracer.runs_again = tracer.runs_again, True
         try:
-            return run(*rest)
+            result = run(*rest)
         finally:
             tracer.runs_again = before
+        _check_passes(tracer, rest, result)
+        return result
     tracer.problem(f"{cls.__name__}.apply has a gradient of its own, which a "
                    "compiled step does not use: write it with functions of "
                    "torch", gradient=True)
@@ -92,6 +94,20 @@ def run_function(tracer, cls, args, kwargs):
     if cls.setup_context is not torch.autograd.Function.setup_context:
         return cls.forward(*args, **kwargs)
     return cls.forward(context, *args, **kwargs)
+
+
+def _check_passes(tracer, given, result):
+    """autograd.Function passes a gradient on if a tensor that it is given
+    requires one."""
+    if torch.is_grad_enabled() and not any(
+            isinstance(t, torch.Tensor) and t.requires_grad for t in given):
+        for _, tensor in named_tensors(result):
+            if tensor.requires_grad:
+                tracer.problem(
+                    "a reentrant checkpoint, none of whose arguments requires "
+                    "a gradient, gives its parts none: use it with "
+                    "use_reentrant=False", gradient=True)
+                return
 
 
 def unseen(tracer, original):

@@ -27,6 +27,8 @@ _SKIPPED = (os.path.dirname(torch.__file__), os.path.dirname(__file__))
 _TENSORS = {"T", "mT", "H", "mH", "data", "real", "imag"}
 # Conditions of again.py replace the name.
 _in_inference_mode = torch.is_inference_mode_enabled
+_HOOK = ("{} changes a gradient, which a compiled step does not: leave it out, "
+         "or scale what is added to the loss")
 _READS = {
     "__bool__": "bool() (an if, while, and, or, not or assert)",
     "is_nonzero": "bool()", "item": ".item()", "__float__": "float()",
@@ -34,6 +36,37 @@ _READS = {
     "tolist": ".tolist()", "numpy": ".numpy()", "__array__": "numpy",
     "__contains__": "in", "equal": "torch.equal", "allclose":
     "torch.allclose", "__complex__": "complex()"}
+
+
+class GradientNode:
+    """What forward gets for x.grad_fn: it may look at it; hooks are said."""
+
+    def __init__(self, node, problem):
+        vars(self).update(_node=node, _problem=problem)
+
+    def _wrap(self, value):
+        if isinstance(value, torch.autograd.graph.Node):
+            return GradientNode(value, self._problem)
+        return tuple(map(self._wrap, value)) if isinstance(value, tuple) \
+            else value
+
+    def __getattr__(self, name):
+        if "hook" in name:
+            self._problem(_HOOK.format(name), True)
+        return self._wrap(getattr(self._node, name))
+
+    def __setattr__(self, name, value):
+        setattr(self._node, name, value)
+
+    def __eq__(self, other):
+        return self._node == getattr(other, "_node", other)
+
+    def __hash__(self):
+        return hash(self._node)
+
+    @property
+    def __class__(self):
+        return type(self._node)
 
 
 class Tracer(TorchFunctionMode):
@@ -183,9 +216,7 @@ class Tracer(TorchFunctionMode):
                                torch.layout)):
             return
         if "hook" in name:
-            self.problem(f"{name} changes a gradient, which a compiled step "
-                         "does not: leave it out, or scale what is added to "
-                         "the loss", True)
+            self.problem(_HOOK.format(name), True)
             return
         varying = [v for v in values_in(values) if v.varies]
         if not varying or self.allow_branches:
@@ -269,6 +300,8 @@ class Tracer(TorchFunctionMode):
                          gradient=name in ("grad", "_grad"))
             return function(*args)
         result = function(*args)
+        if isinstance(result, torch.autograd.graph.Node):
+            return GradientNode(result, self.problem)
         if not isinstance(result, torch.Tensor) and \
                 name not in ("grad", "_grad"):
             return result  # again.py finds what depends on conditions

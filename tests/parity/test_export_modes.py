@@ -212,6 +212,11 @@ MODES = {
         passed_without_gradient, a=linear(), id=nn.Identity(),
         drop=nn.Dropout(0.5), zero=nn.Dropout(0.), none=nn.Sequential(),
         passes=Wrap(lambda m, x: x)),
+    "a look at grad_fn": lambda: Wrap(looked_at, a=linear()),
+    "a checkpoint with an argument that requires a gradient": lambda: Wrap(
+        lambda m, x: checkpoint(
+            lambda x, _: m.b(x), x, torch.ones(1, requires_grad=True),
+            use_reentrant=True) + m.a(x), a=linear(), b=linear()),
     "eval mode behind train mode": lambda: Wrap(
         eval_behind_train, a=nn.BatchNorm1d(6)),
 }
@@ -386,6 +391,29 @@ def hooked(module, x):
     return y * 2
 
 
+def looked_at(module, x):
+    y = module.a(x) * 2
+    if module.training:
+        assert y.grad_fn.name() == "MulBackward0" and y.grad_fn == y.grad_fn
+        assert isinstance(y.grad_fn, torch.autograd.graph.Node), repr(y)
+    return y
+
+
+def hooked_node(module, x):
+    y = module.a(x) * 2
+    if module.training:
+        y.grad_fn.next_functions[0][0].register_hook(lambda g, _: g)
+    return y
+
+
+def hooked_edge(module, x):
+    y = module.a(x) * 2
+    if module.training:
+        edge = torch.autograd.graph.get_gradient_edge(y)
+        edge.node.register_prehook(lambda g: (g[0] * 2,))
+    return y
+
+
 def freezes(module, x):
     module.a.weight.requires_grad_(False)
     y = module.a(x)
@@ -457,6 +485,9 @@ BOTH_MODES = (
     "a batch norm is called in eval mode, then in train mode, and PyTorch's "
     "gradient of the first call takes the statistics of the second in a "
     "(test_export_modes.py:LINE): use a module for each")
+HOOKED = ("{} changes a gradient, which a compiled step does not "
+          "(test_export_modes.py:LINE): leave it out, or scale what is added "
+          "to the loss")
 SEEDED = ("{} draws the same numbers in each call, and a compiled model would "
           "draw others{} (test_export_modes.py:LINE): leave out what seeds the "
           "generator")
@@ -512,9 +543,17 @@ FORWARD_ONLY = {
             " (test_export_modes.py:LINE)", "")),
     "tensor hook": (
         lambda: Wrap(hooked, a=linear()),
-        "register_hook changes a gradient, which a compiled step does not "
-        "(test_export_modes.py:LINE): leave it out, or scale what is added to "
-        "the loss"),
+        HOOKED.format("register_hook")),
+    "a hook on a node": (lambda: Wrap(hooked_node, a=linear()),
+                         HOOKED.format("register_hook")),
+    "a hook on an edge": (lambda: Wrap(hooked_edge, a=linear()),
+                          HOOKED.format("register_prehook")),
+    "a checkpoint of what needs no gradient": (
+        lambda: Wrap(lambda m, x: checkpoint(m.b, x, use_reentrant=True)
+                     + m.a(x), a=linear(), b=linear()),
+        "a reentrant checkpoint, none of whose arguments requires a gradient, "
+        "gives its parts none (test_export_modes.py:LINE): use it with "
+        "use_reentrant=False"),
     "backward hook": (
         with_hook, "the backward hook <lambda> of 0, which a compiled step "
         "leaves out: remove it"),

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+from torch.utils.checkpoint import checkpoint
 
 from exported import Wrap, check
 from test_export_refused import X, Y, Part, linear, refusal
@@ -190,6 +191,13 @@ def test_losses_of_what_is_frozen(tmp_path):
                        targets=(Y,)) == (
             "the loss depends on no parameter that requires a gradient: set "
             "requires_grad before export")
+
+
+def test_a_checkpoint_of_what_is_frozen(tmp_path):
+    """It has no gradient to give."""
+    module = Wrap(lambda m, x: checkpoint(m.b, x, use_reentrant=True) + m.a(x),
+                  a=linear(), b=linear().requires_grad_(False))
+    nncc.export(module, (X,), tmp_path, loss=F.mse_loss, targets=(Y,))
 
 
 def test_bare_target(tmp_path):
