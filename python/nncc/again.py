@@ -20,11 +20,14 @@ _REPEATED = (
 class Conditions:
     """What users do around a module: `gradients` are on or off; the module
     believes to be in `inference` mode; inputs are `results` of something that
-    has a gradient, changed in place before."""
+    has a gradient, changed in place before; one tensor that is given twice is
+    one (`repeats`), else two."""
 
-    def __init__(self, gradients=True, inference=False, results=False):
+    def __init__(self, gradients=True, inference=False, results=False,
+                 repeats=False):
         self.gradients, self.inference = gradients, inference
-        self.results = results
+        self.results, self.repeats = results, repeats
+        self._own = {}
 
     @contextlib.contextmanager
     def around(self):
@@ -39,6 +42,8 @@ class Conditions:
 
     def own(self, tensor):
         """An input of its own, whatever the example has."""
+        if self.repeats and id(tensor) in self._own:
+            return self._own[id(tensor)][1]
         own = tensor.detach().clone().cpu()
         if self.results:
             with torch.enable_grad():
@@ -46,6 +51,7 @@ class Conditions:
                     own = own.requires_grad_().clone()
             with torch.no_grad():
                 own.copy_(own)
+        self._own[id(tensor)] = tensor, own
         return own
 
 
@@ -79,6 +85,39 @@ def check_again(trace, run, model):
             f"the attribute {changed[0]} is changed by each call of forward, "
             "and a compiled model would keep the example's: make it a buffer, "
             "or leave it out")
+
+
+def check_repeats(trace, run):
+    """Raises UnsupportedModel if one tensor that the example has twice does
+    something else than two that are equal, as a compiled model has them."""
+    try:
+        other = trace(run.trains, None, Conditions(repeats=True))
+    except UnsupportedModel:
+        return  # as the example itself
+    places = {}
+    same = [places.setdefault(id(value.tensor), i)
+            for i, value in enumerate(other.inputs)]
+    first = Computed(run, same=same)
+    second = Computed(other, first, same=same)
+    if second == first or _gives_the_same(run, other):
+        return
+    what, place = first.parting(second)
+    twice = [value.hint for i, value in enumerate(run.inputs)
+             if same.count(same[i]) > 1]
+    raise UnsupportedModel(sentences([Problem(
+        f"{what} is called in another way where one tensor is given as "
+        f"{' and '.join(twice)}: a compiled model takes them for {len(twice)}, "
+        "so give clones as examples, or export a module that takes it once",
+        place)]))
+
+
+def _gives_the_same(run, other):
+    """But for rounding: a product for all in the place of one for each."""
+    pairs = list(zip(run.outputs, other.outputs))
+    return len(run.outputs) == len(other.outputs) and all(
+        a.tensor.shape == b.tensor.shape and torch.allclose(
+            a.tensor.double(), b.tensor.double(), 1e-4, 1e-5, equal_nan=True)
+        for (_, a), (_, b) in pairs)
 
 
 def check_seeds(trace, run):

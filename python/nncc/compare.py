@@ -16,9 +16,10 @@ from .graph import Call, Mode, Node, Value, values_in
 
 class Computed:
     """What a run computes. `first` is the run before it, if there is one;
-    with `stops`, where gradients end makes a difference."""
+    with `stops`, where gradients end makes a difference. `same` says of each
+    input the number of the first that is the same tensor."""
 
-    def __init__(self, run, first=None, stops=True):
+    def __init__(self, run, first=None, stops=True, same=None):
         self.numbers = first.numbers if first else {}
         self.first, self.run, self.stops = first, run, stops
         self._of = {}  # value -> number
@@ -26,7 +27,7 @@ class Computed:
         self._steps, self._turns = [], itertools.count()
         effects = []
         for i, value in enumerate(run.inputs):
-            self._of[value] = self._number("input", i)
+            self._of[value] = self._number("input", same[i] if same else i)
         self._visit(run.root, effects)
         loss = None
         if run.loss:

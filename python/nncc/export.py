@@ -18,14 +18,15 @@ import torch
 import torch.nn as nn
 
 from .accept import check_accepted
-from .again import (Conditions, check_again, check_seeds,
+from .again import (Conditions, check_again, check_repeats, check_seeds,
                     check_without_gradients)
 from .assemble import Joined
 from .describe import Tree
 from .graph import Problem, sentences
 from .modes import Modes
 from .modules import (Leaf, UnsupportedModel, as_model, class_of,
-                      is_sequential, leaves_of, own_attributes, walk)
+                      is_sequential, leaves_of, named_tensors, own_attributes,
+                      walk)
 from .names import Names
 from .optimizers import describe_training
 from .outline import Constants
@@ -219,6 +220,9 @@ class _Exporter:
             return None
 
     def _check_again(self, run):
+        given = [id(t) for _, t in named_tensors([self.args, self.kwargs])]
+        if len(set(given)) < len(given):
+            check_repeats(self._again, run)
         if self.allow_branches:
             check_seeds(self._again, run)
         else:

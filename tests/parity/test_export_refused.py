@@ -520,3 +520,38 @@ def test_export_in_other_contexts(tmp_path):
         nncc.export(linear(), (X,), tmp_path / "b")
         model = (tmp_path / "b" / "model.json").read_text()
     assert "detach" not in model
+
+
+def attention(m, q, k, v):
+    """As torch.nn.MultiheadAttention: one product where all are one."""
+    if q is k and k is v:
+        q, k, v = (q @ m.a.weight.T).chunk(3, -1)
+    else:
+        q, k, v = (x @ w.T for x, w in zip((q, k, v), m.a.weight.chunk(3)))
+    return (q @ k.T).softmax(-1) @ v
+
+
+def test_one_tensor_given_twice(tmp_path):
+    def function(m, q, k, scale=1.):
+        return m.a(q) * (2 if q is k else 3) + k
+
+    module = Wrap(function, a=linear())
+    text = ("torch.mul is called in another way where one tensor is given as "
+            "{} and {} (FILE): a compiled model takes them for 2, so give "
+            "clones as examples, or export a module that takes it once")
+    assert refusal(tmp_path, module, (X, X)) == text.format("args_0", "args_1")
+    assert refusal(tmp_path, module, (X, X), allow_branches=True) == \
+        text.format("args_0", "args_1")
+    assert refusal(tmp_path, module, {"q": X, "k": X}) == text.format("q", "k")
+    trains = Wrap(lambda m, d: m.a(d["x"]) * (
+        3. if m.training and d["x"] is d["y"][0] else 2.), a=linear())
+    assert refusal(tmp_path, trains, ({"x": X, "y": [X]},), loss=F.mse_loss,
+                   targets=(Y,)).startswith("torch.mul is called in another "
+                                            "way where one tensor is given as")
+    check(tmp_path / "two", module, (X, X.clone()), (X, Y))
+    heads = Wrap(attention, a=nn.Linear(6, 18, bias=False))
+    check(tmp_path / "heads", heads, (X, X, X), (X, X * 2, Y))
+    nncc.export(heads, (X, X, X), tmp_path / "heads", loss=F.mse_loss,
+                targets=(Y,))
+    check(tmp_path / "sum", Wrap(lambda m, x, y: m.a(x) + y, a=linear()),
+          (X, X), (X, Y))
