@@ -149,7 +149,7 @@ def _with_recorder(tracer, module, paths, original):
     versions = [(t, version_of(t)) for t in module.buffers()]
     leaf = module in tracer.leaves and \
         own_attributes(module) == tracer.described[module] and \
-        tracer.originals.are_there() and \
+        tracer.originals.are_there() and _is_one(module) and \
         _has_its_state(tracer, module, paths)
 
     def restore():
@@ -175,6 +175,13 @@ def _with_recorder(tracer, module, paths, original):
             return original()
     finally:
         restore()
+
+
+def _is_one(module):
+    """Its parts have its mode, if that matters, and no hooks."""
+    return not any(part._forward_hooks or part._forward_pre_hooks or (
+        part.training != module.training and depends_on_mode(part))
+        for part in module.modules() if part is not module)
 
 
 def _has_its_state(tracer, module, paths):

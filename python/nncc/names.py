@@ -111,6 +111,10 @@ class Names(Schema):
         super().__init__()
         self._functions = function_names()
 
+    # torch's own have another order of arguments than those of F.
+    _OTHERS = {torch.batch_norm, torch.embedding, torch.kl_div,
+               torch.binary_cross_entropy_with_logits}
+
     def of(self, function):
         """The format's name of a function; where the compiler has none,
         PyTorch's own."""
@@ -127,7 +131,8 @@ class Names(Schema):
             for one in (short, _ALIASES.get(short)):
                 for where in dict.fromkeys((_METHODS.get(one, space), space,
                                             "torch", "Tensor", "F")):
-                    if one and f"{where}.{one}" in self.ops:
+                    if one and f"{where}.{one}" in self.ops and not (
+                            where == "F" and function in self._OTHERS):
                         return f"{where}.{one}"
         own = getattr(function, "__name__", "").rstrip("_")
         same = [n for n in names if n.rsplit(".", 1)[1].rstrip("_") == own]

@@ -280,3 +280,38 @@ def test_a_function_that_forward_exchanges_for_another_to_call(tmp_path):
         nncc.export(Wrap(function, a=linear()), (X,), tmp_path)
     assert str(error.value).startswith(
         "F.relu calls a function of torch that was replaced (")
+
+
+def test_parts_of_parts(tmp_path):
+    """A parametrization with a hook, or in a mode of its own."""
+    def refused(module):
+        with pytest.raises(nncc.UnsupportedModel) as error:
+            nncc.export(module, (X,), tmp_path, verify=False,
+                        loss=F.mse_loss, targets=(Y,))
+        return str(error.value).splitlines()[0]
+
+    module = nn.Sequential(nn.utils.parametrizations.weight_norm(linear()))
+    hook = module[0].parametrizations.weight[0].register_forward_hook(
+        lambda m, args, out: out * 2)
+    assert refused(module).startswith("torch._weight_norm is not supported")
+    hook.remove()
+    module[0].parametrizations.weight[0].eval()  # it does not ask
+    check(tmp_path, module, (X,), (Y,))
+    for file in tmp_path.iterdir():
+        file.unlink()
+    module = nn.Sequential(nn.utils.parametrizations.spectral_norm(linear()))
+    module[0].parametrizations.weight[0].eval()
+    assert refused(module).startswith("torch.mv is not supported in "
+                                      "0.parametrizations.weight.0")
+
+
+def test_functions_that_order_their_arguments_otherwise(tmp_path):
+    mean, weight = torch.zeros(6), nn.Parameter(torch.ones(6))
+    for name, function in {
+            "batch_norm": lambda m, x: torch.batch_norm(
+                x, m.w, m.w, mean, mean, True, 0.1, 1e-5, False),
+            "embedding": lambda m, x: torch.embedding(m.w[None], (x * 0).long()),
+            "kl_div": lambda m, x: torch.kl_div(x, m.w)}.items():
+        with pytest.raises(nncc.UnsupportedModel) as error:
+            nncc.export(Wrap(function, w=weight), (X,), tmp_path)
+        assert str(error.value).startswith(f"torch.{name} is not supported (")
