@@ -67,10 +67,7 @@ class Run:
         model = exporter.model
         self.tracer = Tracer(model, exporter, trains)
         self.values, self.problems = self.tracer.values, self.tracer.problems
-        self.before = {
-            "buffer": dict(model.named_buffers(remove_duplicate=False)),
-            "parameter": dict(model.named_parameters(
-                remove_duplicate=False))}
+        self.before = self._state()
         self.versions = {id(t): version_of(t)
                          for t in self.before["buffer"].values()}
         self.root = Call("model", model, [""])
@@ -92,7 +89,9 @@ class Run:
             self._check_inputs(self.inputs, "input")
             self.loss = None
             if exporter.loss is not None:
+                marks = self._marks()
                 self._run_loss(mapped(tuple(targets), own))
+                self._check_loss(marks)
         self.problems = self.tracer.problems
 
     def _find(self, tensor):
@@ -121,13 +120,36 @@ class Run:
                     "calls a compiled model does not see: change a clone",
                     place))
 
+    def _state(self):
+        model = self.exporter.model
+        return {"buffer": dict(model.named_buffers(remove_duplicate=False)),
+                "parameter": dict(model.named_parameters(
+                    remove_duplicate=False))}
+
+    def _marks(self):
+        """What changes with each change of the state."""
+        def mark(tensor):
+            value = self.values.known(tensor)
+            return id(tensor), version_of(tensor), value and value.is_stale
+        return {kind: {path: mark(t) for path, t in tensors.items()}
+                for kind, tensors in self._state().items()}
+
+    def _check_loss(self, before):
+        """The loss may call modules of the model, and that is all."""
+        now = self._marks()
+        for kind, tensors in self._state().items():
+            for path, tensor in tensors.items():
+                value = self.values.known(tensor)
+                if before[kind].get(path) != now[kind][path] and not (
+                        value and value.is_updated):
+                    self.tracer.problems.append(Problem(
+                        f"the {kind} {path} is changed by the loss: change it "
+                        "in forward", _changed_at(value)))
+
     def _check_state(self):
         """Buffers that forward changed are updates; everything else that it
         leaves behind is refused."""
-        model, problems = self.exporter.model, self.tracer.problems
-        now = {"buffer": dict(model.named_buffers(remove_duplicate=False)),
-               "parameter": dict(model.named_parameters(
-                   remove_duplicate=False))}
+        problems, now = self.tracer.problems, self._state()
         for kind, tensors in self.before.items():
             for path, tensor in tensors.items():
                 self._check_tensor(kind, path, tensor,

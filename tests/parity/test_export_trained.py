@@ -154,6 +154,27 @@ def test_odd_losses(tmp_path):
         nncc.export(linear(), (X,), tmp_path, targets=(Y,))
 
 
+def test_losses_that_change_the_model(tmp_path):
+    module = Part(lambda m, x: m.layer(x) + m.count)
+    module.norm = nn.BatchNorm1d(6)
+
+    def refused(change):
+        def loss(y, t):
+            change(y)
+            return F.mse_loss(y, t)
+        return refusal(tmp_path, module, (X,), loss=loss, targets=(Y,))
+
+    text = "the buffer count is changed by the loss (FILE): change it in forward"
+    assert refused(lambda y: module.training and module.count.add_(1)) == text
+    assert refused(lambda y: setattr(
+        module, "count", torch.zeros(()))).splitlines()[0] == text
+    assert refused(lambda y: module.layer.weight.data.mul_(2)).splitlines()[
+        0] == ("the parameter layer.weight is changed by the loss (FILE): "
+               "change it in forward")
+    nncc.export(module, (X,), tmp_path, targets=(Y,),
+                loss=lambda y, t: F.mse_loss(module.norm(y), t), verify=False)
+
+
 def without_gradient(m, x):
     with torch.no_grad():
         return m.layer(x) * 2
