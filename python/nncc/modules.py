@@ -152,7 +152,7 @@ def is_container(module):
             and not module._parameters and not module._buffers)
 
 
-def _arguments_of(kind):
+def constructor_arguments(kind):
     """The constructor's parameters by name."""
     # Recurrent classes hide their arguments behind *args.
     base = nn.RNNBase if issubclass(kind, nn.RNNBase) else kind
@@ -169,7 +169,7 @@ def _arguments_of(kind):
 
 def _held_arguments(module):
     """Constructor arguments that a module keeps: name, parameter, value."""
-    for name, parameter in _arguments_of(class_of(module)).items():
+    for name, parameter in constructor_arguments(class_of(module)).items():
         if name in ("device", "dtype", "inplace") or \
                 not hasattr(module, name):
             continue
@@ -198,7 +198,7 @@ def attributes(module):
         if callable(value) and not isinstance(value, nn.Module):
             value = value.__name__
         result[name] = plain if isinstance(plain, (int, float)) else value
-    if "dtype" in _arguments_of(class_of(module)):
+    if "dtype" in constructor_arguments(class_of(module)):
         state = [*module._parameters.values(), *module._buffers.values()]
         dtypes = {t.dtype for t in state
                   if t is not None and t.dtype.is_floating_point}

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 import nncc
 from nncc import verify as checking
+from nncc.dropout import WithoutDropout
 from nncc.verify import VerificationError, verify
 
 
@@ -77,6 +78,71 @@ def check(folder, net, inputs, loss=None, targets=(), optimizer=None):
 def test_right_models_pass(make, optimizer, tmp_path):
     given = case(make, optimizer)
     check(written(tmp_path, *given), *given)
+
+
+class DropoutBlock(nn.Module):
+    """Names of torch's on what is not torch's; dropout of every form."""
+
+    def __init__(self):
+        super().__init__()
+        self.op, self.dropout = nn.Dropout(0.3), 0.25
+        self.fc, self.head = nn.Linear(12, 16), nn.Linear(16, 5)
+        self.rnn = nn.GRU(16, 16, num_layers=2, dropout=0.5)
+        self.keep = Keep(0.2)
+
+    def forward(self, x):
+        x = self.op(self.fc(x)) * (1 - self.dropout)
+        x = self.keep(x)
+        q = F.scaled_dot_product_attention(x, x, x, None, 0.3)
+        x = self.rnn(x + torch.dropout(q, 0.4, self.training))[0]
+        return self.head(F.dropout(x, p=self.dropout, training=self.training))
+
+
+class Keep(nn.Sequential):
+    def __init__(self, p):
+        super().__init__(nn.Dropout(p), KeepP(p))
+
+
+class KeepP(nn.Dropout):
+    def forward(self, x):
+        return x * self.p
+
+
+def test_dropout_is_off_and_what_has_its_name_is_not(tmp_path, capfd):
+    given = case(DropoutBlock)
+    written(tmp_path, *given)
+    assert "not checked" not in capfd.readouterr().err
+    net, rest = Named(given[0]), given[1:4]
+    written(tmp_path, net, *rest)
+    model = json.loads((tmp_path / "model.json").read_text())
+    assert "DropoutBlock" in model["classes"]
+    assert given[0].dropout == 0.25 and given[0].op.p == 0.3
+
+
+def test_functions_with_dropout_in_them():
+    """Those that the compiler lacks, too."""
+    x, lengths = torch.randn(3, 4, 16), [4, 2, 1]
+    packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True)
+    rnn = nn.LSTM(16, 16, num_layers=2, dropout=0.5)
+    attention = nn.MultiheadAttention(16, 2, dropout=0.5)
+    for make in (lambda: attention(x, x, x)[0], lambda: rnn(x)[0],
+                 lambda: rnn(packed)[0].data, lambda: F.alpha_dropout(
+                     x, training=True), lambda: F.dropout1d(x, 0.3),
+                 lambda: torch.feature_dropout(x, 0.3, True)):
+        with WithoutDropout():
+            assert torch.equal(make(), make())
+        assert not torch.equal(make(), make())
+
+
+class Named(nn.Module):
+    """Children that are called like keys of the file."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.nodes, self.modules_ = net, nn.ModuleDict({"op": nn.Dropout()})
+
+    def forward(self, x):
+        return self.modules_["op"](self.nodes(x))
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
