@@ -29,7 +29,8 @@ def walk(value, name=""):
         items = enumerate(value)
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         items = [(field.name, getattr(value, field.name))
-                 for field in dataclasses.fields(value)]
+                 for field in dataclasses.fields(value)
+                 if hasattr(value, field.name)]
     else:
         yield name, value
         return

@@ -3,7 +3,7 @@ behind, and what of that no compiled model can do."""
 import copy
 import dataclasses
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 
 import torch
 
@@ -19,25 +19,64 @@ _PLAIN = (bool, int, float, str, type(None), torch.dtype, torch.device,
 
 
 def mapped(value, function):
-    """Nested tuples, lists, mappings and dataclasses with other tensors."""
+    """Nested tuples, lists, mappings and dataclasses with other tensors; the
+    containers are others, of the same classes."""
     if isinstance(value, torch.Tensor):
         return function(value)
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(mapped(v, function) for v in value))
-    if isinstance(value, (tuple, list)):
-        return type(value)(mapped(v, function) for v in value)
-    if isinstance(value, Mapping):
+    if isinstance(value, tuple):
+        return _tuple_like(value, [mapped(v, function) for v in value])
+    if isinstance(value, list):
         other = copy.copy(value)
-        for key in list(value):
-            other[key] = mapped(value[key], function)
+        other[:] = [mapped(v, function) for v in value]
         return other
+    if isinstance(value, Mapping):
+        return _mapping_like(value, {k: mapped(value[k], function)
+                                     for k in value})
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         other = copy.copy(value)
         for field in dataclasses.fields(value):
-            setattr(other, field.name,
-                    mapped(getattr(value, field.name), function))
+            if hasattr(value, field.name):  # also where it is frozen
+                object.__setattr__(other, field.name, mapped(
+                    getattr(value, field.name), function))
         return other
     return value
+
+
+def once(function):
+    """The same for a tensor that is met again."""
+    seen = {}  # keeps the tensors, so that ids stay theirs
+
+    def one(tensor):
+        if id(tensor) not in seen:
+            seen[id(tensor)] = tensor, function(tensor)
+        return seen[id(tensor)][1]
+    return one
+
+
+def _tuple_like(value, items):
+    """Past a constructor that takes other arguments than the items."""
+    try:
+        other = tuple.__new__(type(value), items)
+    except TypeError:
+        return type(value)(items)  # of C, such as torch.return_types
+    if hasattr(other, "__dict__"):
+        vars(other).update(vars(value))
+    return other
+
+
+def _mapping_like(value, items):
+    if not isinstance(value, MutableMapping):
+        try:
+            return type(value)(items)
+        except Exception:
+            raise UnsupportedModel(
+                f"a {type(value).__module__}.{type(value).__qualname__} is "
+                "made in a way of its own, and other tensors cannot be put "
+                "into one: give a dict") from None
+    other = copy.copy(value)
+    for key, item in items.items():
+        other[key] = item
+    return other
 
 
 def elements(result):

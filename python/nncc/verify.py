@@ -25,6 +25,7 @@ import torch
 
 from .dropout import WithoutDropout, without_dropout
 from .modules import UnsupportedModel, named_tensors
+from .run import elements, mapped, once
 from .runner import compile_model
 from .state import Snapshot, eagerly
 
@@ -125,25 +126,9 @@ def _jittered(tensor, generator):
     return tensor.detach() * (1 + 0.05 * noise)
 
 
-def _mapped(value, function, seen):
-    """Tensors in nested containers, each replaced once."""
-    if isinstance(value, torch.Tensor):
-        if id(value) not in seen:
-            seen[id(value)] = value, function(value)
-        return seen[id(value)][1]
-    if isinstance(value, dict):
-        return type(value)((k, _mapped(v, function, seen))
-                           for k, v in value.items())
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(_mapped(v, function, seen) for v in value))
-    if isinstance(value, (tuple, list)):
-        return type(value)(_mapped(v, function, seen) for v in value)
-    return value
-
-
 def _double(value):
-    return _mapped(value, lambda t: t.detach().double()
-                   if t.is_floating_point() else t, {})
+    return mapped(value, once(lambda t: t.detach().double()
+                              if t.is_floating_point() else t))
 
 
 # --- Comparing -----------------------------------------------------------------
@@ -246,11 +231,6 @@ def _limit(tensors):
                default=1e-5)
 
 
-def _outputs(result):
-    return tuple(result) if isinstance(result, (tuple, list)) else \
-        tuple(result.values()) if isinstance(result, dict) else (result,)
-
-
 def with_gradient(module, args, kwargs, loss, targets, modes, snapshot):
     """Names of the parameters that a training step gives a gradient."""
     found = _Check(None, module, args, kwargs, loss, targets, None, modes,
@@ -329,8 +309,8 @@ class _Check:
                              "the example inputs")
         for draw in (_redrawn, _jittered):
             generator = torch.Generator().manual_seed(20)
-            args, kwargs = _mapped((self.args, self.kwargs),
-                                   lambda t: draw(t, generator), {})
+            args, kwargs = mapped((self.args, self.kwargs),
+                                  once(lambda t: draw(t, generator)))
             try:
                 result = self.evaluate(args, kwargs)
             except Exception:
@@ -342,6 +322,8 @@ class _Check:
                            "the model was checked on that alone")
 
     def evaluate(self, args, kwargs, double=False):
+        # Its own containers: what it puts into them is not for the next.
+        args, kwargs = mapped((args, kwargs), lambda t: t)
         with self.called(False, double) as (module, _), torch.no_grad():
             return module(*args, **kwargs)
 
@@ -350,13 +332,13 @@ class _Check:
             self.progress.note("eval mode draws random numbers; its outputs "
                                "were not checked")
             return
-        theirs = [t for _, t in named_tensors(_outputs(result))]
+        theirs = [t for _, t in named_tensors(elements(result))]
         try:
             ours = list(self.compiled.run(
                 "forward", *self.flat(args, kwargs)).values())
         except (ValueError, TypeError, RuntimeError) as error:
             self.fail("forward", f"on {on} fails: {error}")
-        exact = self.later(lambda: [t for _, t in named_tensors(_outputs(
+        exact = self.later(lambda: [t for _, t in named_tensors(elements(
             self.evaluate(*_double((args, kwargs)), double=True)))])
         for i, (x, y) in enumerate(zip(ours, theirs)):
             how = _differs(_like(x, y), y, lambda: exact(i),
@@ -383,15 +365,15 @@ class _Check:
     def step(self, double=False):
         """Forward and backward: the loss, gradients and new buffers by
         name. The module is as before then."""
-        args, kwargs, targets = _mapped(
-            (self.args, self.kwargs, self.targets), lambda t: t.detach(), {})
+        args, kwargs, targets = mapped(
+            (self.args, self.kwargs, self.targets), once(lambda t: t.detach()))
         if double:
             args, kwargs, targets = _double((args, kwargs, targets))
         with self.called(True, double) as (module, loss), \
                 torch.enable_grad():
             for p in module.parameters():
                 p.grad = None
-            value = loss(*_outputs(module(*args, **kwargs)), *targets)
+            value = loss(*elements(module(*args, **kwargs)), *targets)
             value.backward()
         found = {"loss": value.detach().reshape(()), **{
             n: b.detach().clone() for n, b in module.named_buffers()}}
