@@ -36,7 +36,7 @@ from .state import Snapshot
 from .values import dtype_of, overlaps
 from .verify import verify as verify_files
 from .verify import with_gradient
-from .write import bytes_of, write
+from .write import bytes_of, folder_for, write
 
 
 def export(module, example_inputs, directory, loss=None, targets=(),
@@ -66,16 +66,18 @@ def export(module, example_inputs, directory, loss=None, targets=(),
     on the example and on other inputs, and for one training step; a difference
     is an error. `verify=False` leaves that out.
     """
-    exporter = _Exporter(module, example_inputs, example_kwargs, loss, targets,
-                         optimizer, allow_branches)
-    model, weights = exporter.run()
-    write(model, weights, directory,
-          lambda path: check_accepted(path, model, loss is not None),
-          exporter.verify if verify else None)
+    with folder_for(directory) as (path, folder):
+        exporter = _Exporter(module, example_inputs, example_kwargs, loss,
+                             targets, optimizer, allow_branches)
+        model, weights = exporter.run()
+        write(model, weights, path, folder,
+              lambda path: check_accepted(path, model, loss is not None),
+              exporter.verify if verify else None)
     count = sum(t.numel() for t in weights.values())
     size = sum(t.numel() * t.element_size() for t in weights.values())
     print("; ".join([
-        f"nncc: wrote {os.path.join(directory, 'model.json')} and "
+        "nncc: wrote "
+        f"{os.path.join(os.fsdecode(directory), 'model.json')} and "
         f"weights.safetensors: {count:,} numbers, {bytes_of(size)}",
         *exporter.notes()]), file=sys.stderr)
 

@@ -1,4 +1,5 @@
 """Writes the two files of a model."""
+import contextlib
 import json
 import os
 import shutil
@@ -7,34 +8,77 @@ import tempfile
 from safetensors.torch import save_file
 
 
-def write(model, weights, directory, accept, check=None):
-    """Both files, or none: they are made in a folder of their own, looked at
-    by `accept(path of the model)` and `check(folder)`, and moved."""
-    directory = os.path.abspath(os.fspath(directory))
-    os.makedirs(directory, exist_ok=True)
+_FILES = ("weights.safetensors", "model.json")
+
+
+@contextlib.contextmanager
+def folder_for(directory):
+    """`directory`, made if it is not there, and a new folder in it for what is
+    not done yet: before any work, so that it is not for nothing. Where that
+    fails, no folder is left behind."""
+    if not isinstance(directory, (str, bytes, os.PathLike)):
+        raise TypeError("directory must be a path, got "
+                        f"{type(directory).__name__}")
+    path = os.fsdecode(directory)
+    if not path or "\0" in path:
+        raise ValueError(f"directory must be a path, got {path!r}")
+    path = os.path.abspath(path)
+    missing = _missing(path)
+    try:
+        try:
+            os.makedirs(path, exist_ok=True)
+            for name in _FILES:
+                if os.path.isdir(os.path.join(path, name)):
+                    raise IsADirectoryError(0, f"{name} in it is a folder")
+            folder = tempfile.mkdtemp(prefix=".nncc-", dir=path)
+        except OSError as error:
+            what = error.strerror[:1].lower() + error.strerror[1:]
+            if isinstance(error, FileExistsError):
+                what = "it is a file" if os.path.exists(path) else \
+                    "it is a link to nothing"
+            raise type(error)(f"cannot write to the directory {path}: "
+                              f"{what}") from None
+        try:
+            yield path, folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    except BaseException:
+        for one in missing:
+            with contextlib.suppress(OSError):  # someone else's is in it
+                os.rmdir(one)
+        raise
+
+
+def _missing(path):
+    """Folders that are not there, the innermost first."""
+    found = []
+    while not os.path.lexists(path):
+        found.append(path)
+        path = os.path.dirname(path)
+    return found
+
+
+def write(model, weights, directory, folder, accept, check=None):
+    """Both files, or none: they are made in `folder`, looked at by
+    `accept(path of the model)` and `check(folder)`, and moved."""
     mask = os.umask(0)
     os.umask(mask)
-    folder = tempfile.mkdtemp(prefix=".nncc-", dir=directory)
-    try:
-        with open(os.path.join(folder, "model.json"), "w") as file:
-            file.write(pretty(model) + "\n")
-        accept(os.path.join(folder, "model.json"))
-        seen = set()
-        for name, tensor in weights.items():
-            tensor = tensor.detach().contiguous()
-            if tensor.untyped_storage().data_ptr() in seen:
-                tensor = tensor.clone()  # the file has no shared memory
-            seen.add(tensor.untyped_storage().data_ptr())
-            weights[name] = tensor
-        save_file(weights, os.path.join(folder, "weights.safetensors"))
-        if check:
-            check(folder)
-        for name in ("weights.safetensors", "model.json"):
-            os.chmod(os.path.join(folder, name), 0o666 & ~mask)
-            os.replace(os.path.join(folder, name),
-                       os.path.join(directory, name))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with open(os.path.join(folder, "model.json"), "w") as file:
+        file.write(pretty(model) + "\n")
+    accept(os.path.join(folder, "model.json"))
+    seen = set()
+    for name, tensor in weights.items():
+        tensor = tensor.detach().contiguous()
+        if tensor.untyped_storage().data_ptr() in seen:
+            tensor = tensor.clone()  # the file has no shared memory
+        seen.add(tensor.untyped_storage().data_ptr())
+        weights[name] = tensor
+    save_file(weights, os.path.join(folder, "weights.safetensors"))
+    if check:
+        check(folder)
+    for name in _FILES:
+        os.chmod(os.path.join(folder, name), 0o666 & ~mask)
+        os.replace(os.path.join(folder, name), os.path.join(directory, name))
 
 
 def bytes_of(size):

@@ -371,6 +371,61 @@ def test_files(tmp_path, capsys):
     assert len(list(tmp_path.iterdir())) == 2
 
 
+class Runs(nn.Module):
+    """Counts its runs."""
+    runs = 0
+
+    def forward(self, x):
+        Runs.runs += 1
+        return x * 2
+
+
+DIRECTORIES = {
+    "a file": (lambda d: d / "file", FileExistsError, "cannot write to the "
+               "directory {}/file: it is a file"),
+    "below a file": (lambda d: d / "file" / "new", NotADirectoryError, "cannot "
+                     "write to the directory {}/file/new: not a directory"),
+    "a link to nothing": (lambda d: d / "link", FileExistsError, "cannot write "
+                          "to the directory {}/link: it is a link to nothing"),
+    "a folder in the way": (
+        lambda d: d / "full", IsADirectoryError, "cannot write to the "
+        "directory {}/full: model.json in it is a folder"),
+    "too long": (lambda d: d / "new" / ("n" * 300), OSError, "cannot write to "
+                 f"the directory {{}}/new/{'n' * 300}: file name too long"),
+    "empty": (lambda d: "", ValueError, "directory must be a path, got ''"),
+    "no name": (lambda d: "a\0b", ValueError,
+                "directory must be a path, got 'a\\x00b'"),
+    "none": (lambda d: None, TypeError,
+             "directory must be a path, got NoneType"),
+    "the inputs": (lambda d: X, TypeError,
+                   "directory must be a path, got Tensor"),
+}
+
+
+@pytest.mark.parametrize("name", DIRECTORIES)
+def test_directories_that_cannot_be_written_to(tmp_path, name):
+    """Found before the module runs; what was made is removed."""
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    (tmp_path / "full" / "model.json").mkdir(parents=True)
+    before, runs = sorted(tmp_path.rglob("*")), Runs.runs
+    make, kind, text = DIRECTORIES[name]
+    with pytest.raises(kind) as error:
+        nncc.export(Runs(), (X,), make(tmp_path))
+    assert str(error.value) == text.format(tmp_path)
+    assert Runs.runs == runs and sorted(tmp_path.rglob("*")) == before
+
+
+def test_no_folder_is_left_behind(tmp_path):
+    """Where export refuses; and one that is there stays."""
+    for folder in (tmp_path / "new" / "one", tmp_path):
+        with pytest.raises(nncc.UnsupportedModel):
+            nncc.export(Wrap(change_part), (X,), folder)
+        assert not any(tmp_path.iterdir())
+    nncc.export(Wrap(lambda x: x * 2), (X,), bytes(tmp_path / "new" / "one"))
+    assert len(list((tmp_path / "new" / "one").iterdir())) == 2
+
+
 def said(folder, capsys, *args, **how):
     """What export says behind the size of the files."""
     capsys.readouterr()
