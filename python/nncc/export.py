@@ -24,9 +24,8 @@ from .assemble import Joined
 from .describe import Tree
 from .graph import Problem, sentences
 from .modes import Modes
-from .modules import (Leaf, UnsupportedModel, as_model, class_of,
-                      is_sequential, leaves_of, named_tensors, own_attributes,
-                      walk)
+from .modules import (UnsupportedModel, as_model, class_of, leaves_of,
+                      named_tensors, own_attributes, walk)
 from .names import Names
 from .optimizers import describe_training
 from .outline import Constants
@@ -146,8 +145,7 @@ class _Exporter:
         graph = run.outline()
         self._raise(graph.problems)
         self._check_again(run)
-        if not _is_plain(run):
-            check_without_gradients(self._again, run)
+        check_without_gradients(self._again, run)
         self.untrained = None
         train = self._train_graph()
         self.left_out = dict(
@@ -212,8 +210,7 @@ class _Exporter:
             self._raise(run.problems)
             graph = run.outline()
             self._raise(graph.problems)
-            if not _is_plain(run):
-                self._check_again(run)
+            self._check_again(run)
             return run
         except UnsupportedModel as error:
             if self.loss is not None:
@@ -313,20 +310,6 @@ class _Exporter:
             else:
                 state[name] = self.state.value_of(tensor).cpu()
         return state, ties
-
-
-def _is_plain(run):
-    """Nothing of the user's runs in it: a chain of torch.nn modules."""
-    model = run.root.module
-    everywhere = nn.modules.module
-    if everywhere._global_forward_hooks or \
-            everywhere._global_forward_pre_hooks or any(
-                part._forward_hooks or part._forward_pre_hooks
-                for part in model.modules()):
-        return False
-    return (is_sequential(model) or isinstance(model, Leaf)) and all(
-        getattr(item, "module", None) and not hasattr(item, "items")
-        for item in run.root.items)
 
 
 def _arguments(signature, inputs, kwargs):

@@ -419,6 +419,34 @@ def test_chosen_modules(tmp_path, choose, text):
                    targets=(Y,)) == text
 
 
+def doubles_in_use(module, args, result):
+    return result if torch.is_grad_enabled() else result * 2
+
+
+def hooked(module, at=None):
+    (module if at is None else module[at]).register_forward_hook(
+        doubles_in_use)
+    return module
+
+
+class ShorterInUse(nn.Sequential):
+    def __iter__(self):
+        parts = list(self._modules.values())
+        return iter(parts if torch.is_grad_enabled() else parts[:1])
+
+
+@pytest.mark.parametrize("make,text", [
+    (lambda: hooked(nn.Sequential(linear(), nn.ReLU()), 1), "torch.mul is "
+     "called in another way in eval mode under torch.no_grad in 1 (FILE): "),
+    (lambda: hooked(linear()), "torch.mul is called in another way in eval mode "
+     "under torch.no_grad in module (FILE): "),
+    (lambda: ShorterInUse(linear(), nn.ReLU()), "1 is called in another way in "
+     "eval mode under torch.no_grad in 1: ")])
+def test_chains_of_torch_modules(tmp_path, make, text):
+    assert refusal(tmp_path, make(), (X,)) == text + (
+        "decide by self.training, not by whether there are gradients")
+
+
 def test_branches_may_be_allowed(tmp_path):
     nncc.export(Wrap(lambda m, x: branch(m, x)), (X.abs(),), tmp_path,
                 allow_branches=True)
