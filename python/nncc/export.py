@@ -31,7 +31,7 @@ from .optimizers import describe_training
 from .outline import Constants
 from .patched import Originals
 from .run import Run, check_values, mapped
-from .state import Snapshot
+from .state import Snapshot, left_alone
 from .values import dtype_of, overlaps
 from .verify import verify as verify_files
 from .verify import with_gradient
@@ -122,7 +122,8 @@ class _Exporter:
     def run(self):
         """The model as JSON and its tensors by name."""
         self.snapshot = Snapshot(self.model)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), \
+                left_alone(self.loss, self.model) as self.kept:
             warnings.simplefilter("ignore")
             try:
                 return self._run()

@@ -77,7 +77,7 @@ class _Reach:
                 function in self.seen:
             return
         self.seen.add(function)
-        for name in _names(function.__code__):
+        for name in names_in(function.__code__):
             method = inspect.getattr_static(self.kind, name, None)
             if is_function(method) or isinstance(method, property):
                 self.methods.add(name)
@@ -90,11 +90,12 @@ class _Reach:
                     self._visit(own)
 
 
-def _names(code):
+def names_in(code):
+    """What a function names, also in functions inside of it."""
     yield from code.co_names
     for part in code.co_consts:
         if isinstance(part, types.CodeType):
-            yield from _names(part)
+            yield from names_in(part)
 
 
 def is_patched(module, kind, made):

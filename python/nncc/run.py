@@ -260,6 +260,8 @@ class Run:
             for name, tensor in named_tensors(target, base):
                 self._bind(tensor, name, call)
         before = len(self.tracer.problems)
+        kept = self.exporter.kept
+        state = [(*item, version_of(item[1])) for item in kept.tensors()]
         try:
             value = self.tracer.run_traced(call, _as_scalar(function),
                                            (*results, *targets), {})
@@ -269,6 +271,7 @@ class Run:
             del self.tracer.problems[before:]
             return  # a loss of auxiliary outputs, which train mode has
         self._check_inputs(call.arguments, "target")
+        self._check_kept(state, kept.buffers())
         if not isinstance(value, torch.Tensor) or value.dim() or \
                 not value.is_floating_point():
             given = f"a tensor {list(value.shape)} of {value.dtype}" if \
@@ -285,6 +288,18 @@ class Run:
             # An auxiliary loss has its arguments in train mode only.
             self.loss = None
             del self.tracer.problems[before:]
+
+    def _check_kept(self, before, buffers):
+        """What the loss keeps is none of the model's state."""
+        for name, tensor, version in before:
+            now = buffers.get(name, tensor)
+            if now is tensor and version_of(tensor) == version:
+                continue
+            what = "buffer " if name in buffers else ""
+            self.tracer.problems.append(Problem(
+                f"the loss changes its {what}{name}: a compiled step keeps no "
+                "state of a loss, so make it a part of the module",
+                _changed_at(self.values.known(now))))
 
     def outline(self, with_updates=False):
         return Outline(self.tracer, self.root, [v for _, v in self.outputs],

@@ -3,12 +3,14 @@ example."""
 import collections
 import contextlib
 import dataclasses
+import functools
 import random
 import sys
 import types
 
 import torch
 
+from .patched import is_of_torch, names_in
 from .values import plain_attributes
 
 _LISTS = (list, collections.deque)
@@ -110,6 +112,96 @@ class Snapshot:
                     tensor.detach_()  # something with a gradient came there
                 tensor.requires_grad_(requires)
         _set_generators(self.random)
+
+
+class Reached:
+    """What a function that is no part of the model, a loss, can keep things
+    in: itself, if it is a module or another object; what it is bound to or
+    made of; what it names outside of it, as far as that are modules, objects
+    that are called, and containers."""
+
+    def __init__(self, function, model):
+        self._objects, self._holders = [], {}  # (name, object)
+        self._known = set(map(id, model.modules()))
+        self._visit(function, "")
+        self._parts = [_Part(one) for _, one in self._objects]
+        self._values = [(t, t.detach().clone()) for _, t in self.tensors()]
+
+    def _visit(self, value, name):
+        if isinstance(value, torch.nn.Module):
+            for path, part in value.named_modules():
+                self._add(f"{name}.{path}".strip("."), part)
+        elif isinstance(value, functools.partial):
+            for item in (value.func, *value.args, *value.keywords.values()):
+                self._visit(item, name)
+        elif isinstance(value, types.MethodType):
+            self._visit(value.__func__, name)
+            self._visit(value.__self__, name)
+        elif isinstance(value, types.FunctionType):
+            if id(value) not in self._known and not is_of_torch(value):
+                self._known.add(id(value))
+                for key, item in _named_by(value):
+                    self._visit(item, key)
+        elif callable(value) and not isinstance(value, type) and \
+                hasattr(value, "__dict__"):
+            self._add(name, value)
+        else:
+            _holders(value, self._holders)
+
+    def _add(self, name, part):
+        if id(part) not in self._known:
+            self._known.add(id(part))
+            self._objects.append((name, part))
+
+    def tensors(self):
+        """Buffers and plain attributes: (name, tensor)."""
+        for path, one in self._objects:
+            for name, tensor in (*self._buffers(one), *plain_attributes(one)):
+                yield f"{path}.{name}".lstrip("."), tensor
+
+    def buffers(self):
+        return {f"{path}.{name}".lstrip("."): tensor
+                for path, one in self._objects
+                for name, tensor in self._buffers(one)}
+
+    @staticmethod
+    def _buffers(one):
+        return one.named_buffers(recurse=False) if isinstance(
+            one, torch.nn.Module) else ()
+
+    def restore(self):
+        for part in self._parts:
+            part.restore()
+        for holder, content in self._holders.values():
+            _restore(holder, content)
+        with torch.no_grad():
+            for tensor, data in self._values:
+                if not same(tensor, data):
+                    tensor.detach().copy_(data)
+
+
+def _named_by(function):
+    for name, cell in zip(function.__code__.co_freevars,
+                          function.__closure__ or ()):
+        with contextlib.suppress(ValueError):  # it is not set
+            yield name, cell.cell_contents
+    for name in names_in(function.__code__):
+        if name in function.__globals__:
+            yield name, function.__globals__[name]
+    for value in (*(function.__defaults__ or ()),
+                  *(function.__kwdefaults__ or {}).values()):
+        yield "default", value
+
+
+@contextlib.contextmanager
+def left_alone(function, model):
+    """What `function`, which is no part of the model, keeps is in the end as
+    it was."""
+    reached = Reached(function, model)
+    try:
+        yield reached
+    finally:
+        reached.restore()
 
 
 def same(a, b):

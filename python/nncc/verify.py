@@ -27,7 +27,7 @@ from .dropout import WithoutDropout, without_dropout
 from .modules import UnsupportedModel, named_tensors
 from .run import elements, mapped, once
 from .runner import compile_model
-from .state import Snapshot, eagerly
+from .state import Snapshot, eagerly, left_alone
 
 # Of the scale, by element type.
 _LIMITS = {torch.float64: 1e-7, torch.float32: 1e-5, torch.float16: 4e-3,
@@ -47,7 +47,7 @@ def verify(directory, module, args, kwargs, loss=None, targets=(),
     module as it is."""
     check = _Check(directory, module, args, kwargs, loss, targets, optimizer,
                    modes, snapshot or Snapshot(module))
-    with _Progress() as check.progress:
+    with left_alone(loss, module), _Progress() as check.progress:
         try:
             check.run()
         finally:

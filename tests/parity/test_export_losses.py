@@ -1,0 +1,109 @@
+"""What a loss keeps between calls: it stays as it was, or is refused."""
+import functools
+import re
+
+import nncc
+import pytest
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+torch.manual_seed(0)
+X, Y = torch.randn(4, 6), torch.randn(4, 6)
+
+
+def linear():
+    return nn.Linear(6, 6)
+
+
+class Loss(nn.Module):
+    """Leaves something in all that it has, but in a buffer."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls, self.log, self.last = 0, [], None
+
+    def forward(self, y, t):
+        self.calls += 1
+        self.last = y
+        self.log.append(F.mse_loss(y, t))
+        return self.log[-1]
+
+
+class Batched(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(6, affine=False)
+
+    def forward(self, y, t):
+        return F.mse_loss(self.norm(y), t)
+
+
+class Averaged(nn.Module):
+    def __init__(self, change):
+        super().__init__()
+        self.register_buffer("mean", torch.ones(6))
+        self.change = change
+
+    def forward(self, y, t):
+        self.change(self, y)
+        return ((y - t) ** 2 * self.mean).mean()
+
+
+class Plain:
+    def __init__(self):
+        self.mean = torch.ones(6)
+
+    def __call__(self, y, t):
+        self.mean *= 0.9
+        return ((y - t) ** 2 * self.mean).mean()
+
+
+def assigns(loss, y):
+    loss.mean = loss.mean * 0.9
+
+
+def changes(loss, y):
+    with torch.no_grad():
+        loss.mean.lerp_(y.mean(0), 0.1)
+
+
+def test_the_loss_stays_as_it_was(tmp_path):
+    """Also one that a function names, and lists that it fills."""
+    loss, log = Loss(), []
+    net = nn.Sequential(linear(), nn.ReLU())
+
+    def function(scale, y, t):
+        log.append(sum(scale * loss(one, t) for one in [y]))
+        return log[-1]
+
+    for one in (loss, function.__get__(2.), functools.partial(function, 2.),
+                loss.forward):
+        optimizer = torch.optim.SGD(net.parameters())
+        nncc.export(net, (X,), tmp_path, loss=one, targets=(Y,),
+                    optimizer=optimizer)
+        assert (loss.calls, loss.log, loss.last, log) == (0, [], None, [])
+
+
+@pytest.mark.parametrize("make,name,where", [
+    (Batched, "buffer norm.num_batches_tracked", "BatchNorm1d"),
+    (lambda: Averaged(assigns), "buffer mean", "Averaged"),
+    (lambda: Averaged(changes), "buffer mean", "Averaged"),
+    (Plain, "mean", "")])
+def test_losses_with_a_state(tmp_path, make, name, where):
+    loss = make()
+    for function, prefix in ((loss, ""), (lambda y, t: loss(y, t), "loss.")):
+        with pytest.raises(nncc.UnsupportedModel) as error:
+            nncc.export(nn.Sequential(linear()), (X,), tmp_path,
+                        loss=function, targets=(Y,))
+        what = " ".join([*name.split()[:-1], prefix + name.split()[-1]])
+        assert re.sub(r"\w+\.py:\d+", "FILE", str(error.value)) == (
+            f"the loss changes its {what}{' in ' * bool(where)}{where} (FILE): "
+            "a compiled step keeps no state of a loss, so make it a part of "
+            "the module")
+        if isinstance(loss, Batched):
+            assert loss.norm.num_batches_tracked == 0
+            assert not loss.norm.running_mean.any()
+        else:
+            assert torch.equal(loss.mean, torch.ones(6))
+    assert not any(tmp_path.iterdir())
