@@ -29,6 +29,9 @@ class Conditions:
         self.results, self.repeats = results, repeats
         self._own = {}
 
+    def __str__(self):
+        return "" if self.gradients else " without gradients"
+
     @contextlib.contextmanager
     def around(self):
         asked = torch.is_inference_mode_enabled

@@ -65,7 +65,7 @@ def export(module, example_inputs, directory, loss=None, targets=(),
     on the example and on other inputs, and for one training step; a difference
     is an error. `verify=False` leaves that out.
     """
-    with folder_for(directory) as (path, folder):
+    with folder_for(directory) as (path, folder), torch.device("cpu"):
         exporter = _Exporter(module, example_inputs, example_kwargs, loss,
                              targets, optimizer, allow_branches)
         model, weights = exporter.run()
@@ -190,8 +190,9 @@ class _Exporter:
             place = run.tracer.place_of(error.__traceback__) if \
                 hasattr(run, "tracer") else None
             problems.append(Problem(
-                f"forward fails in {'train' if trains else 'eval'} mode on "
-                f"the example: {type(error).__name__}: {error}", place))
+                f"forward fails in {'train' if trains else 'eval'} mode"
+                f"{conditions} on the example: {type(error).__name__}: {error}",
+                place))
             raise UnsupportedModel(sentences(problems)) from error
         return run
 

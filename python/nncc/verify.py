@@ -126,6 +126,12 @@ def _jittered(tensor, generator):
     return tensor.detach() * (1 + 0.05 * noise)
 
 
+def _usable(tensor):
+    """With a gradient of its own, in containers of its own: what forward puts
+    into those is not for the next run."""
+    return tensor.clone() if tensor.is_inference() else tensor.detach()
+
+
 def _double(value):
     return mapped(value, once(lambda t: t.detach().double()
                               if t.is_floating_point() else t))
@@ -238,6 +244,10 @@ def with_gradient(module, args, kwargs, loss, targets, modes, snapshot):
     return {n for n, _ in module.named_parameters() if "grad." + n in found}
 
 
+class _Refusal(Exception):
+    """The module, or the loss, fails; not what is around it."""
+
+
 class _Check:
     def __init__(self, directory, module, args, kwargs, loss, targets,
                  optimizer, modes, snapshot):
@@ -294,8 +304,11 @@ class _Check:
                 loss = loss.double()
         before = torch.get_rng_state()
         self.draws = False
-        with WithoutDropout(), eagerly():
-            yield module, loss
+        with WithoutDropout(), eagerly(), torch.inference_mode(False):
+            try:
+                yield module, loss
+            except Exception as error:
+                raise _Refusal(f"{type(error).__name__}: {error}") from error
         self.draws = not torch.equal(before, torch.get_rng_state())
 
     def flat(self, args, kwargs):
@@ -304,7 +317,11 @@ class _Check:
 
     # --- Eval mode -------------------------------------------------------
     def forward(self):
-        example = self.evaluate(self.args, self.kwargs)
+        try:
+            example = self.evaluate(self.args, self.kwargs)
+        except _Refusal as error:
+            self.fail("forward", f"on the example inputs fails in PyTorch: "
+                      f"{error}")
         self.compare_outputs(self.args, self.kwargs, example,
                              "the example inputs")
         for draw in (_redrawn, _jittered):
@@ -313,7 +330,7 @@ class _Check:
                                   once(lambda t: draw(t, generator)))
             try:
                 result = self.evaluate(args, kwargs)
-            except Exception:
+            except _Refusal:
                 continue  # these values mean something
             self.compare_outputs(args, kwargs, result,
                                  "inputs drawn like them")
@@ -322,9 +339,8 @@ class _Check:
                            "the model was checked on that alone")
 
     def evaluate(self, args, kwargs, double=False):
-        # Its own containers: what it puts into them is not for the next.
-        args, kwargs = mapped((args, kwargs), lambda t: t)
         with self.called(False, double) as (module, _), torch.no_grad():
+            args, kwargs = mapped((args, kwargs), once(_usable))
             return module(*args, **kwargs)
 
     def compare_outputs(self, args, kwargs, result, on):
@@ -365,18 +381,18 @@ class _Check:
     def step(self, double=False):
         """Forward and backward: the loss, gradients and new buffers by
         name. The module is as before then."""
-        args, kwargs, targets = mapped(
-            (self.args, self.kwargs, self.targets), once(lambda t: t.detach()))
-        if double:
-            args, kwargs, targets = _double((args, kwargs, targets))
+        given = self.args, self.kwargs, self.targets
         with self.called(True, double) as (module, loss), \
                 torch.enable_grad():
+            args, kwargs, targets = mapped(
+                _double(given) if double else given, once(_usable))
             for p in module.parameters():
                 p.grad = None
             value = loss(*elements(module(*args, **kwargs)), *targets)
             value.backward()
         found = {"loss": value.detach().reshape(()), **{
-            n: b.detach().clone() for n, b in module.named_buffers()}}
+            n: b.detach().clone() for n, b in
+            module.named_buffers(remove_duplicate=False)}}
         found.update((f"grad.{n}", p.grad)
                      for n, p in module.named_parameters()
                      if p.grad is not None)
@@ -386,7 +402,7 @@ class _Check:
     def train(self):
         try:
             found = self.step()
-        except Exception as error:
+        except _Refusal as error:
             self.fail("a training step", f"fails in PyTorch: {error}")
         if self.draws:
             self.progress.note("train mode draws random numbers; the training "
@@ -407,7 +423,7 @@ class _Check:
                                          dtype=found["loss"].dtype)}
             ours.update(self.compiled.state())
         self.compare("the loss", ours["loss"], found["loss"], "loss")
-        for name, _ in self.module.named_buffers():
+        for name, _ in self.module.named_buffers(remove_duplicate=False):
             if name in ours:
                 self.compare(f"after a training step {name}", ours[name],
                              found[name], name)
