@@ -59,13 +59,13 @@ class Conditions:
 
 
 def check_again(trace, run, model):
-    """Raises UnsupportedModel if other runs than `run`, which `trace(trains,
-    draw, conditions)` makes, compute something else."""
+    """Raises UnsupportedModel if other runs than `run`, which `trace(run, draw,
+    conditions)` makes, compute something else."""
     first, before = Computed(run), plain_state(model)
     for draw, results in ((redrawn, True), (redrawn, False), (None, True),
                           (None, False)):
         try:
-            other = trace(run.trains, draw, Conditions(results=results))
+            other = trace(run, draw, Conditions(results=results))
         except UnsupportedModel:
             continue  # these values mean something, or it takes leaves only
         if bool(other.loss) == bool(run.loss):
@@ -74,7 +74,7 @@ def check_again(trace, run, model):
         raise UnsupportedModel("forward fails when it is called again")
     _check_seeds(run, other)
     if Computed(other, first) != first:
-        plain = [trace(run.trains, draw, Conditions()) for _ in range(2)] \
+        plain = [trace(run, draw, Conditions()) for _ in range(2)] \
             if results else [other]  # two: it may go to and fro
         for one in plain:
             _check(first, one, _REPEATED)
@@ -126,7 +126,7 @@ def _gives_the_same(run, other):
 def check_seeds(trace, run):
     """Raises UnsupportedModel if each run draws the same random numbers."""
     try:
-        other = trace(run.trains, None, Conditions())
+        other = trace(run, None, Conditions())
     except UnsupportedModel:
         return  # it goes another way
     _check_seeds(run, other)
@@ -146,10 +146,10 @@ def check_without_gradients(trace, run):
     """Eval mode is used with and without torch.no_grad, and a compiled model
     has one form."""
     first = Computed(run, stops=False)
-    other = trace(False, None, Conditions(False, inference=True))
+    other = trace(run, None, Conditions(False, inference=True))
     if Computed(other, first, stops=False) == first:
         return
-    _check(first, trace(False, None, Conditions(False)),
+    _check(first, trace(run, None, Conditions(False)),
            "in eval mode under torch.no_grad: decide by self.training, not by "
            "whether there are gradients", stops=False)
     _check(first, other, "in eval mode under torch.inference_mode: leave out "

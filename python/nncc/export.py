@@ -169,11 +169,12 @@ class _Exporter:
             part._backward_pre_hooks.clear()
         return problems
 
-    def _again(self, trains, draw, conditions):
-        """In the modes, and with the attributes, that a run before has
-        left."""
+    def _again(self, first, draw, conditions):
+        """In the modes, and with the attributes, that a run before has left;
+        with the state that the `first` began with."""
+        first.restore_buffers()
         self.state.restore_tensors()
-        return self._run_once(trains, draw, conditions)
+        return self._run_once(first.trains, draw, conditions)
 
     def _run_once(self, trains, draw, conditions):
         """Runs the module; what fails in it is the caller's to mend."""

@@ -8,7 +8,8 @@ from collections.abc import Mapping, MutableMapping
 import torch
 
 from .graph import Call, Node, Problem, values_in, version_of
-from .modules import UnsupportedModel, class_of, named_tensors, walk
+from .modules import (UnsupportedModel, class_of, depends_on_mode,
+                      named_tensors, walk)
 from .outline import Outline
 from .state import python_numbers
 from .trace import Tracer
@@ -189,6 +190,7 @@ class Run:
         """Buffers that forward changed are updates; everything else that it
         leaves behind is refused."""
         problems, now = self.tracer.problems, self._state()
+        self._check_parts(now["parameter"])
         for kind, tensors in self.before.items():
             for path, tensor in tensors.items():
                 self._check_tensor(kind, path, tensor,
@@ -209,13 +211,40 @@ class Run:
         before = self.before["buffer"]
         changed = {id(buffers.get(path)) for path, t in before.items()
                    if version_of(t) != self.versions[id(t)]}
-        for pair in overlaps(self.exporter.model, changed):
+        for pair in [*overlaps(self.exporter.model, changed),
+                     *self._one_tensor(buffers, changed)]:
             path, other = sorted(pair, key=lambda p: p not in buffers or
                                  buffers[p] is before.get(p))
             self.tracer.problems.append(Problem(
                 f"{path} shares memory with {other} after forward, so that "
                 "what changes one changes both, which a compiled step does "
                 "not: assign a clone", _changed_at(self.updates.get(path))))
+
+    def _one_tensor(self, buffers, changed):
+        """Two names of a buffer, of which they were not before."""
+        before, first = self.before["buffer"], {}
+        for path, tensor in buffers.items():
+            other = first.setdefault(id(tensor), path)
+            if id(tensor) in changed and \
+                    before.get(path) is not before.get(other):
+                yield other, path
+
+    def _check_parts(self, parameters):
+        """What forward has made of the kind that a model has from the
+        beginning; other modules are as good as functions."""
+        known = {id(t) for t in self.before["parameter"].values()}
+        made = [f"parameter {path}" for path, tensor in parameters.items()
+                if path not in self.before["parameter"] and
+                id(tensor) not in known]
+        made += [f"module {path}, which has a state or a mode"
+                 for path, part in self.exporter.model.named_modules()
+                 if id(part) not in self.tracer.paths and
+                 not any(True for _ in part.parameters()) and
+                 (any(True for _ in part.buffers()) or depends_on_mode(part))]
+        for what in made[:1]:
+            self.tracer.problems.append(Problem(
+                f"forward makes the {what}: do that in __init__, or call the "
+                "module once before export"))
 
     def _check_tensor(self, kind, path, tensor, now):
         problems = self.tracer.problems
@@ -248,6 +277,13 @@ class Run:
                 "the module before export", _changed_at(value)))
         else:
             self.updates[path] = value
+
+    def restore_buffers(self):
+        """Those that forward has put other tensors into."""
+        for path in self.updates:
+            owner, _, name = path.rpartition(".")
+            self.exporter.model.get_submodule(owner)._buffers[name] = \
+                self.before["buffer"][path]
 
     def _run_loss(self, targets):
         """loss(*outputs, *targets), behind the model."""

@@ -89,6 +89,8 @@ class Snapshot:
             self.values[id(tensor)] = value
         self.tensors = [(t, self.values[id(t)], t.grad, t.requires_grad)
                         for t in tensors]
+        self.leaves = {id(t) for t in tensors
+                       if t.is_leaf and not t._is_view()}
         self.random = _generators()
 
     def value_of(self, tensor):
@@ -98,6 +100,8 @@ class Snapshot:
     def restore_tensors(self):
         with torch.no_grad():
             for tensor, data, _, _ in self.tensors:
+                if id(tensor) in self.leaves and not tensor.is_leaf:
+                    tensor.detach_()  # what was added to it had a gradient
                 if not same(tensor, data):
                     tensor.detach().copy_(data)
 

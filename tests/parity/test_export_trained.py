@@ -6,7 +6,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch.utils.checkpoint import checkpoint
 
-from exported import Wrap, check
+from exported import Wrap, check, close
 from test_export_refused import X, Y, Part, linear, refusal
 
 
@@ -118,12 +118,20 @@ def test_buffers_of_one_memory_that_may_stay(tmp_path):
 
 
 def test_a_buffer_that_becomes_another(tmp_path):
-    said = refusal(tmp_path, nn.Sequential(Part(becomes)), (X,),
-                   loss=F.mse_loss, targets=(Y,))
-    assert said == (
-        "torch.add is called in another way when forward runs again on other "
-        "values in 0 (FILE): what Python computes, draws or keeps between "
-        "calls would be frozen in the model")
+    """It is the value of the other from then on."""
+    module = nn.Sequential(Part(becomes))
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    module[0].count += 3
+    nncc.export(module, (X,), tmp_path, loss=F.mse_loss, targets=(Y,),
+                optimizer=optimizer)
+    compiled = nncc.compile(tmp_path, entries=("train_step",))
+    for _ in range(3):
+        optimizer.zero_grad()
+        right = F.mse_loss(module(X), Y)
+        right.backward()
+        optimizer.step()
+        close(compiled.train_step(X, Y), right)
+    close(compiled.state()["0.other"], module[0].other)
 
 
 def test_odd_losses(tmp_path):
