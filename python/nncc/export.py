@@ -295,7 +295,8 @@ class _Exporter:
                 for name, value in zip(joined.final.targets, call.arguments)},
                 **joined.loss()}
         settings, state = describe_training(
-            self.model, self.optimizer, lambda: with_gradient(
+            self.model, self.optimizer, self.names.optimizers,
+            lambda: with_gradient(
                 self.model, self.args, self.kwargs, self.loss, self.targets,
                 self.entered.enter, self.snapshot))
         return {**section, **settings}, state

@@ -6,9 +6,7 @@ Which optimizers there are and what they take is the compiler's to say
 refused with a sentence.
 """
 import inspect
-import json
 import math
-import subprocess
 import sys
 import types
 
@@ -17,7 +15,6 @@ from torch.optim import optimizer as torch_optimizer
 
 from .modules import UnsupportedModel
 from .patched import is_function, is_of_torch
-from .runner import find_nncc
 
 # How a step is computed, not what it gives.
 _NEUTRAL = {"foreach", "fused", "capturable"}
@@ -26,11 +23,12 @@ _NEUTRAL = {"foreach", "fused", "capturable"}
 _CYCLED = {"base_momentum", "max_momentum"}
 
 
-def describe_training(module, optimizer=None, trained=None):
+def describe_training(module, optimizer, known, trained):
     """What the training section says of parameters: "frozen" and "optimizer",
     as far as there is something to say; the optimizer's state, as tensors for
-    the weights file. `trained()` gives the names of parameters that a step
-    gives a gradient; it is asked only if some have no state yet."""
+    the weights file. `known` are the optimizers of the schema. `trained()` gives
+    the names of parameters that a step gives a gradient; it is asked only if
+    some have no state yet."""
     section, state = {}, {}
     frozen = [_pattern(name) for name, p in module.named_parameters()
               if p.is_floating_point() and not p.requires_grad]
@@ -38,15 +36,8 @@ def describe_training(module, optimizer=None, trained=None):
         section["frozen"] = frozen
     if optimizer is not None:
         section["optimizer"], state = _Describer(
-            optimizer, module, trained).describe()
+            optimizer, module, known, trained).describe()
     return section, state
-
-
-def _known_optimizers():
-    done = subprocess.run([find_nncc(), "schema"], check=True,
-                          capture_output=True, text=True)
-    return {one["properties"]["type"]["const"]: one for one in
-            json.loads(done.stdout)["$defs"]["optimizer"]["anyOf"]}
 
 
 def _pattern(name):
@@ -59,12 +50,12 @@ def _shape(tensor):
 
 
 class _Describer:
-    def __init__(self, optimizer, module, trained):
+    def __init__(self, optimizer, module, known, trained):
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise TypeError("optimizer must be an object of torch.optim, got "
                             f"{type(optimizer).__name__}")
         self.optimizer, self.trained = optimizer, trained
-        self.kinds = _known_optimizers()
+        self.kinds = known
         self.parameters = dict(module.named_parameters())
         self.names = {id(p): n for n, p in self.parameters.items()}
         self.kind = self._kind()

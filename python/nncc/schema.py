@@ -1,5 +1,5 @@
-"""What the compiler takes, by `nncc schema`: which functions and modules, and
-which forms of their arguments."""
+"""What the compiler takes, by `nncc schema`: which functions, modules and
+optimizers, and which forms of their arguments."""
 import json
 import subprocess
 
@@ -25,6 +25,8 @@ class Schema:
         for module in self._parts["module"]["anyOf"]:
             for kind in module["properties"]["type"].get("enum", []):
                 self.modules[kind] = module
+        self.optimizers = {one["properties"]["type"]["const"]: one
+                           for one in self._parts["optimizer"]["anyOf"]}
 
     def lacks(self, op, inputs, arguments):
         """What of a call the compiler does not have, or None."""

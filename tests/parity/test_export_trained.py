@@ -1,4 +1,6 @@
 """What the exporter refuses of losses and training, in full."""
+import subprocess
+
 import nncc
 import pytest
 import torch
@@ -132,6 +134,21 @@ def test_a_buffer_that_becomes_another(tmp_path):
         optimizer.step()
         close(compiled.train_step(X, Y), right)
     close(compiled.state()["0.other"], module[0].other)
+
+
+def test_the_schema_is_read_once(tmp_path, monkeypatch):
+    """By names, modules and optimizers alike."""
+    ran, run = [], subprocess.run
+
+    def counted(command, *args, **how):
+        ran.append(command[1])
+        return run(command, *args, **how)
+
+    monkeypatch.setattr(subprocess, "run", counted)
+    module = linear()
+    nncc.export(module, (X,), tmp_path, loss=F.mse_loss, targets=(Y,),
+                optimizer=torch.optim.Adam(module.parameters()), verify=False)
+    assert ran == ["schema", "compile"]
 
 
 def test_odd_losses(tmp_path):
