@@ -129,6 +129,8 @@ public:
   Define &twin(const std::string &name);
   Define &twins();
   Define &alias(const std::string &name);
+  /// "torch.NAME" of all "torch.x", "Tensor.NAME" of all "Tensor.x".
+  Define &aliases(const std::vector<std::string> &names);
   Define &tensor(const char *name, ShapeFormula shape, TensorUse use = {});
   Define &buffer(const char *name, ShapeFormula shape, TensorUse use = {});
   Define &types(TypeRule rule);

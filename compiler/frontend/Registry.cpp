@@ -96,6 +96,16 @@ Define &Define::alias(const std::string &name) {
   return *this;
 }
 
+Define &Define::aliases(const std::vector<std::string> &names) {
+  for (const Face &face : faces)
+    for (const std::string &name : face.names)
+      for (const std::string &other : names) {
+        std::string space = name.substr(0, name.rfind('.') + 1);
+        others.push_back({space + other, {nullptr, false, name}});
+      }
+  return *this;
+}
+
 Define &Define::twin(const std::string &name) {
   others.push_back({name, {nullptr, true, faces.back().names.front()}});
   return *this;

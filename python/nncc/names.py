@@ -1,8 +1,8 @@
 """How the model format spells the functions that PyTorch calls.
 
 One function object may have several names (torch.mm is torch.spmm); the one
-that the compiler's schema has is taken. What PyTorch has under two spellings
-(torch.swapaxes, Tensor.expand_as, Tensor.long) becomes the one of the format.
+that the compiler's schema has is taken. Of those that it has as aliases
+(torch.swapaxes), it is the one that they stand for.
 """
 import inspect
 
@@ -38,6 +38,7 @@ _OPERATORS = {
     "__rsub__": "torch.sub", "__rtruediv__": "torch.div",
     "__rdiv__": "torch.div", "__rpow__": "torch.pow",
     "__rmatmul__": "torch.matmul", "__invert__": "torch.bitwise_not",
+    "rsub": "torch.sub",
 }
 for _method, _op in {
         "floordiv": "floor_divide", "mod": "remainder", "and": "bitwise_and",
@@ -49,18 +50,6 @@ for _method, _op in {
 # The receiver is the right operand.
 REVERSED = {"__rsub__", "__rtruediv__", "__rdiv__", "__rpow__", "__rmatmul__",
             "__rfloordiv__", "__rmod__", "__rlshift__", "__rrshift__", "rsub"}
-
-# Second spellings in PyTorch of what the format has under the first.
-_ALIASES = {
-    "swapaxes": "transpose", "swapdims": "transpose", "concatenate": "cat",
-    "concat": "cat", "absolute": "abs", "divide": "div", "true_divide": "div",
-    "multiply": "mul", "subtract": "sub", "negative": "neg", "greater": "gt",
-    "greater_equal": "ge", "less": "lt", "less_equal": "le",
-    "not_equal": "ne", "clip": "clamp", "expand_as": "expand",
-    "view_as": "view", "reshape_as": "reshape", "spmm": "mm", "rsub": "sub",
-    "expit": "sigmoid"}
-for _name in ("sin", "cos", "tan", "sinh", "cosh", "tanh"):
-    _ALIASES[f"arc{_name}"] = f"a{_name}"
 
 # Second names of arguments.
 SYNONYMS = {"axis": "dim", "keepdims": "keepdim"}
@@ -98,9 +87,10 @@ def function_names():
                 except TypeError:
                     pass  # not hashable
     for method, name in _OPERATORS.items():
-        function = getattr(torch.Tensor, method, None)
-        if function is not None:
-            names[function] = [name]
+        for space in (torch.Tensor, torch):
+            function = getattr(space, method, None)
+            if function is not None:
+                names[function] = [name]
     return names
 
 
@@ -124,19 +114,28 @@ class Names(Schema):
             names = []
         if not names:
             return _spelled(function)
+        others = ("torch", "Tensor") if function in self._OTHERS else \
+            ("torch", "Tensor", "F")
         for name in names:
             space, short = name.rsplit(".", 1)
             if short.endswith("_") and not short.endswith("__"):
                 short = short[:-1]  # values never change: x.add_(y) is x + y
-            for one in (short, _ALIASES.get(short)):
-                for where in dict.fromkeys((_METHODS.get(one, space), space,
-                                            "torch", "Tensor", "F")):
-                    if one and f"{where}.{one}" in self.ops and not (
-                            where == "F" and function in self._OTHERS):
-                        return f"{where}.{one}"
+            known = self._known(space, short, others)
+            if known:
+                return known
         own = getattr(function, "__name__", "").rstrip("_")
         same = [n for n in names if n.rsplit(".", 1)[1].rstrip("_") == own]
         return (same or names)[0]
+
+    def _known(self, space, short, others):
+        """What the compiler has under this name, in its space or in others."""
+        for where in (_METHODS.get(short, space), space, *others):
+            name = f"{where}.{short}"
+            if name in self.aliases:
+                return self._known(*self.aliases[name].rsplit(".", 1), others)
+            if name in self.ops:
+                return name
+        return None
 
 
 # Operators reach us as methods; the format spells both torch.add.

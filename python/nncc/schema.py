@@ -18,9 +18,11 @@ class Schema:
             raise RuntimeError(done.stderr.strip())
         self._parts = json.loads(done.stdout)["$defs"]
         self.ops = {}  # function -> its schema
+        self.aliases = {}  # second name of a function -> its first
         for function in self._parts["function"]["anyOf"]:
             for op in function["properties"]["op"]["enum"]:
                 self.ops[op] = function
+            self.aliases.update(function.get("x-aliases", {}))
         self.modules = {}  # type -> its schema
         for module in self._parts["module"]["anyOf"]:
             for kind in module["properties"]["type"].get("enum", []):

@@ -15,9 +15,11 @@ from .values import storage_of
 
 _MAKERS = {"tensor", "as_tensor", "asarray", "from_numpy", "scalar_tensor",
            "new_tensor", "frombuffer"}
-_SHAPED = {"expand_as", "view_as", "reshape_as"}
-# Their result has the receiver's element type, torch.gt's is bool.
-_COMPARISONS = {"eq_", "ne_", "lt_", "le_", "gt_", "ge_"}
+# They take the shape of another tensor.
+_SHAPED = {"expand_as": "Tensor.expand", "view_as": "Tensor.view",
+           "reshape_as": "Tensor.reshape"}
+# In place their result has the receiver's element type, else it is bool.
+_COMPARISONS = {"eq", "ne", "lt", "le", "gt", "ge"}
 
 
 class Spelling:
@@ -104,10 +106,9 @@ class Spelling:
         inputs, arguments = self.arguments()
         if name in REVERSED:
             inputs = inputs[::-1]
-        op = self.op
-        if self.in_place() and self.keeps_type() and \
-                f"Tensor.{name}" in tracer.names.ops:
-            op = f"Tensor.{name}"
+        op, twin = self.op, f"Tensor.{self.short()}_"
+        if self.in_place() and self.keeps_type() and twin in tracer.names.ops:
+            op = twin
         result = self.add(op, inputs, arguments)
         if self.op == "F.batch_norm":
             tracer.note_statistics((self.argument(1, "running_mean")[0],
@@ -146,8 +147,8 @@ class Spelling:
                 self.named.get("rounding_mode") == "floor":
             return self.add("torch.floor_divide", self.inputs)
         if name in _SHAPED:
-            return self.add(self.op, [self.inputs[0],
-                                      list(self.result.shape)])
+            return self.add(_SHAPED[name], [self.inputs[0],
+                                            list(self.result.shape)])
         if name == "t":
             if receiver.dim() < 2:
                 return self.add("Tensor.clone", self.inputs[:1])
@@ -230,7 +231,10 @@ class Spelling:
         """A change in place whose result would be of another type."""
         types = {t.dtype for t in (*self.raw, *self.raw_named.values())
                  if isinstance(t, torch.Tensor)}
-        return self.name in _COMPARISONS or len(types) > 1
+        return self.short() in _COMPARISONS or len(types) > 1
+
+    def short(self):
+        return self.op.rpartition(".")[2]
 
     # --- Arguments -------------------------------------------------------
     def bound(self):

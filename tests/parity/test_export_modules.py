@@ -250,6 +250,18 @@ def spellings(module, x):
             + torch.polar(w.data.new_ones(6), torch.ones(6)).imag)
 
 
+def second_names(module, x):
+    """Aliases in the registry; in place they keep the receiver's type."""
+    wide, y = x.double().abs() + 1, module.w[0] + x
+    y = y.multiply_(wide).subtract_(wide, alpha=2).true_divide_(wide)
+    y = y.divide_(wide).clip_(-1, 1).absolute_().negative_()
+    flags = x.clone().greater_equal_(0) + torch.less(x, y).float()
+    return (y + flags.not_equal_(1) + torch.swapaxes(x, axis0=0, axis1=1).T
+            + x.clone().swapdims_(dim0=0, dim1=1).t() + torch.rsub(x, y, alpha=2)
+            + torch.concatenate([x, x], axis=0)[:4]
+            + torch.arcsinh(x) + torch.dsmm(y, module.w.t()))
+
+
 def operators(module, x):
     i = (4 * x).to(torch.int64)
     inside = (x > -1) & (x < 1) | (x > 2) ^ (x > 3)
@@ -344,6 +356,8 @@ MODULES = {
     "constants": lambda: Wrap(constants_of_forward),
     "branch on constants": lambda: Wrap(branch_on_constants),
     "spellings": lambda: Wrap(spellings, w=nn.Parameter(torch.randn(6, 6))),
+    "second names": lambda: Wrap(second_names,
+                                 w=nn.Parameter(torch.randn(6, 6))),
     "operators": lambda: Wrap(operators),
     "views of itself": lambda: Wrap(with_views_of_itself, layer=linear()),
     "makers": lambda: Wrap(makers, layer=linear()),
@@ -479,6 +493,15 @@ def test_both_files_have_the_same_state(tmp_path, name):
     declared = set(done.state()) if hasattr(done, "state") else set()
     assert load_file(tmp_path / "weights.safetensors")
     assert declared is not None
+
+
+def test_second_names_become_the_first(tmp_path):
+    nncc.export(Wrap(lambda m, x: torch.swapaxes(x.clip(0, 1), 0, 1).absolute()
+                     + torch.rsub(torch.special.expit(x), 1).T), (X,), tmp_path)
+    model = json.loads((tmp_path / "model.json").read_text())
+    assert [node["op"] for node in model["nodes"]] == [
+        "Tensor.clamp", "torch.transpose", "Tensor.abs", "F.sigmoid",
+        "torch.sub", "Tensor.permute", "torch.add"]
 
 
 def test_one_class_for_equal_calls(tmp_path):

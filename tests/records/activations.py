@@ -1,5 +1,5 @@
 """Activations, softmax, dropout."""
-from .record import INTEGERS, Sample as S, T, record
+from .record import INTEGERS, Sample as S, T, record, second
 import torch
 
 WIDE = [S(T(3, 70)), S(T(5)), S(T(2, 3, 4, 5)), S(T())]
@@ -10,6 +10,7 @@ record("nn.SiLU F.silu", *WIDE)
 record("nn.Tanh F.tanh torch.tanh Tensor.tanh Tensor.tanh_", *WIDE)
 record("nn.Sigmoid F.sigmoid torch.sigmoid Tensor.sigmoid Tensor.sigmoid_",
        *WIDE)
+second("F.sigmoid", "torch.special.expit")
 record("nn.Identity", *WIDE)
 record("nn.GELU", *WIDE, S(T(3, 70), make=dict(approximate="tanh")))
 record("F.gelu", *WIDE, S(T(3, 70), approximate="tanh"))

@@ -1,7 +1,7 @@
 """Arithmetic, comparisons, functions of each element, conversions."""
 import torch
 
-from .record import B, I, Sample as S, T, record
+from .record import B, I, Sample as S, T, record, second
 
 ONE = [S(T(5, 70)), S(T(3, 1, 7)), S(T())]
 # The receiver of a twin keeps its shape: these fit both.
@@ -68,3 +68,12 @@ record("Tensor.to", *[S(T(4, 9, low=-5, high=9), dtype=dtype) for dtype in (
     torch.float64, torch.float16, torch.int64, torch.int8, torch.bool)])
 record("Tensor.float", *ONE)
 record("torch.zeros_like torch.ones_like", *ONE, differentiable=False)
+
+for of, names in {
+        "sub": "subtract", "div": "divide true_divide", "mul": "multiply",
+        "ne": "not_equal", "lt": "less", "le": "less_equal", "gt": "greater",
+        "ge": "greater_equal", "neg": "negative", "abs": "absolute",
+        "clamp": "clip", "asin": "arcsin", "acos": "arccos", "atan": "arctan",
+        "asinh": "arcsinh", "acosh": "arccosh", "atanh": "arctanh"}.items():
+    for name in names.split():
+        second(f"torch.{of}", f"torch.{name} Tensor.{name}")

@@ -24,7 +24,8 @@ from safetensors.torch import save_file
 
 from .record import RECORDS, Record, Sample, Tensor
 
-SPACES = {"nn": nn, "F": F, "torch": torch, "Tensor": torch.Tensor}
+SPACES = {"nn": nn, "F": F, "torch": torch, "Tensor": torch.Tensor,
+          "torch.special": torch.special}
 
 
 def drawn(value, generator, dtype):
@@ -95,7 +96,7 @@ class Case:
         the twin of gives."""
         if self.record.is_module:
             return module(*args, **kwargs)
-        space, name = self.record.name.split(".")
+        space, name = self.record.name.rsplit(".", 1)
         if self.record.is_in_place:  # of a leaf it is refused
             args = (args[0].clone(), *args[1:])
             if plain and hasattr(SPACES[space], name[:-1]):

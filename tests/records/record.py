@@ -108,3 +108,13 @@ def record(names, *samples, within=None, **options):
     for name in names.split():
         assert name not in RECORDS, name
         RECORDS[name] = Record(name, tuple(samples), **options)
+
+
+def second(of, names):
+    """Adds records of names that the definition of another has, too: they need
+    no more than one sample."""
+    first = RECORDS[of]
+    for name in names.split():
+        assert name not in RECORDS, name
+        RECORDS[name] = dataclasses.replace(first, name=name,
+                                            samples=first.samples[:1])

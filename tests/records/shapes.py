@@ -1,7 +1,7 @@
 """Views, joining, indexing, creation."""
 import torch
 
-from .record import I, Sample as S, T, record
+from .record import I, Sample as S, T, record, second
 
 record("nn.Flatten", S(T(2, 3, 4)), S(T(2, 3, 4, 5), make=dict(
     start_dim=2)), S(T(2, 3, 4), make=dict(start_dim=0, end_dim=-2)))
@@ -18,6 +18,8 @@ record("Tensor.permute", S(T(3, 4, 5), 2, 0, 1), S(T(3, 4), [1, 0]),
 record("torch.permute", S(T(3, 4, 5), [2, 0, 1]), S(T(3, 4), [1, 0]))
 record("torch.transpose Tensor.transpose Tensor.transpose_",
        S(T(3, 4, 5), 0, 1), S(T(5, 17), -1, 0), S(T(4, 4), 1, 1), S(T(), 0, -1))
+second("torch.transpose", "torch.swapaxes Tensor.swapaxes torch.swapdims "
+       "Tensor.swapdims")
 record("torch.unsqueeze Tensor.unsqueeze Tensor.unsqueeze_",
        S(T(3, 4), 0), S(T(3, 4), -1), S(T(3, 4), dim=1), S(T(), 0))
 record("torch.squeeze Tensor.squeeze Tensor.squeeze_", S(T(3, 1, 4, 1)),
@@ -30,8 +32,9 @@ record("torch.split", S(T(5, 9), 4, 1), S(T(5, 9), [2, 3], 0),
        S(T(6), split_size_or_sections=5))
 record("torch.chunk Tensor.chunk", S(T(5, 9), 4, 1), S(T(5, 9), 4),
        S(T(8), chunks=2, dim=0))
-record("torch.cat torch.concat", S([T(5, 9), T(2, 9)]),
+record("torch.cat", S([T(5, 9), T(2, 9)]),
        S([T(5, 9), T(5, 1), T(5, 4)], 1), S([T(3), T(4)], dim=-1))
+second("torch.cat", "torch.concat torch.concatenate")
 record("torch.stack", S([T(5, 9), T(5, 9)]), S([T(4, 3), T(4, 3)], dim=-1))
 record("torch.index_select Tensor.index_select",
        S(T(7, 5), 0, I(4, high=7)), S(T(3, 6, 4), 1, I(9, high=6)),

@@ -64,6 +64,7 @@ static void pointwiseActivations(Registry &r) {
   define(r, "1 / (1 + exp(-x))")
       .module("nn.Sigmoid")
       .functions({"F.sigmoid", "torch.sigmoid", "Tensor.sigmoid"})
+      .alias("torch.special.expit")
       .twins()
       .types(floats)
       .emit(sigmoid);

@@ -104,15 +104,18 @@ static void comparisons(Registry &r) {
   struct Row {
     const char *name, *doc;
     Predicate predicate;
+    std::vector<std::string> aliases;
   };
-  const Row rows[] = {{"eq", "input == other", Predicate::eq},
-                      {"ne", "input != other", Predicate::ne},
-                      {"lt", "input < other", Predicate::lt},
-                      {"le", "input <= other", Predicate::le},
-                      {"gt", "input > other", Predicate::gt},
-                      {"ge", "input >= other", Predicate::ge}};
+  const Row rows[] = {
+      {"eq", "input == other", Predicate::eq, {}},
+      {"ne", "input != other", Predicate::ne, {"not_equal"}},
+      {"lt", "input < other", Predicate::lt, {"less"}},
+      {"le", "input <= other", Predicate::le, {"less_equal"}},
+      {"gt", "input > other", Predicate::gt, {"greater"}},
+      {"ge", "input >= other", Predicate::ge, {"greater_equal"}}};
   for (const Row &row : rows)
     binary(r, row.name, row.doc)
+        .aliases(row.aliases)
         .twins()
         .emit([predicate = row.predicate](Call &c) -> Result {
           return compare(predicate, c.tensor("input"), c.tensor("other"));
@@ -193,6 +196,7 @@ static void arithmetic(Registry &r) {
       .inF32()
       .emit(emitAdd);
   binary(r, "sub", "input - alpha other", {alpha})
+      .aliases({"subtract"})
       .twins()
       .types(numeric)
       .inF32()
@@ -202,39 +206,49 @@ static void arithmetic(Registry &r) {
       .types(numeric)
       .inF32()
       .emit(emitPow);
-  binary(r, "div", "input / other").twins().inF32().emit(emitDiv);
-  binary(r, "mul", "input * other").twins().inF32().emit(operator*);
+  binary(r, "div", "input / other")
+      .aliases({"divide", "true_divide"})
+      .twins()
+      .inF32()
+      .emit(emitDiv);
+  binary(r, "mul", "input * other")
+      .aliases({"multiply"})
+      .twins()
+      .inF32()
+      .emit(operator*);
   binary(r, "maximum", "the larger").inF32().emit(max);
   binary(r, "minimum", "the smaller").inF32().emit(min);
 }
 
 static void functions(Registry &r) {
-  pointwise(r, {{"exp", "e to the power of x", exp, floats},
-                {"log", "natural logarithm", log, floats, positive()},
-                {"sqrt", "square root", sqrt, floats, positive()},
-                {"rsqrt", "1 / sqrt(x)", rsqrt, floats, positive()},
-                {"exp2", "2 to the power of x", exp2, floats},
-                {"expm1", "exp(x) - 1", expm1, floats},
-                {"log2", "logarithm to base 2", log2, floats, positive()},
-                {"log10", "logarithm to base 10", log10, floats, positive()},
-                {"log1p", "log(1 + x)", log1p, floats, positive()},
-                {"erf", "error function", erf, floats},
-                {"erfc", "1 - erf(x)", erfc, floats},
-                {"tan", "tangent", tan, floats, between(-1, 1)},
-                {"asin", "inverse sine", asin, floats, between(-1, 1)},
-                {"acos", "inverse cosine", acos, floats, between(-1, 1)},
-                {"atan", "inverse tangent", atan, floats},
-                {"sinh", "hyperbolic sine", sinh, floats},
-                {"cosh", "hyperbolic cosine", cosh, floats},
-                {"asinh", "inverse of sinh", asinh, floats},
-                {"acosh", "inverse of cosh", acosh, floats, between(1, 9)},
-                {"atanh", "inverse of tanh", atanh, floats, between(-1, 1)},
-                {"sin", "sine", sin, floats},
-                {"cos", "cosine", cos, floats},
-                {"floor", "largest integer below", floor, numeric, steps()},
-                {"ceil", "smallest integer above", ceil, numeric, steps()},
-                {"neg", "-x", neg},
-                {"abs", "magnitude", abs, numeric, cornersAt({0})}});
+  pointwise(
+      r,
+      {{"exp", "e to the power of x", exp, floats},
+       {"log", "natural logarithm", log, floats, positive()},
+       {"sqrt", "square root", sqrt, floats, positive()},
+       {"rsqrt", "1 / sqrt(x)", rsqrt, floats, positive()},
+       {"exp2", "2 to the power of x", exp2, floats},
+       {"expm1", "exp(x) - 1", expm1, floats},
+       {"log2", "logarithm to base 2", log2, floats, positive()},
+       {"log10", "logarithm to base 10", log10, floats, positive()},
+       {"log1p", "log(1 + x)", log1p, floats, positive()},
+       {"erf", "error function", erf, floats},
+       {"erfc", "1 - erf(x)", erfc, floats},
+       {"tan", "tangent", tan, floats, between(-1, 1)},
+       {"asin", "inverse sine", asin, floats, between(-1, 1), {"arcsin"}},
+       {"acos", "inverse cosine", acos, floats, between(-1, 1), {"arccos"}},
+       {"atan", "inverse tangent", atan, floats, {}, {"arctan"}},
+       {"sinh", "hyperbolic sine", sinh, floats},
+       {"cosh", "hyperbolic cosine", cosh, floats},
+       {"asinh", "inverse of sinh", asinh, floats, {}, {"arcsinh"}},
+       {"acosh", "inverse of cosh", acosh, floats, between(1, 9), {"arccosh"}},
+       {"atanh", "inverse of tanh", atanh, floats, between(-1, 1), {"arctanh"}},
+       {"sin", "sine", sin, floats},
+       {"cos", "cosine", cos, floats},
+       {"floor", "largest integer below", floor, numeric, steps()},
+       {"ceil", "smallest integer above", ceil, numeric, steps()},
+       {"neg", "-x", neg, numeric, {}, {"negative"}},
+       {"abs", "magnitude", abs, numeric, cornersAt({0}), {"absolute"}}});
 }
 
 void registerElementwise(Registry &r) {
@@ -246,6 +260,7 @@ void registerElementwise(Registry &r) {
   define(r, "into [min, max]")
       .functions(spellings("clamp"),
                  {number("min").optional(), number("max").optional()})
+      .aliases({"clip"})
       .twins()
       .emit(emitClamp);
   define(r, "condition ? input : other")

@@ -55,6 +55,7 @@ void pointwise(Registry &r, const std::vector<Pointwise> &rows) {
   for (const Pointwise &row : rows)
     define(r, row.doc)
         .functions(spellings(row.name))
+        .aliases(row.aliases)
         .twins()
         .types(row.types)
         .domain(row.domain)

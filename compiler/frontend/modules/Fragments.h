@@ -41,6 +41,7 @@ struct Pointwise {
   Expr (*function)(Expr);
   TypeRule types = numeric;
   Domain domain = {};
+  std::vector<std::string> aliases = {};
 };
 void pointwise(Registry &r, const std::vector<Pointwise> &rows);
 

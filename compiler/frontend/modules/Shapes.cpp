@@ -351,8 +351,10 @@ static void registerViews(Registry &r) {
       .functions(spellings("permute"), {integers("dims").variadic()})
       .emit(emitPermute);
   define(r, "swaps two dimensions")
-      .functions(spellings("transpose"), {integer("dim0").ofDims("input"),
-                                          integer("dim1").ofDims("input")})
+      .functions(spellings("transpose"),
+                 {integer("dim0").ofDims("input").orNamed("axis0"),
+                  integer("dim1").ofDims("input").orNamed("axis1")})
+      .aliases({"swapaxes", "swapdims"})
       .twins()
       .emit(emitTranspose);
   define(r, "a new dimension of size 1")
@@ -409,8 +411,9 @@ void registerShapes(Registry &r) {
   registerCreation(r);
   define(r, "joins along dim")
       .operands({tensors("tensors")})
-      .function("torch.cat", {integer("dim", 0).ofDims("tensors")})
-      .alias("torch.concat")
+      .function("torch.cat",
+                {integer("dim", 0).ofDims("tensors").orNamed("axis")})
+      .aliases({"concat", "concatenate"})
       .emit(emitCat);
   define(r, "joins along a new dim")
       .operands({tensors("tensors")})
