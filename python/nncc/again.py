@@ -161,4 +161,4 @@ def _check(first, run, when, stops=True):
     if other != first:
         what, place = first.parting(other)
         raise UnsupportedModel(sentences([Problem(
-            f"{what} is called in another way {when}", place)]))
+            f"{what} in another way {when}", place)]))

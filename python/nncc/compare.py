@@ -48,12 +48,13 @@ class Computed:
         for ours, theirs in itertools.zip_longest(self._needed(),
                                                   other._needed()):
             if ours is None or theirs is None or ours[0] != theirs[0]:
-                return (ours or theirs)[1:]
+                _, what, place = ours or theirs
+                return f"{what} is called", place
         ours, theirs = self.result[2], other.result[2]
         for path in sorted({**ours, **theirs}):
             if ours.get(path) != theirs.get(path):
-                return f"what changes {path}", None
-        return "forward", None
+                return f"the buffer {path} is changed", None
+        return "forward is called", None
 
     def _needed(self):
         """The steps that the results depend on, in order."""

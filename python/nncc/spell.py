@@ -313,8 +313,11 @@ class Spelling:
         if value is None or isinstance(value, (bool, int, float, str)) or \
                 any(True for _ in values_in([value])):
             return value
+        hint = "nncc has no complex numbers, compute real and imaginary " \
+            "parts" if isinstance(value, complex) else \
+            "give numbers, words or tensors"
         self.tracer.problem(f"an argument of type {type(value).__name__} of "
-                            f"{self.op}")
+                            f"{self.op}: {hint}")
         return None
 
     def index(self, index):

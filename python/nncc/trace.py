@@ -412,7 +412,8 @@ class Tracer(TorchFunctionMode):
         if strict:
             if isinstance(value, torch.dtype) and value in DTYPES:
                 return DTYPES[value]
-            self.problem(f"an argument of type {type(value).__name__}")
+            self.problem(f"an argument of type {type(value).__name__}: give "
+                         "numbers, words or tensors")
             return None
         return value
 

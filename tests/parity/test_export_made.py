@@ -142,3 +142,23 @@ def test_two_names_of_a_buffer_that_is_changed(tmp_path, change):
     assert re.sub(r"\w+\.py:\d+", "FILE", str(error.value)) == (
         "p shares memory with q after forward, so that what changes one "
         "changes both, which a compiled step does not (FILE): assign a clone")
+
+
+class Alternates(Two):
+    def forward(self, x):
+        y = self.layer(x) + self.p - 2 * self.q
+        if self.training:
+            self.change.append(self.q)
+            self.p = self.q if len(self.change) % 2 else self.r
+        return y
+
+
+def test_a_buffer_that_becomes_now_one_now_the_other(tmp_path):
+    module = Alternates([])
+    module.register_buffer("r", torch.full((6,), 3.))
+    with pytest.raises(nncc.UnsupportedModel) as error:
+        nncc.export(module, (X,), tmp_path, loss=F.mse_loss, targets=(Y,))
+    assert str(error.value) == (
+        "the buffer p is changed in another way when forward runs again on "
+        "other values: what Python computes, draws or keeps between calls "
+        "would be frozen in the model")

@@ -339,6 +339,10 @@ REFUSED = {
     "two dimensions of bools": (
         lambda m, x: x[torch.ones(4, 6) > 0], "an index of bools, which takes "
         "as many elements as are true in 1 (FILE): use torch.where"),
+    "a complex number": (
+        lambda m, x: (x * 1j).abs(), "an argument of type complex of torch.mul "
+        "in 1 (FILE): nncc has no complex numbers, compute real and imaginary "
+        "parts"),
     "complex": (lambda m, x: torch.fft.fft(x).real,
                 "torch.fft.fft is not supported in 1 (FILE)"),
 }
