@@ -147,6 +147,9 @@ typedef struct nncc_model {
   const nncc_embedded *embedded; /* or null: weights come from a file */
   uint8_t weights_hash[16];      /* of names, shapes and dtypes */
   const char *training; /* the model's "training" section, or "" */
+  /* A hash of what the model's file says it computes, in hexadecimal; its sizes
+   * and training aside. */
+  const char *graph;
 } nncc_model;
 
 #endif /* NNCC_RUNTIME_ABI_H */

@@ -8,7 +8,7 @@ _Static_assert(sizeof(nncc_tensor) == 64, "abi");
 _Static_assert(sizeof(nncc_body) == 72, "abi");
 _Static_assert(sizeof(nncc_entry) == 56, "abi");
 _Static_assert(sizeof(nncc_alias) == 16, "abi");
-_Static_assert(sizeof(nncc_model) == 136, "abi");
+_Static_assert(sizeof(nncc_model) == 144, "abi");
 
 _Static_assert(sizeof(nncc_limit) == 32, "abi");
 

@@ -231,7 +231,8 @@ void Descriptor::add(ModuleOp model, const EmbeddedWeights *embedded) {
               number(entries.size()), state, number(program.state.size()),
               prepare, number(program.preparedBytes), table(aliasRows),
               number(aliasRows.size()), embeddedState(embedded, program),
-              hash(program.state), text(program.training)}));
+              hash(program.state), text(program.training),
+              text(program.graph)}));
   auto *type = llvm::FunctionType::get(pointer, false);
   auto *function =
       llvm::Function::Create(type, llvm::GlobalValue::ExternalLinkage,

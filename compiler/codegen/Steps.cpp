@@ -257,6 +257,7 @@ Program programOf(ModuleOp model) {
   Program program;
   program.state = weightsOf(model);
   program.training = textOf(model, trainingAttr);
+  program.graph = textOf(model, graphAttr);
   program.isUsed.resize(program.state.size());
   ModelPlaces shared{model, program};
   for (auto [i, tensor] : llvm::enumerate(program.state))

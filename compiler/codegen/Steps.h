@@ -75,6 +75,8 @@ struct Program {
   uint64_t preparedBytes = 0;
   /// Which training its state belongs to; "" without.
   std::string training;
+  /// A hash of what the model's file says it computes.
+  std::string graph;
 };
 
 /// The program of a model whose kernels are lowered and whose memory is

@@ -52,6 +52,8 @@ inline constexpr const char *limitAttr = "nncc.limit";
 inline constexpr const char *sizesAttr = "nncc.sizes";
 /// Of the module: its "training" section without spaces.
 inline constexpr const char *trainingAttr = "nncc.training";
+/// Of the module: a hash of what its file says it computes.
+inline constexpr const char *graphAttr = "nncc.graph";
 /// On a contraction, until kernels are formed: its right side lies in panels.
 inline constexpr const char *packedAttr = "nncc.packed";
 

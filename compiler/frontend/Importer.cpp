@@ -9,6 +9,7 @@
 #include "frontend/Training.h"
 #include "support/Identifier.h"
 #include "support/Size.h"
+#include "llvm/Support/MD5.h"
 
 using namespace mlir;
 
@@ -78,6 +79,20 @@ bool Importer::checkTop(const Json &root) {
   return true;
 }
 
+/// A hash of what the model computes, as its file has it: two files with equal
+/// ones differ in nothing but names, sizes of dims and training.
+static std::string hashOfGraph(const Json &root) {
+  Json graph = root;
+  llvm::erase_if(graph.members, [](const JsonMember &member) {
+    return llvm::is_contained({"format", "name", "dims", "training"},
+                              llvm::StringRef(member.key));
+  });
+  return llvm::MD5::hash(llvm::arrayRefFromStringRef(graph.compact()))
+      .digest()
+      .str()
+      .str();
+}
+
 /// The module that entries go to, with the model's name.
 void Importer::beginModule(const Json &root) {
   module = ModuleOp::create(UnknownLoc::get(context));
@@ -94,6 +109,7 @@ void Importer::beginModule(const Json &root) {
   if (const Json *training = root.find("training"))
     module.get()->setAttr(trainingAttr,
                           builder.b.getStringAttr(training->compact()));
+  module.get()->setAttr(graphAttr, builder.b.getStringAttr(hashOfGraph(root)));
 }
 
 /// One body of each entry per combination of symbolic sizes.

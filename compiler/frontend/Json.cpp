@@ -8,6 +8,7 @@
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/ADT/StringSwitch.h"
+#include <map>
 #include <nlohmann/json.hpp>
 
 namespace nncc {
@@ -240,6 +241,13 @@ private:
 
 } // namespace
 
+static std::map<std::string, const Json *> membersByKey(const Json &object) {
+  std::map<std::string, const Json *> members;
+  for (const JsonMember &member : object.members)
+    members.emplace(member.key, &member.value);
+  return members;
+}
+
 std::string Json::compact() const {
   auto quoted = [](const std::string &text) {
     return nlohmann::json(text).dump(-1, ' ', false,
@@ -264,10 +272,10 @@ std::string Json::compact() const {
       text += (text.empty() ? "" : ",") + item.compact();
     return "[" + text + "]";
   case Kind::object:
-    for (const JsonMember &member : members)
-      if (member.key != "comment")
-        text += (text.empty() ? "" : ",") + quoted(member.key) + ":" +
-                member.value.compact();
+    for (const auto &[key, value] : membersByKey(*this))
+      if (key != "comment")
+        text +=
+            (text.empty() ? "" : ",") + quoted(key) + ":" + value->compact();
     return "{" + text + "}";
   }
   return text;

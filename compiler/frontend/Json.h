@@ -40,7 +40,7 @@ struct Json {
   const Json *find(llvm::StringRef key) const;
   /// "an object", "the string \"x\"", "3": for error texts.
   std::string describe() const;
-  /// As JSON without spaces and comments.
+  /// As JSON without spaces and comments, the members of objects by their keys.
   std::string compact() const;
 };
 

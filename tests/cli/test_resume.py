@@ -4,6 +4,7 @@ import subprocess
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from lenet_model import NNCC
@@ -71,6 +72,88 @@ def test_resume_of_another_training(train, folder):
     assert "\n  batch: 4 then, 2 now" in trained(inputs=inputs,
                                                  training=training)
     assert trained(name="other") == ANOTHER % "model: net then, other now"
+
+
+GRAPH = "the model's graph (modules, nodes, inputs) is another one"
+
+
+def test_resume_with_another_graph(train, folder):
+    """What the state's names and shapes do not tell."""
+    train("--steps", "3", "--checkpoint", "c.safetensors")
+    rest = ("--steps", "5", "--resume", "--checkpoint", "c.safetensors")
+    for old, new in (("F.relu", "F.tanh"), ('"p": 0.1', '"p": 0.2'),
+                     ('["b"]}', '["b"], "training": false}'),
+                     ('["c"]}', '["b"]}')):
+        assert MODEL.count(old) == 1
+        (folder / "net.json").write_text(MODEL.replace(old, new))
+        assert train(*rest, start=(), code=1).stderr == ANOTHER % GRAPH
+        subprocess.run([NNCC, "net.json", "--entries=train_step", "-o",
+                        "net.so"], cwd=folder, check=True)
+        done = subprocess.run([NNCC, "train", "net.so", "--data", "train.npz",
+                               *rest], cwd=folder, capture_output=True,
+                              text=True)
+        assert (done.returncode, done.stderr) == (1, ANOTHER % GRAPH)
+
+
+def test_resume_with_the_same_graph(train, folder):
+    """Order, comments and the sizes of other bodies change nothing."""
+    train("--steps", "3", "--checkpoint", "c.safetensors")
+    model = json.loads(MODEL)
+
+    def turned(value):
+        return {k: turned(v) for k, v in reversed(value.items())} \
+            if isinstance(value, dict) else value
+
+    (folder / "net.json").write_text(json.dumps(
+        {"comment": "the same", **turned(model)}))
+    done = train("--steps", "5", "--resume", "--checkpoint", "c.safetensors",
+                 start=())
+    assert done.stderr.startswith("nncc: done after step 5")
+
+
+def test_resume_with_another_size(train, folder):
+    model = json.loads(MODEL)
+    model["inputs"]["x"]["shape"] = ["N", 6]
+    model["training"]["inputs"]["t"]["shape"] = ["N"]
+    (folder / "net.json").write_text(json.dumps({**model,
+                                                 "dims": {"N": [4, 2]}}))
+    rest = ("--steps", "5", "--checkpoint", "c.safetensors")
+    train(*rest, "--dim", "N=4")
+    (folder / "net.json").write_text(json.dumps({**model,
+                                                 "dims": {"N": [4]}}))
+    assert "step 5 of 5 already" in train(*rest, "--resume", start=()).stderr
+    assert train(*rest, "--resume", "--dim", "N=2", start=(), code=1).stderr \
+        == ANOTHER % ("batch: 4 then, 2 now\n  sizes of dims: N=4 then, N=2 "
+                      "now")
+
+
+def test_resume_without_what_to_compare(train, folder):
+    """Other tools drop metadata, or some of them."""
+    train("--steps", "3", "--checkpoint", "c.safetensors")
+    with safe_open(folder / "c.safetensors", "np") as file:
+        metadata = file.metadata()
+    state = load_file(folder / "c.safetensors")
+
+    def resumed(metadata, **options):
+        save_file(state, folder / "d.safetensors", metadata)
+        return train("--steps", "3", "--resume", "--checkpoint",
+                     "d.safetensors", start=(), **options).stderr
+
+    end = "nncc: d.safetensors is at step 3 of 3 already\n"
+    for other in (None, {"format": "pt"}):
+        assert resumed(other).startswith(
+            "nncc: d.safetensors does not say how its training went: nothing "
+            "but names and shapes of its tensors was compared with this one\n"
+            + end)
+    del metadata["nncc.graph"], metadata["nncc.seed"]
+    assert resumed(metadata).startswith(
+        "nncc: d.safetensors does not say all of how its training went, not "
+        "compared: graph and seed\n" + end)
+    metadata["nncc.batch"] = "5"
+    assert resumed(metadata, code=1) == (ANOTHER % "batch: 5 then, 4 now"
+                                         ).replace("c.safe", "d.safe")
+    for key in metadata:
+        assert key.startswith("nncc.")
 
 
 def test_stretched_schedules_keep_their_length(train, folder):

@@ -48,7 +48,20 @@ static std::string optimizerOf(const std::string &training) {
   return type ? type->str() : training;
 }
 
+/// A section is the same in whatever order it is written.
+static bool isSame(const RunFact &now, const std::string &then) {
+  if (now.value == then || now.name != "training")
+    return now.value == then;
+  auto was = llvm::json::parse(then), is = llvm::json::parse(now.value);
+  bool areEqual = was && is && *was == *is;
+  llvm::consumeError(was.takeError());
+  llvm::consumeError(is.takeError());
+  return areEqual;
+}
+
 static std::string difference(const RunFact &now, const std::string &then) {
+  if (now.name == "graph")
+    return "\n  the model's graph (modules, nodes, inputs) is another one";
   if (now.name != "training")
     return "\n  " + now.name + ": " + then + " then, " + now.value + " now";
   std::string was = optimizerOf(then), is = optimizerOf(now.value);
@@ -57,13 +70,17 @@ static std::string difference(const RunFact &now, const std::string &then) {
   return "\n  the model's \"training\" section is another one";
 }
 
+/// `unknown`: the facts that the file does not hold.
 static int checkFacts(const std::string &path, const nncc_file *file,
-                      const RunFacts &facts) {
+                      const RunFacts &facts,
+                      std::vector<std::string> &unknown) {
   std::string differences;
   for (const RunFact &fact : facts) {
     const char *then =
         nncc_file_metadata(file, (prefix + fact.name).c_str());
-    if (then && fact.value != then)
+    if (!then)
+      unknown.push_back(fact.name);
+    else if (!isSame(fact, then))
       differences += difference(fact, then);
   }
   if (differences.empty())
@@ -123,6 +140,7 @@ int checkCheckpoint(const std::string &path, const nncc_model &model,
   if (int code = reportRuntime(nncc_file_map(path.c_str(), &file)))
     return code;
   int code = exitDone;
+  std::vector<std::string> unknown;
   if (!find(file, "optimizer.step"))
     code = fail(exitRejected,
                 path + " is no checkpoint of nncc train, it has no "
@@ -130,10 +148,16 @@ int checkCheckpoint(const std::string &path, const nncc_model &model,
                        "weights",
                 path);
   else
-    code = checkFacts(path, file, facts);
+    code = checkFacts(path, file, facts, unknown);
   if (!code)
     code = checkState(path, file, model);
   nncc_file_free(file);
+  if (!code && unknown.size() == facts.size())
+    note(path + " does not say how its training went: nothing but names and "
+                "shapes of its tensors was compared with this one");
+  else if (!code && !unknown.empty())
+    note(path + " does not say all of how its training went, not compared: " +
+         listOf(unknown));
   return code;
 }
 

@@ -29,7 +29,8 @@ int saveCheckpoint(const std::string &path, const nncc_model &model,
 
 /// Checks that the file is a checkpoint of this model and of this run; an exit
 /// code and a sentence that lists what differs if not. A file without facts,
-/// from the C API, has the tensors to tell.
+/// from the C API or another tool, has the tensors to tell; what could not be
+/// compared is said.
 int checkCheckpoint(const std::string &path, const nncc_model &model,
                     const RunFacts &facts);
 /// Checks that the state of an optimizer, if the file holds it, is this

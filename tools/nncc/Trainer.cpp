@@ -112,6 +112,7 @@ double Trainer::baseRate() const {
 RunFacts Trainer::facts() const {
   const nncc_model &model = *library.model;
   RunFacts list = {{"model", model.name},
+                   {"graph", model.graph},
                    {"training", model.training},
                    {"samples", std::to_string(data.samples())},
                    {"batch", std::to_string(data.batchSize())},
@@ -121,6 +122,8 @@ RunFacts Trainer::facts() const {
                    {"schedule", options.scheduleText},
                    {"warm-up steps", std::to_string(options.warmup)},
                    {"learning rate", digitsOf(baseRate())}};
+  if (*trainBody->sizes)
+    list.push_back({"sizes of dims", trainBody->sizes});
   if (options.schedule.isStretched())
     list.push_back({"steps in all", std::to_string(total)});
   return list;
