@@ -93,6 +93,55 @@ static nncc_status complete(nncc_context *context, const nncc_entry *entry,
                    entry->name);
 }
 
+static bool overlap(const void *x, const nncc_tensor *a, const void *y,
+                    const nncc_tensor *b) {
+  uintptr_t p = (uintptr_t)x, q = (uintptr_t)y;
+  return x && y &&
+         (p < q ? q - p < a->bytes && b->bytes : p - q < b->bytes && a->bytes);
+}
+
+/* An error if `data` lies in one of `count` other tensors. */
+static nncc_status check_overlap(const char *what, const void *data,
+                                 const nncc_tensor *tensor,
+                                 const char *other_what,
+                                 const void *const *others,
+                                 const nncc_tensor *tensors, uint64_t count) {
+  for (uint64_t i = 0; i < count; ++i)
+    if (overlap(data, tensor, others[i], &tensors[i]))
+      return nncc_fail(NNCC_ERROR_ARGUMENT, "%s %s overlaps %s %s", what,
+                       tensor->name, other_what, tensors[i].name);
+  return NNCC_OK;
+}
+
+/* Steps write outputs, and state of the context's own, in any order: what they
+ * write may be nothing else. */
+static nncc_status check_overlaps(const nncc_context *context,
+                                  const nncc_entry *entry,
+                                  const nncc_body *body) {
+  const nncc_model *model = context->model;
+  void *const *owned = context->own ? context->own->owned : NULL;
+  uint64_t states = owned ? model->weight_count : 0;
+  const void *const *in = context->inputs;
+  const void *const *out = (const void *const *)context->outputs;
+  nncc_status status = NNCC_OK;
+  for (uint64_t o = 0; !status && o < entry->output_count; ++o) {
+    const nncc_tensor *tensor = &body->outputs[o];
+    status = check_overlap("output", out[o], tensor, "input", in, body->inputs,
+                           entry->input_count);
+    if (!status)
+      status = check_overlap("output", out[o], tensor, "output", out,
+                             body->outputs, o);
+    if (!status)
+      status =
+          check_overlap("output", out[o], tensor, "the context's",
+                        (const void *const *)owned, model->weights, states);
+  }
+  for (uint64_t i = 0; !status && entry->trains && i < entry->input_count; ++i)
+    status = check_overlap("input", in[i], &body->inputs[i], "the context's",
+                           (const void *const *)owned, model->weights, states);
+  return status;
+}
+
 /* Packed forms of weights that a step has changed. */
 static void refresh(nncc_context *context, const nncc_entry *entry) {
   if (!context->stale || entry->trains)
@@ -105,6 +154,8 @@ static void refresh(nncc_context *context, const nncc_entry *entry) {
 static nncc_status run(nncc_context *context, const nncc_entry *entry,
                        const nncc_body *body) {
   nncc_status status = complete(context, entry, body);
+  if (!status)
+    status = check_overlaps(context, entry, body);
   if (!status)
     status = check_limits(body, context->inputs);
   if (status)
@@ -175,9 +226,6 @@ static nncc_status check_views(const nncc_tensor *tensors,
                                const char *what) {
   char expected[64], got[64];
   for (uint64_t i = 0; i < count; ++i) {
-    if (!views[i].data && tensors[i].bytes)
-      return nncc_fail(NNCC_ERROR_ARGUMENT, "%s %s has no data", what,
-                       tensors[i].name);
     if (views[i].dtype != tensors[i].dtype)
       return nncc_fail(NNCC_ERROR_ARGUMENT, "%s %s must be %s, got %s", what,
                        tensors[i].name,
@@ -190,6 +238,9 @@ static nncc_status check_views(const nncc_tensor *tensors,
           nncc_shape_text(expected, sizeof expected, tensors[i].dims,
                           tensors[i].rank),
           nncc_shape_text(got, sizeof got, views[i].dims, views[i].rank));
+    if (!views[i].data && tensors[i].bytes)
+      return nncc_fail(NNCC_ERROR_ARGUMENT, "%s %s has no data", what,
+                       tensors[i].name);
     if ((uintptr_t)views[i].data % nncc_dtype_bytes(views[i].dtype))
       return nncc_fail(NNCC_ERROR_ARGUMENT,
                        "%s %s is not aligned to its "
@@ -197,12 +248,6 @@ static nncc_status check_views(const nncc_tensor *tensors,
                        what, tensors[i].name);
   }
   return NNCC_OK;
-}
-
-static bool overlap(const nncc_view *x, uint64_t x_bytes, const nncc_view *y,
-                    uint64_t y_bytes) {
-  const char *a = x->data, *b = y->data;
-  return x_bytes && y_bytes && a < b + y_bytes && b < a + x_bytes;
 }
 
 /* The body whose inputs have these shapes; lists what was compiled if none. */
@@ -267,18 +312,7 @@ nncc_status nncc_run(nncc_context *context, const char *name,
   void **out = context->outputs;
   for (uint64_t i = 0; i < entry->input_count; ++i)
     in[i] = i < input_count ? inputs[i].data : NULL;
-  for (uint32_t o = 0; o < output_count; ++o) {
+  for (uint32_t o = 0; o < output_count; ++o)
     out[o] = outputs[o].data;
-    for (uint32_t i = 0; i < input_count; ++i)
-      if (overlap(&outputs[o], body->outputs[o].bytes, &inputs[i],
-                  body->inputs[i].bytes))
-        return nncc_fail(NNCC_ERROR_ARGUMENT, "output %s overlaps input %s",
-                         body->outputs[o].name, body->inputs[i].name);
-    for (uint32_t p = 0; p < o; ++p)
-      if (overlap(&outputs[o], body->outputs[o].bytes, &outputs[p],
-                  body->outputs[p].bytes))
-        return nncc_fail(NNCC_ERROR_ARGUMENT, "output %s overlaps output %s",
-                         body->outputs[o].name, body->outputs[p].name);
-  }
   return run(context, entry, body);
 }

@@ -80,6 +80,7 @@ std::string headerOf(ModuleOp model) {
      << "#ifndef NNCC_MODEL_" << upper << "_H\n#define NNCC_MODEL_" << upper
      << "_H\n\n#include <stdint.h>\n#include \"nncc.h\"\n\n"
      << "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n"
+     << "/* Outputs must not overlap inputs or each other. */\n\n"
      << "/* The model's descriptor; never null. */\n"
      << "const nncc_model *" << name << "_model(void);\n";
   llvm::StringMap<unsigned> counts, bodies;

@@ -204,6 +204,19 @@ static void test_wrong_calls(const nncc_weights *weights) {
   nncc_view a = {both, NNCC_F32, 4, in}, b = {both + 62, NNCC_F32, 2, out};
   expect(nncc_run(context, "forward", &a, 1, &b, 1), NNCC_ERROR_ARGUMENT,
          "output p overlaps input x");
+  wrong = input;
+  wrong.dims = out;
+  wrong.rank = 2;
+  wrong.data = NULL; /* the shape says more */
+  expect(nncc_run(context, "forward", &wrong, 1, &output, 1),
+         NNCC_ERROR_ARGUMENT,
+         "input x must have shape [1, 1, 8, 8], got [1, 3]");
+  expect(classifier_forward(context, both, both + 62), NNCC_ERROR_ARGUMENT,
+         "output p overlaps input x");
+  expect(classifier_forward(context, both + 2, both), NNCC_ERROR_ARGUMENT,
+         "output p overlaps input x");
+  assert(!classifier_forward(context, both + 3, both)); /* beside it */
+  assert(!classifier_forward(context, both, both + 64));
   nncc_model foreign = *classifier_model();
   foreign.abi_version = 99;
   nncc_context *none;
@@ -265,6 +278,17 @@ static void test_every_status(const nncc_weights *weights) {
   model.weight_count = 0;
   expect(nncc_context_create(&model, NULL, NULL, &context), NNCC_ERROR_MEMORY,
          "no memory for an arena of 1152921504606846976 bytes and 1 threads");
+  nncc_tensor two[] = {body.outputs[0], body.outputs[0]};
+  float q[5];
+  void *outs[] = {q, q + 2};
+  two[1].name = "q";
+  body.arena_bytes = 64;
+  body.outputs = two;
+  entry.output_count = 2;
+  assert(!nncc_context_create(&model, NULL, NULL, &context));
+  expect(nncc_run_body(context, "forward", 0, in, outs), NNCC_ERROR_ARGUMENT,
+         "output q overlaps output p");
+  nncc_context_free(context);
   expect(nncc_file_parse(NULL, 1, "a", &file), NNCC_ERROR_ARGUMENT,
          "an argument is null");
   expect(nncc_file_parse("", 0, "a", &file), NNCC_ERROR_FORMAT,

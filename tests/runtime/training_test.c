@@ -162,6 +162,16 @@ static void wrong_calls(const nncc_weights *weights) {
   assert(!nncc_run(context, "train_step", in, 2, &out, 1));
   fails(nncc_run(context, "train_step", in, 1, &out, 1), NNCC_ERROR_ARGUMENT,
         "train_step takes 2 inputs and gives 1 outputs, got 1 and 1");
+  float *own = nncc_context_tensor(context, "fc1.weight"), y[12];
+  fails(trained_train_step(context, own + 500, t, NULL, &loss),
+        NNCC_ERROR_ARGUMENT, "input x overlaps the context's fc1.weight");
+  fails(trained_train_step(context, x, t, NULL, own), NNCC_ERROR_ARGUMENT,
+        "output loss overlaps the context's fc1.weight");
+  fails(trained_train_step(context, x, (int64_t *)&loss, NULL, &loss),
+        NNCC_ERROR_ARGUMENT, "output loss overlaps input t");
+  fails(trained_forward(context, x, own), NNCC_ERROR_ARGUMENT,
+        "output y overlaps the context's fc1.weight");
+  assert(!trained_forward(context, own, y)); /* it only reads */
   nncc_context_free(context);
 }
 
