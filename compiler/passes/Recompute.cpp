@@ -46,8 +46,8 @@ public:
             number[use.get().getDefiningOp()];
   }
 
-  Choice choose() {
-    int64_t peak = findPeak();
+  /// For the moment of the op of that number.
+  Choice choose(int64_t peak) {
     Choice best;
     for (CallOp call : block.getOps<CallOp>()) {
       Choice choice = consider(call, peak);
@@ -74,28 +74,6 @@ public:
 private:
   /// Calls in a row that make one value again.
   static constexpr int mostSteps = 3;
-
-  /// The op during which most bytes are in use.
-  int64_t findPeak() {
-    std::vector<int64_t> change(number.size() + 1);
-    for (Operation &op : block)
-      for (Value result : op.getResults()) {
-        if (!isa<CallOp, ScanOp>(op))
-          continue;
-        int64_t bytes = byteSize(tensorType(result));
-        change[number[&op]] += bytes;
-        change[std::max(number[&op], lastUse(result, number)) + 1] -= bytes;
-      }
-    int64_t inUse = 0, most = 0, peak = 0;
-    for (auto [i, bytes] : llvm::enumerate(change)) {
-      inUse += bytes;
-      if (inUse > most) {
-        most = inUse;
-        peak = int64_t(i);
-      }
-    }
-    return peak;
-  }
 
   double costOf(CallOp call) {
     auto kernel = module.lookupSymbol<func::FuncOp>(call.getCallee());
@@ -127,7 +105,7 @@ private:
     for (Value operand : call.getOperands())
       if (!canRemake(operand, after, mostSteps - 1, cost))
         return {};
-    return {call, after, byteSize(tensorType(result)), cost};
+    return {call, after, alignedBytes(tensorType(result)), cost};
   }
 
   /// True if nothing has to be done to have `value` at `at`.
@@ -187,9 +165,9 @@ private:
 
 } // namespace
 
-bool recomputeForPeak(func::FuncOp entry) {
+bool recomputeForPeak(func::FuncOp entry, int64_t peak) {
   Chooser chooser(entry);
-  Choice choice = chooser.choose();
+  Choice choice = chooser.choose(peak);
   if (choice.before)
     chooser.apply(choice);
   return choice.before;
