@@ -108,7 +108,7 @@ def test_resume_with_the_same_graph(train, folder):
         {"comment": "the same", **turned(model)}))
     done = train("--steps", "5", "--resume", "--checkpoint", "c.safetensors",
                  start=())
-    assert done.stderr.startswith("nncc: done after step 5")
+    assert "nncc: done after step 5" in done.stderr
 
 
 def test_resume_with_another_size(train, folder):

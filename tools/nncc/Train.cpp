@@ -126,7 +126,7 @@ Verb makeTrain() {
               "of the order and of dropout (0)");
   verb.flag("--in-order", self->inOrder, "do not shuffle");
   verb.choice("--last", "HOW", {"drop", "error"}, self->last,
-              "a last partial batch: drop or error (drop)");
+              "a last partial batch, validation's too: drop or error (drop)");
   verb.number("--threads", "N", self->threads, 1, 1024, "threads (1)");
   verb.text("--csv", "FILE", self->csv, "the loss of each step");
   verb.text("--svg", "FILE", self->svg, "the same as a chart");

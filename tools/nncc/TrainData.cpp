@@ -154,6 +154,12 @@ int TrainData::check(const nncc_entry &entry, const nncc_body &body) {
   return exitDone;
 }
 
+std::string TrainData::leftOutText() const {
+  return std::to_string(leftOut()) + " of " + std::to_string(count) +
+         " samples fill" + (leftOut() == 1 ? "s" : "") + " no batch of " +
+         std::to_string(batch);
+}
+
 std::string TrainData::hash() const {
   std::string all;
   for (const HostTensor &tensor : tensors) {

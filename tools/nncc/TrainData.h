@@ -23,6 +23,10 @@ public:
   size_t samples() const { return count; }
   size_t batchSize() const { return batch; }
   size_t batches() const { return count / batch; }
+  /// Samples of the last partial batch, which no epoch has.
+  size_t leftOut() const { return count % batch; }
+  /// "2 of 42 samples fill no batch of 4".
+  std::string leftOutText() const;
   /// Of all that the entry takes, in hexadecimal.
   std::string hash() const;
 

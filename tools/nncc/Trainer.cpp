@@ -76,18 +76,25 @@ int Trainer::openModel() {
   return code;
 }
 
+/// --last error: no sample is left out.
+int Trainer::checkLast(const TrainData &samples, const std::string &of) {
+  if (options.last != "error" || !samples.leftOut())
+    return exitDone;
+  return fail(exitRejected,
+              of + std::to_string(samples.samples()) +
+                  " samples are no whole number of batches of " +
+                  std::to_string(samples.batchSize()) +
+                  ": --last=drop leaves the rest out");
+}
+
 int Trainer::openData() {
   for (const std::string &text : options.data)
     if (int code = data.add("--data", text))
       return code;
   if (int code = data.check(*trainStep, *trainBody))
     return code;
-  if (options.last == "error" && data.samples() % data.batchSize())
-    return fail(exitRejected,
-                std::to_string(data.samples()) +
-                    " samples are no whole number of batches of " +
-                    std::to_string(data.batchSize()) +
-                    ": --last=drop leaves the rest out");
+  if (int code = checkLast(data, ""))
+    return code;
   inputs = batchOf(*trainStep, *trainBody);
   lossTensor.data.resize(trainBody->outputs[0].bytes);
   if (options.validation.empty())
@@ -99,7 +106,7 @@ int Trainer::openData() {
   if (int code = validation.check(*lossEntry, *lossBody))
     return code;
   validation.order(0, 0, false);
-  return exitDone;
+  return checkLast(validation, "--validate: ");
 }
 
 double Trainer::baseRate() const {
@@ -361,11 +368,14 @@ int Trainer::summarize(uint64_t number, double validated) {
   if (options.asJson) {
     llvm::json::Object result{{"steps", int64_t(number)},
                               {"seconds", time.count()},
+                              {"left_out", int64_t(data.leftOut())},
                               {"interrupted", interrupted != 0}};
     if (!curve.points.empty())
       result["loss"] = curve.points.back().loss;
     if (!std::isnan(validated))
       result["validation"] = validated;
+    if (!options.validation.empty())
+      result["validation_left_out"] = int64_t(validation.leftOut());
     code = printJson(std::move(result));
   } else {
     char text[80];
@@ -379,6 +389,16 @@ int Trainer::summarize(uint64_t number, double validated) {
   return interrupted ? int(exitInterrupted) : code;
 }
 
+/// --last drop leaves nothing out in silence.
+void Trainer::tellLeftOut() {
+  if (data.leftOut())
+    note("--data: " + data.leftOutText() + ", each epoch leaves " +
+         (options.inOrder ? "the last" : "others") + " out");
+  if (validation.leftOut())
+    note("--validate: " + validation.leftOutText() +
+         ", the loss is without the last");
+}
+
 int Trainer::trainOn() {
   std::signal(SIGINT, [](int) { interrupted = 1; });
   start = epochStart = Clock::now();
@@ -387,6 +407,8 @@ int Trainer::trainOn() {
   if (first == total)
     note(options.checkpoint + " is at step " + std::to_string(first) + " of " +
          std::to_string(total) + " already");
+  else
+    tellLeftOut();
   while (number < total && !interrupted) {
     if (int code = step(number))
       return code;

@@ -42,6 +42,8 @@ private:
   int openEntry(const char *name, const nncc_entry *&entry,
                 const nncc_body *&body);
   int openData();
+  int checkLast(const TrainData &samples, const std::string &of);
+  void tellLeftOut();
   int checkLength();
   int openWeights();
   int startAnew(const std::string &path);
