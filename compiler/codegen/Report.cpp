@@ -47,6 +47,7 @@ static json::Object kernelInfo(func::FuncOp kernel) {
           cast<IntegerAttr>(number.getValue()).getInt();
   return json::Object{
       {"name", kernel.getName()},
+      {"kind", kernel->getAttrOfType<StringAttr>(kindAttr).getValue()},
       {"ops", std::move(ops)},
       {"tiles", tiles},
       {"key", kernel->getAttrOfType<StringAttr>(kernelKeyAttr).getValue()},

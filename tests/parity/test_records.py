@@ -1,5 +1,6 @@
-"""Every name of the format against PyTorch, by its record: values on three CPUs
-and one and two threads, gradients and buffers in train mode, element types.
+"""Every name of the format against PyTorch, by its record: values on three
+CPUs, gradients and buffers in train mode; equal bits for one and two threads,
+and for kernels as they are and shared out to many tiles.
 
 A tensor is right if its error against f64 is at most twice PyTorch's own, or
 1e-5 of its scale.
@@ -17,6 +18,7 @@ import torch
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
 
 from records import RECORDS, harness  # noqa: E402
+from records.split import SPLIT  # noqa: E402
 
 CASES = harness.all_cases()
 TRAINED = [c for c in CASES if c.record.differentiable]
@@ -35,8 +37,20 @@ def grouped(cases, groups):
 
 
 @functools.lru_cache(None)
-def run(group, entry, cpu="native", threads=1):
-    return harness.run(group, entry, cpu=cpu, threads=threads)
+def runs(group, entry, cpu="native"):
+    return harness.runs(group, entry, cpu, (1, 2), split=cpu == "native")
+
+
+def run(case, group, entry, cpu="native"):
+    """The results of a case, which must be the same however it runs."""
+    found = runs(group, entry, cpu)[case]
+    assert not isinstance(found, str), found
+    for other in found[1:]:
+        assert other.keys() == found[0].keys()
+        for name, value in found[0].items():
+            assert torch.equal(value.nan_to_num(7), other[name].nan_to_num(7)), \
+                f"bits of {name} depend on threads or tiles"
+    return found[0]
 
 
 def compare(name, ours, theirs, exact):
@@ -72,25 +86,41 @@ def test_every_name_has_a_record():
     assert names == set(RECORDS)
 
 
+def split_kinds(cases):
+    return {kernel["kind"] for kernel in harness.kernels(cases)
+            if kernel["tiles"] > 1}
+
+
+@pytest.mark.parametrize("name", SPLIT)
+def test_large_sample_is_split(name):
+    record = RECORDS[name]
+    number = record.samples.index(SPLIT[name])
+    assert split_kinds([harness.Case(record, number)]), name
+
+
+def test_kernels_of_each_kind_are_split():
+    """By the numbers that their cost models choose."""
+    kinds = {kernel["kind"] for group in dict.fromkeys(TRAINED_GROUP.values())
+             for kernel in harness.kernels(group)}
+    large = [case for case in TRAINED
+             if case.sample is SPLIT.get(case.record.name)]
+    attention = RECORDS["F.scaled_dot_product_attention"]
+    assert kinds == split_kinds([harness.Case(attention, 0), *large])
+
+
 @pytest.mark.parametrize("cpu", CPUS)
 @pytest.mark.parametrize("case", grouped(CASES, GROUP))
 def test_forward(case, cpu):
-    found, again = (run(GROUP[case], "forward", cpu, threads)[case]
-                    for threads in (1, 2))
-    assert not isinstance(found, str), found
+    found = run(case, GROUP[case], "forward", cpu)
     theirs, exact = case.eager(), case.eager(torch.float64)
     assert len(found) == len(theirs)
     for i, (their, right) in enumerate(zip(theirs, exact)):
-        ours = found[f"y{i}"]
-        assert torch.equal(ours.nan_to_num(7), again[f"y{i}"].nan_to_num(7)), \
-            "bits depend on threads"
-        compare(f"y{i}", ours, their, right)
+        compare(f"y{i}", found[f"y{i}"], their, right)
 
 
 @pytest.mark.parametrize("case", grouped(TRAINED, TRAINED_GROUP))
 def test_backward(case):
-    found = run(TRAINED_GROUP[case], "backward")[case]
-    assert not isinstance(found, str), found
+    found = run(case, TRAINED_GROUP[case], "backward")
     theirs = harness.autograd(case, torch.float32)
     exact = harness.autograd(case, torch.float64)
     for name, ours in found.items():

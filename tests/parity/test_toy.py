@@ -1,5 +1,5 @@
-"""Every record on a target of scalar loops (tests/toy): nothing below which
-kernels are made of knows the CPU. `NNCC=build/bin/nncc-toy` runs any test here
+"""Every record on a target of scalar loops (tests/toy), in as many tiles as
+there can be: nothing below which kernels are made of knows the CPU. `NNCC=build/bin/nncc-toy` runs any test here
 on it."""
 import functools
 import os
@@ -17,15 +17,20 @@ TOY = os.environ.get("NNCC_TOY", os.path.join(ROOT, "build", "bin", "nncc-toy"))
 
 
 @functools.lru_cache(None)
-def run(group, entry):
+def runs(group, entry):
     with mock.patch.dict(os.environ, NNCC=TOY):
-        return harness.run(group, entry, cpu="x86-64", threads=1)
+        return harness.runs(group, entry, "x86-64", (), split=True)
+
+
+def run(case, group, entry):
+    found = runs(group, entry)[case]
+    assert not isinstance(found, str), found
+    return found[0]
 
 
 @pytest.mark.parametrize("case", grouped(CASES, GROUP))
 def test_forward(case):
-    found = run(GROUP[case], "forward")[case]
-    assert not isinstance(found, str), found
+    found = run(case, GROUP[case], "forward")
     theirs, exact = case.eager(), case.eager(torch.float64)
     for i, (their, right) in enumerate(zip(theirs, exact)):
         compare(f"y{i}", found[f"y{i}"], their, right)
@@ -33,8 +38,7 @@ def test_forward(case):
 
 @pytest.mark.parametrize("case", grouped(TRAINED, TRAINED_GROUP))
 def test_backward(case):
-    found = run(TRAINED_GROUP[case], "backward")[case]
-    assert not isinstance(found, str), found
+    found = run(case, TRAINED_GROUP[case], "backward")
     theirs = harness.autograd(case, torch.float32)
     exact = harness.autograd(case, torch.float64)
     for name, ours in found.items():

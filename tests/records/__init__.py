@@ -2,5 +2,6 @@
 from .record import RECORDS, Record, Sample, Tensor, record
 from . import (activations, attention, convolutions, elementwise, embeddings,
                linear, losses, norms, pooling, recurrent, reductions, shapes)
+from . import split  # of records that are there
 
 __all__ = ["RECORDS", "Record", "Sample", "Tensor", "record"]

@@ -4,6 +4,9 @@ A case is one sample of a record on one dtype. A batch writes its cases as one
 model file (inputs, modules, nodes and outputs carry the case's number), compiles
 it and runs an entry. Where it does not compile it is halved until the cases that
 are to blame stand alone with their error.
+
+Samples are small, and a small kernel is one tile: `split` compiles them a second
+time, by schedules that share every kernel out.
 """
 import copy
 import dataclasses
@@ -252,28 +255,88 @@ def run(cases, entry, **options):
     """What an entry gives for each case: {case: {name: tensor}}, or the text
     with which it was refused. Names are "y0", "grad.0" for the first input,
     "grad.weight" for a parameter, "running_mean" for a buffer."""
+    return {case: found if isinstance(found, str) else found[0]
+            for case, found in runs(cases, entry, **options).items()}
+
+
+def runs(cases, entry, cpu="native", threads=(1,), split=False):
+    """The same by each number of threads, as a list, of one compiled model;
+    with `split` also where kernels are shared out to as many tiles as they can
+    have, up to seven."""
     parts = parts_of(cases)
     with tempfile.TemporaryDirectory() as folder:
         write(parts, folder)
-        entries = ("forward",) if entry == "forward" else ("forward", entry)
+        entries = "forward" if entry == "forward" else f"forward,{entry}"
+        command = [f"{folder}/model.json", f"-mcpu={cpu}",
+                   f"--entries={entries}"]
         try:
-            model = nncc.compile(folder, entries=entries, **options)
+            compiled = compile(folder, command)
+            models = [load(compiled, folder, count) for count in threads]
+            if split:
+                with open(f"{folder}/split.json", "w") as file:
+                    json.dump(split_schedules(command), file)
+                command.append(f"--schedules={folder}/split.json")
+                models.append(load(compile(folder, command), folder, 2))
         except RuntimeError as error:
             if len(cases) == 1:
                 return {cases[0]: str(error)}
             half = len(cases) // 2
-            return {**run(cases[:half], entry, **options),
-                    **run(cases[half:], entry, **options)}
+            return {case: found for some in (cases[:half], cases[half:])
+                    for case, found in
+                    runs(some, entry, cpu, threads, split).items()}
     inputs = [t for part in parts for t in part.inputs.values()]
     if entry == "backward":
         inputs += [c for part in parts for c in cotangents(part.case)]
-    found = model.run(entry, *inputs)
-    results = {case: {} for case in cases}
-    for name, value in found.items():
-        number, key = key_of(name)
-        value = torch.as_tensor(value)
-        results[cases[number]][key] = value.clone()
+    results = {case: [{} for _ in models] for case in cases}
+    for i, model in enumerate(models):
+        for name, value in model.run(entry, *inputs).items():
+            number, key = key_of(name)
+            results[cases[number]][i][key] = torch.as_tensor(value).clone()
     return results
+
+
+def nncc_run(*command):
+    done = subprocess.run([nncc.runner.find_nncc(), *command], text=True,
+                          capture_output=True)
+    if done.returncode:
+        raise RuntimeError(done.stderr.strip())
+    return done.stdout
+
+
+def compile(folder, command):
+    handle, library = tempfile.mkstemp(".so", dir=folder)
+    os.close(handle)
+    nncc_run("compile", *command, "-o", library)
+    return library
+
+
+def load(library, folder, threads):
+    return nncc.runner.CompiledModel(
+        library, "records", f"{folder}/weights.safetensors", threads)
+
+
+def kernels_of(command):
+    """What `nncc inspect` says of the kernels of a model."""
+    return json.loads(nncc_run("inspect", *command, "--json"))["kernels"]
+
+
+def kernels(cases):
+    """The same of the forward and backward entries of some cases."""
+    with tempfile.TemporaryDirectory() as folder:
+        write(parts_of(cases), folder)
+        return kernels_of([f"{folder}/model.json",
+                           "--entries=forward,backward"])
+
+
+# Those that say into how many parts a kernel's work is split.
+SPLITS = {"tiles": 7, "splits": 7, "groups": 7}
+
+
+def split_schedules(command):
+    """A schedule of many tiles for each kernel."""
+    return {kernel["key"]: {name: SPLITS[name] for name in kernel["schedule"]
+                            if name in SPLITS}
+            for kernel in kernels_of(command)}
 
 
 def key_of(name):
@@ -378,4 +441,4 @@ def batches(cases, size=40):
 
 
 __all__ = ["Case", "Sample", "all_cases", "attempt", "autograd", "batches",
-           "refused", "run"]
+           "kernels", "refused", "run", "runs"]

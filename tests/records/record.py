@@ -118,3 +118,9 @@ def second(of, names):
         assert name not in RECORDS, name
         RECORDS[name] = dataclasses.replace(first, name=name,
                                             samples=first.samples[:1])
+
+
+def more(name, *samples):
+    """Adds samples to the record of one name."""
+    RECORDS[name] = dataclasses.replace(
+        RECORDS[name], samples=RECORDS[name].samples + samples)
