@@ -6,9 +6,9 @@ import torch
 from corners import INF, NAN, Sweep, both, grid, pairs, rows
 
 UNARY = ["exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt",
-         "rsqrt", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh",
-         "asinh", "acosh", "atanh", "sigmoid", "erf", "erfc", "floor", "ceil",
-         "neg", "abs", "relu"]
+         "rsqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh",
+         "tanh", "asinh", "acosh", "atanh", "sigmoid", "erf", "erfc", "floor",
+         "ceil", "neg", "abs", "relu"]
 BINARY = ["add", "sub", "mul", "div", "pow", "maximum", "minimum"]
 COMPARE = ["eq", "ne", "lt", "le", "gt", "ge"]
 
@@ -16,13 +16,9 @@ COMPARE = ["eq", "ne", "lt", "le", "gt", "ge"]
 def elementwise(dtype):
     s, x = Sweep(), grid(dtype)
     for name in UNARY:
-        # PyTorch's sinh and cosh overflow where exp does.
-        wide = name in ("sinh", "cosh")
-        s.op("torch." + name, x[~(x.abs() > 60) | x.isinf()] if wide else x)
-    # Arguments of sin and cos beyond this lose their digits in f32 already.
-    small = x[(x.abs() < 1e6) | ~x.isfinite()]
-    s.op("torch.sin", small)
-    s.op("torch.cos", small)
+        # PyTorch's f64 vectors overflow here, and cosh(710) is 1.1e308.
+        wide = dtype == torch.float64 and name in ("sinh", "cosh")
+        s.op("torch." + name, x[x.abs() != 710] if wide else x)
     for name in BINARY + COMPARE:
         s.op("torch." + name, *pairs(dtype))
     for e in (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, -0.5, -1.0, -1.5, -2.0,
@@ -220,8 +216,12 @@ FAMILIES = {f.__name__: f for f in (elementwise, compositions, reductions,
                                     windows, losses)}
 
 
+# Other CPUs compute functions by other instructions.
+@pytest.mark.parametrize("family, cpu", [
+    (family, cpu) for family in FAMILIES
+    for cpu in ("native", "x86-64-v3", "x86-64")
+    if cpu == "native" or family in ("elementwise", "compositions")])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-@pytest.mark.parametrize("family", FAMILIES)
-def test_corners(tmp_path, family, dtype):
-    found = FAMILIES[family](dtype).mismatches(tmp_path)
+def test_corners(tmp_path, family, dtype, cpu):
+    found = FAMILIES[family](dtype).mismatches(tmp_path, cpu)
     assert not found, "\n".join(found)
