@@ -5,8 +5,8 @@ gradient's size. Where an activation lies within rounding of a kink of ReLU or
 ReLU6, f32 may take the other side, and so may PyTorch. MobileNetV2 has two
 million activations for such an input, and no input without one at a kink.
 Networks with many kinks are judged twice: with SiLU in the place of ReLU, where
-the bound holds for two of three inputs, and as they are, where it must hold for
-some.
+the bound holds for two of three inputs, and as they are in f64, which has no
+activation that close to a kink.
 """
 import copy
 import os
@@ -124,13 +124,11 @@ def test_without_kinks(name, tmp_path):
 @pytest.mark.parametrize("name", KINKED)
 def test_with_kinks(name, tmp_path):
     make, inputs = KINKED[name]
-    module, compiled = prepared(make, inputs, tmp_path)
-    failed = beyond(module, inputs(), compiled)
-    for _ in range(30):
-        if failed:
-            again = beyond(module, inputs(), compiled)
-            failed = {key: again[key] for key in failed if key in again}
-    assert failed == {}
+    module, compiled = prepared(
+        lambda: make().double(), lambda: tuple(x.double() for x in inputs()),
+        tmp_path)
+    found = errors(module, tuple(x.double() for x in inputs()), compiled)
+    assert {key: own for key, (own, _) in found.items() if own > 1e-11} == {}
 
 
 @pytest.mark.skipif(not full, reason="runs in scripts/test.sh --full")
