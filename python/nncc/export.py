@@ -31,7 +31,7 @@ from .optimizers import describe_training
 from .outline import Constants
 from .patched import Originals
 from .run import Run, check_values, mapped
-from .state import Snapshot, left_alone
+from .state import Snapshot, left_alone, redrawn
 from .values import dtype_of, overlaps
 from .verify import verify as verify_files
 from .verify import with_gradient
@@ -134,7 +134,7 @@ class _Exporter:
         self.leaves, self.unfit = leaves_of(self.model.modules(), self.names)
         self.described = {m: own_attributes(m) for m in self.leaves}
         self.originals = Originals({class_of(m) for m in self.leaves})
-        self.entered = Modes(self.model, self.snapshot)
+        self.entered = Modes(self.model, self.snapshot, self._results)
         self.modes = self.entered.flags
         self.snapshot.restore()
         state = dict(self.model.named_parameters(remove_duplicate=False))
@@ -162,12 +162,26 @@ class _Exporter:
     def _enter(self, trains):
         """Puts the module into the mode of an entry; gives what stands in the
         way of training it."""
-        self.state = self.entered.enter(trains)
+        self.state = self.entered.prepare(trains)
         problems = _hooks(self.model) if trains else []
         for part in self.model.modules():
             part._backward_hooks.clear()
             part._backward_pre_hooks.clear()
         return problems
+
+    def _results(self):
+        """What the module computes of the example, and of other values."""
+        found = []
+        for draw in (torch.Tensor.clone, redrawn):
+            args, kwargs = mapped((self.args, self.kwargs),
+                                  lambda t: draw(t.detach()))
+            try:
+                with Conditions(False).around():
+                    result = self.model(*args, **kwargs)
+            except Exception:
+                continue  # the trace says why, or these values mean something
+            found += [t for _, t in named_tensors(result)]
+        return found
 
     def _again(self, first, draw, conditions):
         """In the modes, and with the attributes, that a run before has left;

@@ -399,6 +399,11 @@ class _Check:
         self.snapshot.restore()
         return found
 
+    def exact_step(self):
+        found = self.step(double=True)
+        self.modes(True)
+        return found
+
     def train(self):
         try:
             found = self.step()
@@ -410,7 +415,8 @@ class _Check:
             return
         inputs = [*self.flat(self.args, self.kwargs),
                   *(t for _, t in named_tensors(list(self.targets)))]
-        self.exact = self.later(lambda: self.step(double=True))
+        self.exact = self.later(self.exact_step)
+        self.modes(True)  # parameters as a step finds them
         if self.optimizer is None:
             ours = self.compiled.run("loss_and_grad", *inputs)
             for name, p in self.module.named_parameters():

@@ -8,7 +8,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from exported import Wrap, check
+from exported import Wrap, check, close
 
 torch.manual_seed(0)
 X, Y = torch.randn(4, 6), torch.randn(4, 6)
@@ -156,10 +156,44 @@ def test_parameters_that_train_freezes(tmp_path):
     assert module.a.weight.requires_grad
 
 
+class Twice(Low):
+    """In eval mode it computes something else."""
+
+    def forward(self, x):
+        return F.linear(x, self.weight, self.bias)
+
+
+@pytest.mark.parametrize("given", [None, False, True])
+def test_weights_that_eval_merges(tmp_path, given):
+    """What train mode computes without."""
+    torch.manual_seed(0)
+    module = nn.Sequential(Low(), nn.ReLU(), linear())
+    if given is not None:
+        module.train(given)
+    before = {n: t.clone() for n, t in module.state_dict().items()}
+    nncc.export(module, (X,), tmp_path, loss=F.mse_loss, targets=(Y,),
+                optimizer=torch.optim.SGD(
+                    [p for p in module.parameters() if p.requires_grad], 0.1))
+    assert module[0].merged == (given is False)
+    for name, tensor in module.state_dict().items():
+        assert torch.equal(tensor, before[name])
+    compiled = nncc.compile(tmp_path, entries=("forward", "train_step"))
+    close(compiled(Y), module.eval()(Y))
+    module.train()
+    optimizer = torch.optim.SGD(module.parameters(), 0.1)
+    for _ in range(3):
+        optimizer.zero_grad()
+        loss = F.mse_loss(module(X), Y)
+        loss.backward()
+        optimizer.step()
+        close(compiled.train_step(X, Y), loss)
+    close(compiled(Y), module.eval()(Y))
+
+
 @pytest.mark.parametrize("given", [None, False, True])
 def test_weights_that_eval_changes(tmp_path, given, capsys):
     torch.manual_seed(0)
-    module = nn.Sequential(Low(), nn.ReLU(), linear())
+    module = nn.Sequential(Twice(), nn.ReLU(), linear())
     if given is not None:
         module.train(given)
     before = {n: t.clone() for n, t in module.state_dict().items()}
