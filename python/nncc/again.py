@@ -94,7 +94,7 @@ def check_repeats(trace, run):
     """Raises UnsupportedModel if one tensor that the example has twice does
     something else than two that are equal, as a compiled model has them."""
     try:
-        other = trace(run.trains, None, Conditions(repeats=True))
+        other = trace(run, None, Conditions(repeats=True))
     except UnsupportedModel:
         return  # as the example itself
     places = {}
@@ -108,7 +108,7 @@ def check_repeats(trace, run):
     twice = [value.hint for i, value in enumerate(run.inputs)
              if same.count(same[i]) > 1]
     raise UnsupportedModel(sentences([Problem(
-        f"{what} is called in another way where one tensor is given as "
+        f"{what} in another way where one tensor is given as "
         f"{' and '.join(twice)}: a compiled model takes them for {len(twice)}, "
         "so give clones as examples, or export a module that takes it once",
         place)]))

@@ -44,10 +44,10 @@ class WithoutDropout(TorchFunctionMode):
     def __torch_function__(self, function, types, args=(), kwargs=None):
         args, kwargs = list(args), dict(kwargs or {})
         if function in _RECURRENT:
-            # Behind the list of weights: has_biases, num_layers, dropout.
-            weights = next(i for i, a in enumerate(args)
-                           if isinstance(a, list))
-            args[weights + 3] = 0.0
+            # has_biases, num_layers, dropout: the first flag and two behind.
+            first = next((i for i, a in enumerate(args)
+                          if isinstance(a, bool)), len(args))
+            args[first + 2:first + 3] = [0.0] * (len(args) > first + 2)
         elif function in _PROBABILITIES:
             place, name = _PROBABILITIES[function]
             if len(args) > place:

@@ -26,9 +26,9 @@ _CYCLED = {"base_momentum", "max_momentum"}
 def describe_training(module, optimizer, known, trained):
     """What the training section says of parameters: "frozen" and "optimizer",
     as far as there is something to say; the optimizer's state, as tensors for
-    the weights file. `known` are the optimizers of the schema. `trained()` gives
-    the names of parameters that a step gives a gradient; it is asked only if
-    some have no state yet."""
+    the weights file. `known` are the optimizers of the schema. `trained()`
+    gives the names of parameters that a step gives a gradient; it is asked only
+    if some have no state yet."""
     section, state = {}, {}
     frozen = [_pattern(name) for name, p in module.named_parameters()
               if p.is_floating_point() and not p.requires_grad]

@@ -133,29 +133,44 @@ class Reached:
 
     def _visit(self, value, name):
         if isinstance(value, torch.nn.Module):
-            for path, part in value.named_modules():
-                self._add(f"{name}.{path}".strip("."), part)
+            self._visit_held([(f"{name}.{path}".strip("."), part) for
+                              path, part in value.named_modules()])
         elif isinstance(value, functools.partial):
             for item in (value.func, *value.args, *value.keywords.values()):
                 self._visit(item, name)
         elif isinstance(value, types.MethodType):
             self._visit(value.__func__, name)
-            self._visit(value.__self__, name)
+            self._visit_object(value.__self__, name)
         elif isinstance(value, types.FunctionType):
             if id(value) not in self._known and not is_of_torch(value):
                 self._known.add(id(value))
                 for key, item in _named_by(value):
                     self._visit(item, key)
-        elif callable(value) and not isinstance(value, type) and \
-                hasattr(value, "__dict__"):
-            self._add(name, value)
+        elif callable(value):
+            self._visit_object(value, name)
         else:
             _holders(value, self._holders)
+            for item in _inside(value):
+                if callable(item):
+                    self._visit(item, name)
 
-    def _add(self, name, part):
-        if id(part) not in self._known:
-            self._known.add(id(part))
-            self._objects.append((name, part))
+    def _visit_object(self, value, name):
+        """What is called, or has a method that is."""
+        if isinstance(value, torch.nn.Module):
+            self._visit(value, name)
+        elif hasattr(value, "__dict__") and not isinstance(
+                value, (type, types.ModuleType)):
+            self._visit_held([(name, value)])
+
+    def _visit_held(self, named):
+        new = [(n, one) for n, one in named if id(one) not in self._known]
+        self._known.update(id(one) for _, one in new)
+        self._objects += new
+        for name, one in new:
+            self._visit(getattr(type(one), "forward" if isinstance(
+                one, torch.nn.Module) else "__call__", None), name)
+            for key, item in vars(one).items():
+                self._visit(item, f"{name}.{key}".lstrip("."))
 
     def tensors(self):
         """Buffers and plain attributes: (name, tensor)."""
@@ -184,7 +199,17 @@ class Reached:
                     tensor.detach().copy_(data)
 
 
+def _inside(value):
+    """What a small container holds."""
+    kind = type(value)
+    held = value.values() if kind in _DICTS else value if kind in _LISTS or \
+        kind in (tuple, set) else ()
+    return list(held) if len(held) < 10000 else []
+
+
 def _named_by(function):
+    """Variables outside of a function that it names, and its defaults: name,
+    value."""
     for name, cell in zip(function.__code__.co_freevars,
                           function.__closure__ or ()):
         with contextlib.suppress(ValueError):  # it is not set

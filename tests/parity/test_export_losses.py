@@ -68,9 +68,34 @@ def changes(loss, y):
         loss.mean.lerp_(y.mean(0), 0.1)
 
 
+LOG = []
+
+
+class Listed(nn.Module):
+    """Names a list, holds a loss that is no part of it."""
+
+    def __init__(self, loss):
+        super().__init__()
+        self.hidden = [loss]
+
+    def forward(self, y, t):
+        LOG.append(y)
+        return self.hidden[0](y, t)
+
+
+class Trainer:
+    def __init__(self, loss):
+        self.loss, self.steps = loss, 0
+
+    def step(self, y, t):
+        self.steps += 1
+        return self.loss(y, t)
+
+
 def test_the_loss_stays_as_it_was(tmp_path):
     """Also one that a function names, and lists that it fills."""
     loss, log = Loss(), []
+    trainer = Trainer(loss)
     net = nn.Sequential(linear(), nn.ReLU())
 
     def function(scale, y, t):
@@ -78,11 +103,12 @@ def test_the_loss_stays_as_it_was(tmp_path):
         return log[-1]
 
     for one in (loss, function.__get__(2.), functools.partial(function, 2.),
-                loss.forward):
+                loss.forward, trainer.step, Listed(loss)):
         optimizer = torch.optim.SGD(net.parameters())
         nncc.export(net, (X,), tmp_path, loss=one, targets=(Y,),
                     optimizer=optimizer)
-        assert (loss.calls, loss.log, loss.last, log) == (0, [], None, [])
+        assert (loss.calls, loss.log, loss.last) == (0, [], None)
+        assert (log, LOG, trainer.steps) == ([], [], 0)
 
 
 @pytest.mark.parametrize("make,name,where", [

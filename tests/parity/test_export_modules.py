@@ -257,7 +257,8 @@ def second_names(module, x):
     y = y.divide_(wide).clip_(-1, 1).absolute_().negative_()
     flags = x.clone().greater_equal_(0) + torch.less(x, y).float()
     return (y + flags.not_equal_(1) + torch.swapaxes(x, axis0=0, axis1=1).T
-            + x.clone().swapdims_(dim0=0, dim1=1).t() + torch.rsub(x, y, alpha=2)
+            + x.clone().swapdims_(dim0=0, dim1=1).t()
+            + torch.rsub(x, y, alpha=2)
             + torch.concatenate([x, x], axis=0)[:4]
             + torch.arcsinh(x) + torch.dsmm(y, module.w.t()))
 

@@ -442,8 +442,8 @@ class ShorterInUse(nn.Sequential):
 @pytest.mark.parametrize("make,text", [
     (lambda: hooked(nn.Sequential(linear(), nn.ReLU()), 1), "torch.mul is "
      "called in another way in eval mode under torch.no_grad in 1 (FILE): "),
-    (lambda: hooked(linear()), "torch.mul is called in another way in eval mode "
-     "under torch.no_grad in module (FILE): "),
+    (lambda: hooked(linear()), "torch.mul is called in another way in eval "
+     "mode under torch.no_grad in module (FILE): "),
     (lambda: ShorterInUse(linear(), nn.ReLU()), "1 is called in another way in "
      "eval mode under torch.no_grad in 1: ")])
 def test_chains_of_torch_modules(tmp_path, make, text):
