@@ -20,6 +20,8 @@ class Modes:
 
     def __init__(self, model, given, results):
         self.model, self.given = model, given
+        # Large weights need not be compared then.
+        self.sets_flags_alone = all(map(_sets_flags_alone, model.modules()))
         self.has_one_state = False  # that of train mode, also in eval mode
         self.whole = model.training
         self.single = [part for part in model.modules()
@@ -78,7 +80,8 @@ class Modes:
         if trains == self.whole:
             for part in self.single:
                 part.training = not self.whole
-        return Snapshot(self.model, self.given)
+        return self.given if self.sets_flags_alone else \
+            Snapshot(self.model, self.given)
 
     def _check_tree(self, which, given):
         now = _tree(self.model)
@@ -112,6 +115,12 @@ def _tree(model):
         tree.update((path, kind.__name__)
                     for path, _ in kind(remove_duplicate=False))
     return tree
+
+
+def _sets_flags_alone(module):
+    """Its train() and eval() are torch's."""
+    return all(getattr(getattr(module, name), "__func__", None) is
+               getattr(torch.nn.Module, name) for name in ("train", "eval"))
 
 
 def _flags(model):
