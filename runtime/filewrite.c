@@ -80,6 +80,32 @@ static int open_temporary(const char *path, char *temporary, size_t room) {
   }
 }
 
+/* Where a symbolic link points, also if nothing is there yet; null without
+ * memory. */
+static char *target_of(const char *path) {
+  char *now = strdup(path);
+  for (int links = 0; now && links < 40; ++links) {
+    char *real = realpath(now, NULL), to[4096];
+    ssize_t length = real ? 0 : readlink(now, to, sizeof to);
+    if (real || length <= 0) {
+      if (real)
+        free(now);
+      return real ? real : now;
+    }
+    const char *slash = strrchr(now, '/');
+    size_t folder = *to != '/' && slash ? (size_t)(slash - now) + 1 : 0;
+    char *next = malloc(folder + (size_t)length + 1);
+    if (next) {
+      memcpy(next, now, folder);
+      memcpy(next + folder, to, (size_t)length);
+      next[folder + (size_t)length] = 0;
+    }
+    free(now);
+    now = next;
+  }
+  return now;
+}
+
 /* Header and data; the descriptor is closed. False with errno. */
 static bool write_all(int file, const char *head, size_t length,
                       const nncc_file_tensor *tensors, uint32_t count,
@@ -119,16 +145,14 @@ nncc_status nncc_file_write_with(const char *path,
   /* A rename would replace a device or a pipe, and a symbolic link. */
   struct stat info;
   bool direct = !stat(path, &info) && !S_ISREG(info.st_mode);
-  char *real = direct ? NULL : realpath(path, NULL);
-  const char *place = real ? real : path;
-  size_t room = strlen(place) + 40;
-  char *head =
-      make_header(tensors, count, metadata, metadata_count, &length);
-  char *temporary = malloc(room);
+  char *place = target_of(path);
+  size_t room = place ? strlen(place) + 40 : 0;
+  char *head = make_header(tensors, count, metadata, metadata_count, &length);
+  char *temporary = room ? malloc(room) : NULL;
   if (!head || !temporary) {
     free(head);
     free(temporary);
-    free(real);
+    free(place);
     return nncc_fail(NNCC_ERROR_MEMORY, "no memory to write %s", path);
   }
   int file = direct ? open(path, O_WRONLY | O_CLOEXEC)
@@ -141,7 +165,7 @@ nncc_status nncc_file_write_with(const char *path,
     unlink(temporary);
   free(head);
   free(temporary);
-  free(real);
+  free(place);
   if (!good)
     return nncc_fail(NNCC_ERROR_IO, "cannot write %s: %s", path,
                      direct && S_ISDIR(info.st_mode) ? "it is a directory"

@@ -72,12 +72,21 @@ static bool isSpecial(const std::string &path) {
   return stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode);
 }
 
-/// Where a symbolic link points, so that the link stays.
-static std::string target(const std::string &path) {
-  char *real = realpath(path.c_str(), nullptr);
-  std::string result = real ? real : path;
-  free(real);
-  return result;
+std::string linkTarget(std::string path) {
+  for (int links = 0; links < 40; ++links) {
+    if (char *real = realpath(path.c_str(), nullptr)) {
+      path = real;
+      free(real);
+      break;
+    }
+    char buffer[4096];
+    ssize_t length = readlink(path.c_str(), buffer, sizeof buffer);
+    if (length <= 0)
+      break;
+    std::string to(buffer, size_t(length));
+    path = to[0] == '/' ? to : path.substr(0, path.rfind('/') + 1) + to;
+  }
+  return path;
 }
 
 bool writeAtomically(const std::string &path, const std::string &data,
@@ -87,7 +96,7 @@ bool writeAtomically(const std::string &path, const std::string &data,
     return false;
   };
   bool isDirect = isSpecial(path);
-  std::string place = target(path), temporary;
+  std::string place = linkTarget(path), temporary;
   int file = isDirect ? open(path.c_str(), O_WRONLY | O_CLOEXEC)
                       : openTemporary(place, temporary);
   if (file < 0)
@@ -117,7 +126,7 @@ bool canWrite(const std::string &path, std::string &error) {
     errno = EACCES; // a rename could replace it, which its mode forbids
   else
     file = isDirect ? open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NONBLOCK)
-                    : openTemporary(target(path), temporary);
+                    : openTemporary(linkTarget(path), temporary);
   if (file < 0 && !(isDirect && errno == ENXIO)) { // a pipe without a reader
     error = "cannot write " + path + ": " +
             (errno == EISDIR ? "it is a directory" : strerror(errno));

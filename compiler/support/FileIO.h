@@ -19,6 +19,10 @@ bool readWhole(const std::string &path, std::string &text, std::string &error,
 bool writeAtomically(const std::string &path, const std::string &data,
                      std::string &error);
 
+/// Where a symbolic link points, also if nothing is there yet: what is written
+/// goes there, so that the link stays. The path itself if it is none.
+std::string linkTarget(std::string path);
+
 /// Whether writeAtomically could write there, by making such a temporary file;
 /// false and the same sentence in `error` if not.
 bool canWrite(const std::string &path, std::string &error);

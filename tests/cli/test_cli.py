@@ -467,7 +467,8 @@ def test_full_disk(lenet, arguments, file):
     done = subprocess.run([NNCC, *arguments], cwd=lenet, capture_output=True,
                           text=True, preexec_fn=limited(4096))
     assert done.returncode == 5, done.stderr
-    assert re.search(r"nncc: cannot (write|link) ", done.stderr)
+    assert re.match(rf"nncc: cannot (write|link) {file}: ", done.stderr)
+    assert ".tmp" not in done.stderr
     assert set(os.listdir(lenet)) == before
 
 

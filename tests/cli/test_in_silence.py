@@ -1,5 +1,6 @@
-"""What nothing is said of: samples that are left out."""
+"""What nothing is said of: samples left out, links."""
 import json
+import os
 
 import numpy as np
 import pytest
@@ -37,3 +38,21 @@ def test_last_is_error_for_validation_too(train, seventeen):
                  data=("--data", "whole.npz")).stderr == (
         "nncc: --validate: 17 samples are no whole number of batches of 4: "
         "--last=drop leaves the rest out\n")
+
+
+def test_links_to_nothing_are_followed(nncc, lenet):
+    """As links to files are: what they point to is made."""
+    os.mkdir(lenet / "real")
+    run = ("run", "lenet.json", "--weights", "lenet.safetensors", "--input",
+           "x=ones", "--outputs")
+    for name, command in (("y.safetensors", run), ("y.npz", run),
+                          ("m.o", ("lenet.json", "-o")),
+                          ("m.so", ("lenet.json", "-o"))):
+        os.symlink(f"real/{name}", lenet / name)
+        for _ in range(2):  # there is nothing, then a file
+            nncc(*command, name)
+            assert os.path.islink(lenet / name)
+            assert os.path.isfile(lenet / "real" / name)
+    os.symlink("no/y.npz", lenet / "z.npz")
+    assert nncc(*run, "z.npz", code=5).stderr == (
+        "nncc: cannot write z.npz: No such file or directory\n")

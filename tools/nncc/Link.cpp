@@ -58,11 +58,19 @@ int linkShared(const std::string &object, const std::string &path) {
     linker = llvm::sys::findProgramByName("ld");
   if (!linker)
     return fail(exitIo, "no linker found: install lld-22 or binutils");
-  std::string base = path + ".tmp" + std::to_string(getpid());
+  std::string place = linkTarget(path);
+  std::string base = place + ".tmp" + std::to_string(getpid());
   std::string input = base + ".o", runtime = runtimeArchive();
-  if (int code = writeFile(input, object))
-    return code;
   std::string log = base + ".log", errors, text, ignored;
+  // Our temporary files are nobody's business.
+  auto named = [&](std::string message) {
+    for (const std::string &temporary : {input, base})
+      for (size_t at; (at = message.find(temporary)) != message.npos;)
+        message.replace(at, temporary.size(), path);
+    return message;
+  };
+  if (!writeAtomically(input, object, errors))
+    return fail(exitIo, named(errors), path);
   std::vector<llvm::StringRef> arguments = {
       "ld", "-shared", "--gc-sections",   "--build-id=none",
       "-o", base,      "--whole-archive", input};
@@ -78,12 +86,13 @@ int linkShared(const std::string &object, const std::string &path) {
   (void)readWhole(log, text, ignored, 1 << 20);
   unlink(input.c_str());
   unlink(log.c_str());
-  if (code == 0 && rename(base.c_str(), path.c_str()) == 0)
+  if (code == 0 && rename(base.c_str(), place.c_str()) == 0)
     return exitDone;
   unlink(base.c_str());
   while (!text.empty() && text.back() == '\n')
     text.pop_back();
-  return fail(exitIo, "cannot link " + path + ": " + errors + text);
+  return fail(exitIo, "cannot link " + path + ": " + named(errors + text),
+              path);
 }
 
 } // namespace nncc
