@@ -50,11 +50,48 @@ void Importer::declareTies(const Json &list) {
   }
 }
 
+/// What a JSON file is that is no model, by a key that its tool writes; null if
+/// that is not known.
+static const char *foreignKind(const Json &root) {
+  static const struct {
+    const char *key, *kind;
+  } kinds[] = {
+      {"weight_map", "an index of Hugging Face weights in several files"},
+      {"transformers_version", "a configuration of Hugging Face"},
+      {"architectures", "a configuration of Hugging Face"},
+      {"model_type", "a configuration of Hugging Face"},
+      {"_diffusers_version", "a configuration of Hugging Face"},
+      {"added_tokens", "a tokenizer of Hugging Face"},
+      {"tokenizer_class", "a tokenizer of Hugging Face"},
+      {"class_name", "a Keras model"},
+      {"modelTopology", "a TensorFlow.js model"},
+      {"opsetImport", "an ONNX model as JSON"},
+      {"nbformat", "a Jupyter notebook"},
+      {"$schema", "a JSON schema"},
+      {"peak_gflops", "what nncc bench --json printed"},
+      {"abi_version", "what nncc inspect --json printed"},
+      {"object_bytes", "what nncc compile --json printed"}};
+  for (auto &each : kinds)
+    if (root.find(each.key))
+      return each.kind;
+  return nullptr;
+}
+
 /// Whether the top level is one of a model.
 bool Importer::checkTop(const Json &root) {
   if (!root.isObject()) {
     diagnostics.error(root.span,
                       "a model is an object, got " + root.describe());
+    return false;
+  }
+  // Of another file nothing else can be said.
+  const Json *format = root.find("format");
+  if (!format || format->string != "nncc-model/1") {
+    const char *kind = foreignKind(root);
+    std::string text = "\"format\" must be \"nncc-model/1\"";
+    if (kind)
+      text = std::string("this is ") + kind + ", not a model of nncc: " + text;
+    diagnostics.error(format ? format->span : root.span, text);
     return false;
   }
   checkKeys(root,
@@ -64,12 +101,6 @@ bool Importer::checkTop(const Json &root) {
             "a model");
   if (!checkTrain(root, true))
     return false;
-  const Json *format = root.find("format");
-  if (!format || format->string != "nncc-model/1") {
-    diagnostics.error(format ? format->span : root.span,
-                      "\"format\" must be \"nncc-model/1\"");
-    return false;
-  }
   const Json *outputs = root.find("outputs");
   if (!outputs || !(outputs->isArray() || outputs->isObject())) {
     diagnostics.error(outputs ? outputs->span : root.span,

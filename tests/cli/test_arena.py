@@ -103,7 +103,8 @@ def fits_least(folder, share):
                 "--max-arena", str(least)).stdout
     assert "; computed again\n" in text
     assert re.search(r"; keeps \d+ bytes for \d+ calls\n", text)
-    expected, got = backward("a"), backward("b", "--max-arena", str(least))
+    expected = backward("a.safetensors")
+    got = backward("b.safetensors", "--max-arena", str(least))
     assert all(np.array_equal(expected[k], got[k]) for k in expected)
 
 

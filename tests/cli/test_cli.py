@@ -340,8 +340,8 @@ def test_check_gradients(nncc):
 
 def test_backward_runs(nncc, lenet):
     nncc("run", "lenet.json", *W, *X, "--entry", "backward", "--input", "grad.logits=random:normal",
-         "--outputs", "g")
-    gradients = load_file(lenet / "g")
+         "--outputs", "g.safetensors")
+    gradients = load_file(lenet / "g.safetensors")
     assert gradients["grad.conv.weight"].shape == (6, 1, 3, 3)
     nncc("lenet.json", "-o", "forward.so")
     done = nncc("run", "forward.so", *W, *X, "--entry", "backward", code=2)
@@ -452,17 +452,17 @@ def limited(size):
     (("compile", "lenet.json", "-o", "m.a"), "m.a"),
     (("compile", "lenet.json", "-o", "m.so"), "m.so"),
     (("compile", "lenet.json", "--emit=llvm", "-o", "m.ll"), "m.ll"),
-    (("run", "m.json", "--outputs", "y"), "y")])
+    (("run", "m.json", "--outputs", "y.npy"), "y.npy")])
 def test_full_disk(lenet, arguments, file):
     """No space: an error, and neither the output nor a part of it."""
     (lenet / "m.json").write_text(json.dumps({
         "format": "nncc-model/1", "inputs": {},
         "nodes": [{"name": "y", "op": "torch.arange", "inputs": [9999]}],
         "outputs": ["y"]}))
-    if file == "y":  # what is run must be written somewhere
+    if file == "y.npy":  # what is run must be written somewhere
         subprocess.run([NNCC, "m.json", "-o", "m.so"], cwd=lenet, check=True,
                        capture_output=True)
-        arguments = ("run", "m.so", "--outputs", "y")
+        arguments = ("run", "m.so", "--outputs", "y.npy")
     before = set(os.listdir(lenet))
     done = subprocess.run([NNCC, *arguments], cwd=lenet, capture_output=True,
                           text=True, preexec_fn=limited(4096))

@@ -131,6 +131,8 @@ def test_other_files(nncc, lenet, flag):
         how = "".join(advice)
         if how == CONVERT and text.startswith("f is"):
             how = ": nncc.export(module, ...) writes models"
+        if kind.endswith(" model") and text.endswith("not a model"):
+            how = " of nncc" + how  # it is one of another tool
         assert done.stderr == f"nncc: {text % kind}{how}\n", name
 
 

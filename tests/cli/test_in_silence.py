@@ -1,9 +1,15 @@
-"""What nothing is said of: samples left out, links."""
+"""What nothing is said of: samples left out, files of others, links."""
 import json
 import os
 
 import numpy as np
 import pytest
+
+from net_model import MODEL
+
+PLAIN = json.loads(MODEL)
+PLAIN["nodes"][3]["inputs"] = ["b"]
+del PLAIN["nodes"][2], PLAIN["modules"]["drop"]
 
 
 @pytest.fixture
@@ -38,6 +44,67 @@ def test_last_is_error_for_validation_too(train, seventeen):
                  data=("--data", "whole.npz")).stderr == (
         "nncc: --validate: 17 samples are no whole number of batches of 4: "
         "--last=drop leaves the rest out\n")
+
+
+def test_a_seed_of_nothing(train, folder):
+    """It orders samples, and keys dropout."""
+    (folder / "net.json").write_text(json.dumps(PLAIN))
+    assert train("--seed", "1", "--in-order", code=2).stderr == (
+        "nncc: --seed does nothing beside --in-order here: train_step draws no "
+        "random numbers\n")
+    train("--seed", "1")
+    (folder / "net.json").write_text(MODEL)
+    train("--seed", "1", "--in-order")
+
+
+FACE = "a configuration of Hugging Face"
+FOREIGN = [
+    ({"architectures": ["BertModel"], "hidden_size": 768}, FACE),
+    ({"model_type": "gpt2", "transformers_version": "5.0"}, FACE),
+    ({"metadata": {}, "weight_map": {"a": "model-1.safetensors"}},
+     "an index of Hugging Face weights in several files"),
+    ({"class_name": "Sequential", "config": {}}, "a Keras model"),
+    ({"modelTopology": {}, "format": "layers-model"},
+     "a TensorFlow.js model"),
+    ({"cells": [], "nbformat": 4}, "a Jupyter notebook")]
+
+
+@pytest.mark.parametrize("verb", [
+    ("compile",), ("run",), ("check",), ("bench",), ("inspect",),
+    ("train", "--data", "train.npz")])
+def test_json_of_other_tools(nncc, lenet, verb):
+    for content, kind in FOREIGN:
+        (lenet / "m.json").write_text(json.dumps(content))
+        done = nncc(verb[0], "m.json", *verb[1:], code=1)
+        lines = done.stderr.splitlines()
+        column = lines[0].split(":")[2]
+        assert lines[0] == (f"m.json:1:{column}: error: this is {kind}, not a "
+                            'model of nncc: "format" must be "nncc-model/1"')
+        assert lines[-1] == "1 error" and len(lines) == 4
+        assert (column == "1") == ("format" not in content)
+
+
+def test_json_of_nncc(nncc, lenet):
+    nncc("lenet.json", "-o", "m.o")
+    for arguments, kind in (
+            (("schema",), "a JSON schema"),
+            (("inspect", "lenet.json", "--json"),
+             "what nncc inspect --json printed"),
+            (("inspect", "m.o", "--json"), "what nncc inspect --json printed"),
+            (("compile", "lenet.json", "--json"),
+             "what nncc compile --json printed"),
+            (("bench", "lenet.json", "--seconds", "0.01", "--json"),
+             "what nncc bench --json printed")):
+        (lenet / "m.json").write_text(nncc(*arguments).stdout)
+        text = nncc("compile", "m.json", code=1).stderr
+        assert f"error: this is {kind}, not a model of nncc: " in text
+        assert text.endswith("\n1 error\n")
+
+
+def test_models_of_other_tools(nncc, lenet):
+    (lenet / "m").write_bytes(b"\x1c\0\0\0TFL3" + bytes(64))
+    assert nncc("run", "m", code=1).stderr == (
+        "nncc: m is a TFLite model, not a model of nncc\n")
 
 
 def test_links_to_nothing_are_followed(nncc, lenet):

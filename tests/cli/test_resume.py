@@ -156,6 +156,22 @@ def test_resume_without_what_to_compare(train, folder):
         assert key.startswith("nncc.")
 
 
+def test_a_step_that_no_training_has(train, folder):
+    train("--steps", "3", "--checkpoint", "c.safetensors")
+    state = load_file(folder / "c.safetensors")
+    state["optimizer.step"] = np.array(-1)
+    save_file(state, folder / "d.safetensors")
+    text = ("nncc: d.safetensors is damaged: its optimizer.step is -1, no "
+            "number of steps\n")
+    assert train("--resume", "--checkpoint", "d.safetensors", start=(),
+                 code=1).stderr == text
+    done = subprocess.run(
+        [NNCC, "run", "net.json", "--entry", "train_step", "--weights",
+         "d.safetensors", "--input", "*=zeros"], cwd=folder,
+        capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, text)
+
+
 def test_stretched_schedules_keep_their_length(train, folder):
     for schedule, text in (("constant", ""), ("cosine", ANOTHER % (
             "steps in all: 3 then, 5 now"))):

@@ -119,9 +119,9 @@ WRONG = [
      "--dim N=2,2: the size 2 stands there twice"),
     ((*RUN, *W, *X, "--dim", "N=1", "--dim", "N=2"), 2,
      "--dim N is given twice"),
-    (("run", "two.so", *W, *X, "--dim", "N=2"), 2,
+    (("run", "two.so", *W, *X, "--dim", "N=2"), 1,
      "--dim N=2: two.so was compiled for N=1; N=3"),
-    (("run", "two.so", *W, *X, "--dim", "M=1"), 2,
+    (("run", "two.so", *W, *X, "--dim", "M=1"), 1,
      "--dim M=1: two.so was compiled for N=1; N=3"),
     (("run", "two.so", *W, *X, "--dim", "N=1,3"), 2,
      "--dim N: of a compiled model one size is chosen"),
@@ -244,13 +244,50 @@ WRONG = [
      "cannot write no/y.npz: No such file or directory"),
     ((*RUN, *W, *X, "--outputs", "./lenet.safetensors"), 2,
      "--outputs ./lenet.safetensors would overwrite --weights"),
-    ((*RUN, *W, *X, "--outputs", "y", "--save-weights", "./y"), 2,
-     "--outputs and --save-weights are one file, ./y"),
+    ((*RUN, *W, *X, "--outputs", "y.safetensors", "--save-weights",
+      "./y.safetensors"), 2,
+     "--outputs and --save-weights are one file, ./y.safetensors"),
     # A model that has several outputs does not fit into one .npy.
     (("run", "pair.json", "--outputs", "y.npy"), 2, "y.npy: a .npy file holds "
      "one array, the entry gives 2: write .npz"),
     (("bench", "lenet.json", "--compare", "lenet.json"), 1,
      "--compare lenet.json: not the output of nncc bench --json"),
+    # What would do nothing.
+    ((*RUN, *W, *X, "--seed", "3"), 2,
+     "--seed does nothing here: forward draws no random numbers"),
+    (("bench", "lenet.json", "--seed", "3"), 2,
+     "--seed does nothing here: forward draws no random numbers"),
+    (("check", "lenet.json", "--seed", "3", "--grad"), 2,
+     "--seed does nothing here: backward draws no random numbers"),
+    ((*RUN, *W, *X, "--convert"), 2, "--convert does nothing here: it converts "
+     "arrays of files, and none is given"),
+    (("bench", "lenet.json", "--convert"), 2, "--convert does nothing here: it "
+     "converts arrays of files, and none is given"),
+    ((*RUN, *W, *X, "--save-weights", "w.safetensors"), 2, "--save-weights "
+     "does nothing new here: forward changes no weights, train_step does"),
+    (("bench", "lenet.json", "--threads", "1,2,1"), 2,
+     "--threads 1,2,1: 1 stands there twice"),
+    (("compile", "lenet.json", "--target", "x86_64-linux-gnux32"), 4,
+     "no code generator for --target=x86_64-linux-gnux32; "
+     "x86_64-unknown-linux-gnu is supported"),
+    (("compile", "lenet.json", "--target", "x86_64-linux-android"), 4,
+     "no code generator for --target=x86_64-linux-android; "
+     "x86_64-unknown-linux-gnu is supported"),
+    ((*RUN, *W, *X, "--outputs", "y"), 2,
+     "--outputs y: arrays are written as .safetensors, .npz or .npy"),
+    ((*RUN, "-x"), 2,
+     'nncc run has no flag "-x"; nncc run --help lists them'),
+    # Arrays without a name, and without elements.
+    (("run", "types.json", "--inputs", "flat.npy"), 2, "--inputs flat.npy: a "
+     ".npy file has no name for its array, and the entry has 5 inputs: --input "
+     "NAME=@flat.npy"),
+    (("run", "pair.json", "--inputs", "flat.npy"), 1,
+     "--inputs flat.npy: the entry has no inputs"),
+    (("check", "pair.json", "--expect", "flat.npy"), 2, "--expect flat.npy: a "
+     ".npy file has no name for its array, the outputs are a and b: .npz has "
+     "names"),
+    (("run", "ids.json", "--input", "i=@empty.npy"), 1,
+     "input i must have shape [2], got [0]"),
     (("compile", "lenet.json", "-mcpu=i386"), 2,
      'the CPU "i386" has no 64-bit code'),
 ]
@@ -267,6 +304,7 @@ def files(lenet, nncc):
     np.save(lenet / "double.npy", np.zeros((1, 1, 12, 12)))
     np.save(lenet / "x.npy", np.zeros((1, 1, 12, 12), "f"))
     np.save(lenet / "halves.npy", np.array([0, 0.5], "f"))
+    np.save(lenet / "empty.npy", np.zeros(0, "i1"))
     np.save(lenet / "flat.npy", np.zeros(10, "f"))
     np.save(lenet / "huge.npy", np.array([1.0, 1e300]))
     types = {"b": "bool", "u": "u8", "l": "i64", "h": "f16", "d": "f64"}
@@ -455,13 +493,12 @@ def test_formats_of_inputs_and_outputs(nncc, lenet):
                       ("--input", "x=@in.safetensors"),
                       ("--input", "x=@d.npy", "--convert")):
         assert nncc(*RUN, *W, *arguments).stdout == plain
-    for name in ("Y.NPY", "y.npy", "y.npz", "y.safetensors", "y"):
+    for name in ("Y.NPY", "y.npy", "y.npz", "y.safetensors"):
         nncc(*RUN, *W, "--inputs", "in.npz", "--outputs", name)
-    y = load_file(lenet / "y")["logits"]
+    y = load_file(lenet / "y.safetensors")["logits"]
     assert np.array_equal(np.load(lenet / "y.npy"), y)
     assert (lenet / "Y.NPY").read_bytes() == (lenet / "y.npy").read_bytes()
     assert np.array_equal(np.load(lenet / "y.npz")["logits"], y)
-    assert (lenet / "y").read_bytes() == (lenet / "y.safetensors").read_bytes()
     three = np.zeros((3, 1, 12, 12), np.float32)
     np.save(lenet / "three.npy", three)  # a file's shape chooses the size
     assert nncc(*RUN, *W, "--input", "x=@three.npy").stdout.startswith(

@@ -219,7 +219,8 @@ int writesArrays(Paths &paths, const std::string &flag,
   std::string format = arrayFormat(path), suffix = suffixOf(path);
   if (int code = paths.writes(flag, path, format))
     return code;
-  if (suffix.empty() || llvm::StringRef(suffix).lower() == format)
+  if (path.empty() || isDevice(path) ||
+      llvm::StringRef(suffix).lower() == format)
     return exitDone;
   return fail(exitUsage,
               flag + " " + path +

@@ -7,6 +7,7 @@
 #include "Peak.h"
 #include "Progress.h"
 #include "StepRunner.h"
+#include "llvm/ADT/STLExtras.h"
 #include <algorithm>
 #include <chrono>
 #include <map>
@@ -238,6 +239,8 @@ Verb makeBench() {
                 auto count = wholeNumber(text.substr(at, comma - at));
                 if (!count || *count < 1 || *count > 1024)
                   return "expected whole numbers from 1 to 1024, as in 1,2";
+                if (llvm::is_contained(self->threads, *count))
+                  return std::to_string(*count) + " stands there twice";
                 self->threads.push_back(uint32_t(*count));
                 at = comma + 1;
               }

@@ -191,6 +191,11 @@ int CheckVerb::readExpected(const Session &session, ExpectedList &list) {
   std::vector<std::string> names;
   for (const HostTensor &output : session.outputs)
     names.push_back(output.name);
+  if (arrays.size() == 1 && arrays[0].name.empty())
+    return fail(exitUsage, "--expect " + expected +
+                               ": a .npy file has no name for its array, the "
+                               "outputs are " +
+                               listOf(names) + ": .npz has names");
   for (const HostTensor &array : arrays) {
     const HostTensor *output = nullptr;
     for (const HostTensor &candidate : session.outputs)

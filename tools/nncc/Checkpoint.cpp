@@ -101,6 +101,15 @@ static int checkState(const std::string &path, const nncc_file *file,
     return fail(exitRejected,
                 path + " has the state of another optimizer: it " + what, path);
   };
+  const nncc_file_tensor *steps = find(file, "optimizer.step");
+  int64_t done = 0;
+  if (steps && steps->bytes == sizeof done)
+    memcpy(&done, steps->data, sizeof done);
+  if (done < 0)
+    return fail(exitRejected,
+                path + " is damaged: its optimizer.step is " +
+                    std::to_string(done) + ", no number of steps",
+                path);
   for (uint64_t i = 0; i < model.weight_count; ++i)
     if (model.weights[i].fresh && !find(file, model.weights[i].name))
       return refuse("lacks " + std::string(model.weights[i].name));

@@ -79,8 +79,10 @@ int readJsonText(const std::string &path, const char *what,
     glance = glanceAtBytes(text);
   }
   auto refuse = [&](const std::string &is, const std::string &advice = "") {
+    bool isOther = !strcmp(what, "a model") && hasSuffix(is, " model");
     return fail(exitRejected,
-                shown(path) + " is " + is + ", not " + what + advice,
+                shown(path) + " is " + is + ", not " + what +
+                    (isOther ? " of nncc" : "") + advice,
                 shown(path));
   };
   if (glance.says == "a PyTorch checkpoint" || glance.says == "a Python pickle")
@@ -204,7 +206,7 @@ static std::string identityOf(const std::string &path) {
       .string();
 }
 
-static bool isDevice(const std::string &path) {
+bool isDevice(const std::string &path) {
   struct stat info;
   return !stat(path.c_str(), &info) && !S_ISREG(info.st_mode);
 }

@@ -77,6 +77,8 @@ private:
 };
 
 /// A sentence and an exit code if a file cannot be written at `path`.
+/// Something that is there and no regular file: it is written directly.
+bool isDevice(const std::string &path);
 int checkWritable(const std::string &path);
 
 } // namespace nncc

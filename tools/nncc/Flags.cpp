@@ -180,7 +180,8 @@ int Verb::unknown(const std::string &argument,
   for (const Flag &flag : flags)
     if (!flag.help.empty())
       known.insert(known.end(), flag.names.begin(), flag.names.end());
-  std::string nearest = didYouMean(word, known);
+  // Of a single letter nothing would be left.
+  std::string nearest = word.size() > 2 ? didYouMean(word, known) : "";
   if (nearest.empty())
     nearest = "; nncc " + name + " --help lists them";
   return fail(exitUsage,

@@ -62,6 +62,10 @@ int RunVerb::checkFlags(Verb &verb) {
     code = writesArrays(paths, "--outputs", outputs);
   if (!code)
     code = paths.writes("--save-weights", saved, "safetensors");
+  if (!code && !saved.empty() && flags.entry != "train_step")
+    code = fail(exitUsage, "--save-weights does nothing new here: " +
+                               flags.entry +
+                               " changes no weights, train_step does");
   return code;
 }
 

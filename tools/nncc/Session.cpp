@@ -49,6 +49,13 @@ int SessionFlags::check(Verb &verb, Paths &paths) {
       return code;
     specs.push_back(spec);
   }
+  bool readsFiles = !inputs.empty();
+  for (const InputSpec &spec : specs)
+    readsFiles = readsFiles || spec.kind == InputSpec::file;
+  if (converts && !readsFiles)
+    return fail(exitUsage, "--convert does nothing here: it converts arrays "
+                           "of files, and none is given");
+  isSeeded = verb.given("--seed");
   if (int code = looksCompiled(model, isCompiled))
     return code;
   if (!isCompiled)
@@ -100,7 +107,19 @@ int Session::loadModel(SessionFlags &flags) {
     return fail(exitUsage, flags.model + " has no entry \"" + flags.entry +
                                "\", only " + listOf(names) +
                                ": compile it with --entries=" + flags.entry);
+  if (flags.isSeeded && !drawsRandom(*entry))
+    return fail(exitUsage, "--seed does nothing here: " + flags.entry +
+                               " draws no random numbers");
   return chooseBodies(flags);
+}
+
+bool drawsRandom(const nncc_entry &entry) {
+  for (const nncc_body &body : llvm::ArrayRef(entry.bodies, entry.body_count))
+    for (const nncc_step &step : llvm::ArrayRef(body.steps, body.step_count))
+      for (uint64_t k = 0; k < step.buffer_count; ++k)
+        if (step.buffers[k].space == NNCC_KEY)
+          return true;
+  return false;
 }
 
 /// All of a model compiled here were asked for.
@@ -137,7 +156,7 @@ int bodiesOf(const nncc_entry &entry, const CompileOptions &options,
   }
   if (!bodies.empty())
     return exitDone;
-  return fail(exitUsage,
+  return fail(exitRejected,
               "--dim " + asked + ": " + model +
                   (compiled.empty() ? " has no symbolic dims"
                                     : " was compiled for " + compiled));
@@ -201,8 +220,11 @@ int Session::give(HostTensor array, const std::string &from) {
   for (uint64_t i = 0; i < entry->input_count; ++i)
     isKnown = isKnown || array.name == entry->bodies[0].inputs[i].name;
   if (!isKnown)
-    return fail(exitRejected, from + ": the entry has no input \"" +
-                                  array.name + "\", " + inputNames());
+    return fail(exitRejected,
+                from + ": the entry has no input" +
+                    (array.name.empty()
+                         ? "s"
+                         : " \"" + array.name + "\", " + inputNames()));
   for (const Given &other : given)
     if (other.array.name == array.name)
       return fail(exitUsage, "input " + array.name + " is given by " +
@@ -221,6 +243,12 @@ int Session::readInputs(const SessionFlags &flags) {
   for (HostTensor &array : arrays) {
     if (array.name.empty() && entry->input_count == 1) // of a .npy file
       array.name = entry->bodies[0].inputs[0].name;
+    if (array.name.empty() && entry->input_count)
+      return fail(exitUsage, "--inputs " + flags.inputs +
+                                 ": a .npy file has no name for its array, and "
+                                 "the entry has " +
+                                 std::to_string(entry->input_count) +
+                                 " inputs: --input NAME=@" + flags.inputs);
     if (int failed = give(std::move(array), "--inputs " + flags.inputs))
       code = failed;
   }

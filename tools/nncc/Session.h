@@ -29,6 +29,7 @@ struct SessionFlags {
 
   std::vector<InputSpec> specs; // of --input
   bool isCompiled = false;       // the model
+  bool isSeeded = false;         // --seed was given
 };
 
 class Session {
@@ -82,6 +83,9 @@ private:
 /// --dim; a sentence if there are none.
 int bodiesOf(const nncc_entry &entry, const CompileOptions &options,
              const std::string &model, std::vector<const nncc_body *> &bodies);
+
+/// Whether --seed means anything to the entry.
+bool drawsRandom(const nncc_entry &entry);
 
 /// Prints the runtime's last error; gives the exit code that fits the status.
 int reportRuntime(nncc_status status);

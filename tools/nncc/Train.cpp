@@ -81,6 +81,7 @@ int runTrain(Verb &verb, TrainOptions &options) {
     if (int code = verb.refuse(compilingFlags(),
                                options.model + " is compiled already"))
       return code;
+  options.isSeeded = verb.given("--seed");
   return Trainer(options).run();
 }
 

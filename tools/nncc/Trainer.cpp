@@ -71,6 +71,9 @@ int Trainer::openModel() {
   }
   if (!code)
     code = openEntry("train_step", trainStep, trainBody);
+  if (!code && options.isSeeded && options.inOrder && !drawsRandom(*trainStep))
+    code = fail(exitUsage, "--seed does nothing beside --in-order here: "
+                           "train_step draws no random numbers");
   if (!code && !options.validation.empty())
     code = openEntry("loss", lossEntry, lossBody);
   return code;
@@ -212,7 +215,7 @@ int Trainer::openWeights() {
                                                 "optimizer.step", &done, 8)))
     return code;
   first = uint64_t(done);
-  if (done >= 0 && first <= total)
+  if (first <= total)
     return exitDone;
   return fail(exitUsage,
               path + " is at step " + std::to_string(done) + ", behind the " +

@@ -27,6 +27,7 @@ struct TrainOptions {
   uint64_t epochs = 1, steps = 0, every = 0, warmup = 0, seed = 0, threads = 1;
   std::optional<double> rate;
   bool resumes = false, inOrder = false, asJson = false, isCompiled = false;
+  bool isSeeded = false; // --seed was given
 };
 
 class Trainer {

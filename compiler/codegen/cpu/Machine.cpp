@@ -42,7 +42,9 @@ static constexpr const char *unused[] = {
 
 bool isCpuTriple(llvm::StringRef text) {
   llvm::Triple asked(llvm::Triple::normalize(text));
-  return asked.getArch() == llvm::Triple::x86_64 && asked.isOSLinux();
+  // Not x32, whose pointers have four bytes, nor Android's C library.
+  return asked.getArch() == llvm::Triple::x86_64 && asked.isOSLinux() &&
+         !asked.isX32() && !asked.isAndroid();
 }
 
 /// What the runtime can look for, by LLVM's names.
