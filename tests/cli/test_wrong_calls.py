@@ -288,6 +288,11 @@ WRONG = [
      "names"),
     (("run", "ids.json", "--input", "i=@empty.npy"), 1,
      "input i must have shape [2], got [0]"),
+    (("bench", "lenet.json", *W, *X, "--dim", "N=1", "--compare", "other.json"),
+     1,
+     '--compare other.json is of something else: name "dims", here "lenet"; '
+     'state_bytes 0, here 8920; inputs ["x f32 [1]"], here '
+     '["x f32 [1, 1, 12, 12]"]; outputs none, here ["logits f32 [1, 10]"]'),
     (("compile", "lenet.json", "-mcpu=i386"), 2,
      'the CPU "i386" has no 64-bit code'),
 ]
@@ -306,6 +311,10 @@ def files(lenet, nncc):
     np.save(lenet / "halves.npy", np.array([0, 0.5], "f"))
     np.save(lenet / "empty.npy", np.zeros(0, "i1"))
     np.save(lenet / "flat.npy", np.zeros(10, "f"))
+    (lenet / "other.json").write_text(json.dumps({
+        "model": {"name": "dims", "cpu": "native", "state_bytes": 0,
+                  "inputs": ["x f32 [1]"]},
+        "results": [{"entry": "forward", "threads": 1, "median_ms": 1.0}]}))
     np.save(lenet / "huge.npy", np.array([1.0, 1e300]))
     types = {"b": "bool", "u": "u8", "l": "i64", "h": "f16", "d": "f64"}
     (lenet / "types.json").write_text(json.dumps({

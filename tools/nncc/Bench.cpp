@@ -7,6 +7,7 @@
 #include "Peak.h"
 #include "Progress.h"
 #include "StepRunner.h"
+#include "support/Diagnostics.h"
 #include "llvm/ADT/STLExtras.h"
 #include <algorithm>
 #include <chrono>
@@ -46,6 +47,7 @@ struct BenchVerb {
 
 private:
   int readEarlier();
+  int checkEarlier(const Session &session);
   int timeEntry(Session &session, uint32_t count);
   int timeKernels(Session &session);
   int print(const std::string &text) {
@@ -54,8 +56,57 @@ private:
 
   double peak = 0; // GFLOP/s of one core
   std::map<std::pair<std::string, uint32_t>, double> earlier; // median ms
+  json::Object earlierSubject;
   json::Array results, kernels;
 };
+
+/// What is measured: records of something else say nothing about it.
+json::Object subjectOf(const Session &session) {
+  auto listed = [](const std::vector<HostTensor> &tensors) {
+    json::Array list;
+    for (const HostTensor &tensor : tensors)
+      list.push_back(tensor.name + " " + nncc_dtype_name(tensor.dtype) + " " +
+                     shapeText(tensor.dims));
+    return list;
+  };
+  int64_t bytes = 0;
+  for (uint64_t i = 0; i < session.model->weight_count; ++i)
+    bytes += int64_t(session.model->weights[i].bytes);
+  return json::Object{{"name", jsonText(session.model->name)},
+                      {"cpu", session.model->cpu},
+                      {"state_bytes", bytes},
+                      {"inputs", listed(session.inputs)},
+                      {"outputs", listed(session.outputs)}};
+}
+
+int BenchVerb::checkEarlier(const Session &session) {
+  if (compareFile.empty())
+    return exitDone;
+  json::Object now = subjectOf(session);
+  auto textOf = [](const json::Value *value) {
+    std::string text;
+    llvm::raw_string_ostream os(text);
+    value ? void(os << *value) : void(os << "none");
+    return text;
+  };
+  std::string differs;
+  for (const char *key : {"name", "state_bytes", "inputs", "outputs"}) {
+    std::string then = textOf(earlierSubject.get(key)),
+                here = textOf(now.get(key));
+    if (then != here)
+      differs += (differs.empty() ? "" : "; ") + std::string(key) + " " + then +
+                 ", here " + here;
+  }
+  if (!differs.empty())
+    return fail(exitRejected, "--compare " + compareFile +
+                                  " is of something else: " + differs,
+                compareFile);
+  std::string then = textOf(earlierSubject.get("cpu")),
+              here = textOf(now.get("cpu"));
+  if (then != here)
+    note(compareFile + " is of code for " + then + ", this is for " + here);
+  return exitDone;
+}
 
 /// The medians of an earlier `bench --json`.
 int BenchVerb::readEarlier() {
@@ -68,6 +119,8 @@ int BenchVerb::readEarlier() {
   auto value = json::parse(text);
   const json::Object *root = value ? value->getAsObject() : nullptr;
   const json::Array *list = root ? root->getArray("results") : nullptr;
+  if (const json::Object *model = root ? root->getObject("model") : nullptr)
+    earlierSubject = *model;
   if (!value)
     llvm::consumeError(value.takeError());
   for (size_t i = 0; list && i < list->size(); ++i) {
@@ -207,6 +260,8 @@ int BenchVerb::run(Verb &verb) {
   if (session.bodiesLeft() > 1)
     note("compiled for several sizes: this is " +
          std::string(session.body->sizes) + ", --dim chooses");
+  if (int code = checkEarlier(session))
+    return code;
   peak = measurePeak();
   for (uint32_t count : threads)
     if (int code = timeEntry(session, count))
@@ -216,7 +271,9 @@ int BenchVerb::run(Verb &verb) {
       return code;
   if (!asJson)
     return exitDone;
-  json::Object report{{"peak_gflops", peak}, {"results", std::move(results)}};
+  json::Object report{{"model", subjectOf(session)},
+                      {"peak_gflops", peak},
+                      {"results", std::move(results)}};
   if (perKernel)
     report["kernels"] = std::move(kernels);
   return printJson(std::move(report));
