@@ -98,6 +98,8 @@ public:
       return end(status(Status::internal));
     if (!fitsArena(*model))
       return end(Status::limit);
+    if (!fitSchedules(*model))
+      return end(Status::rejected);
     if (stage == Stage::kernels)
       return print(*model);
 
@@ -210,6 +212,12 @@ private:
   bool parseSchedules(ScheduleTable &table) {
     Diagnostics problems(options.scheduleFile, options.scheduleText);
     table = nncc::parseSchedules(options.scheduleText, how, problems);
+    tell(problems);
+    return !problems.hasErrors();
+  }
+  bool fitSchedules(ModuleOp model) {
+    Diagnostics problems(options.scheduleFile, options.scheduleText);
+    checkSchedules(options.scheduleText, model, problems);
     tell(problems);
     return !problems.hasErrors();
   }

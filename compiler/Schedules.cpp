@@ -1,6 +1,10 @@
 //===- Schedules.cpp - schedules by hand or from a tuner ------------------===//
 #include "Schedules.h"
+#include "dialect/Names.h"
 #include "frontend/Json.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+
+using namespace mlir;
 
 namespace nncc {
 
@@ -40,6 +44,47 @@ ScheduleTable parseSchedules(const std::string &text, const KernelTarget &how,
       parseNumber(number, kernel.key, how, problems, table);
   }
   return table;
+}
+
+static void checkNumbers(const JsonMember &member, func::FuncOp kernel,
+                         Diagnostics &problems) {
+  auto schedule = kernel->getAttrOfType<DictionaryAttr>(scheduleAttr);
+  std::string has;
+  for (NamedAttribute number : schedule)
+    has += (has.empty() ? "" : ", ") + number.getName().str();
+  for (const JsonMember &number : member.value.members)
+    if (!schedule.contains(number.key))
+      problems.error(number.keySpan, "the schedule of this kernel, " +
+                                         kernel.getName() + ", has no " +
+                                         number.key + ", only " + has);
+}
+
+void checkSchedules(const std::string &text, ModuleOp model,
+                    Diagnostics &problems) {
+  if (text.empty())
+    return;
+  auto json = parseJson(text, problems);
+  std::map<std::string, func::FuncOp> kernels;
+  for (auto kernel : model.getOps<func::FuncOp>())
+    if (auto key = kernel->getAttrOfType<StringAttr>(kernelKeyAttr))
+      kernels.emplace(key.str(), kernel);
+  bool fits = false;
+  for (const JsonMember &member : json->members)
+    fits = fits || kernels.count(member.key);
+  for (const JsonMember &member : json->members) {
+    auto kernel = kernels.find(member.key);
+    if (kernel != kernels.end()) {
+      checkNumbers(member, kernel->second, problems);
+      continue;
+    }
+    std::string what = "no kernel has the key \"" + member.key + "\"";
+    if (fits)
+      problems.warning(member.keySpan, what);
+    else
+      problems.error(member.keySpan,
+                     what + ": nncc inspect --json says what kernels there "
+                            "are on this CPU");
+  }
 }
 
 } // namespace nncc

@@ -13,5 +13,11 @@ namespace nncc {
 ScheduleTable parseSchedules(const std::string &text, const KernelTarget &how,
                              Diagnostics &problems);
 
+/// Reports what the same text asks for and this model, whose kernels have their
+/// schedules, does not have: numbers that a kernel lacks; keys of no kernel are
+/// warnings, which may belong to another entry, unless they are all there is.
+void checkSchedules(const std::string &text, mlir::ModuleOp model,
+                    Diagnostics &problems);
+
 } // namespace nncc
 #endif // NNCC_SCHEDULES_H

@@ -289,9 +289,25 @@ def test_schedule_of_another_kernel(nncc, tmp_path):
     report = json.loads(nncc("inspect", "lenet.json", "--json").stdout)
     kernel = next(k for k in report["kernels"] if "tiles" in k["schedule"])
     (tmp_path / "s.json").write_text(json.dumps({kernel["key"]: {"keys": 4}}))
-    done = nncc("compile", "lenet.json", "-o", "m.o", "--schedules", "s.json")
-    assert (f"nncc: warning: {kernel['name']}: no keys = 4 in this kernel's "
-            "schedule") in done.stderr
+    call = ("compile", "lenet.json", "-o", "m.o", "--schedules", "s.json")
+    name, key = kernel["name"], kernel["key"]
+    assert nncc(*call, code=1).stderr == (
+        f"s.json:1:23: error: the schedule of this kernel, {name}, has no "
+        f'keys, only tiles\n  {{"{key}": {{"keys": 4}}}}\n'
+        "                        ^~~~~~\n1 error\n")
+    assert not (tmp_path / "m.o").exists()
+    stale = '{"82c8be8f5ba2d9db": {"tiles": 1}}'
+    (tmp_path / "s.json").write_text(stale)
+    assert nncc(*call, code=1).stderr == (
+        's.json:1:2: error: no kernel has the key "82c8be8f5ba2d9db": nncc '
+        f"inspect --json says what kernels there are on this CPU\n  {stale}\n"
+        "   ^~~~~~~~~~~~~~~~~~\n1 error\n")
+    # One file may serve several entries.
+    (tmp_path / "s.json").write_text(
+        f'{{"{key}": {{"tiles": 1}},\n "82c8be8f5ba2d9db": {{}}}}')
+    assert nncc(*call).stderr.startswith(
+        's.json:2:2: warning: no kernel has the key "82c8be8f5ba2d9db"\n'
+        '   "82c8be8f5ba2d9db": {}}\n   ^~~~~~~~~~~~~~~~~~\n')
 
 
 def test_check_differs(nncc):

@@ -53,12 +53,15 @@ private:
     kernel->setAttr(scheduleAttr, b.getDictionaryAttr(list));
   }
 
-  /// First the table, then what stands on the kernel already.
+  /// First the table, which is checked elsewhere, then what stands on the kernel
+  /// already.
   void override(func::FuncOp kernel, std::map<std::string, int64_t> &numbers) {
-    std::map<std::string, int64_t> given;
     if (auto key = kernel->getAttrOfType<StringAttr>(kernelKeyAttr))
       if (auto row = table.find(key.str()); row != table.end())
-        given = row->second;
+        for (auto &[name, value] : row->second)
+          if (auto it = numbers.find(name); it != numbers.end())
+            it->second = value;
+    std::map<std::string, int64_t> given;
     if (auto attr = kernel->getAttrOfType<DictionaryAttr>(scheduleAttr))
       for (NamedAttribute entry : attr)
         if (auto value = dyn_cast<IntegerAttr>(entry.getValue()))
