@@ -41,6 +41,7 @@ def test_backward(case):
     found = run(case, TRAINED_GROUP[case], "backward")
     theirs = harness.autograd(case, torch.float32)
     exact = harness.autograd(case, torch.float64)
+    assert set(found) == set(theirs)
     for name, ours in found.items():
         compare(name, ours, theirs[name], exact[name])
 

@@ -356,8 +356,11 @@ def cotangents(case):
 
 
 def autograd(case, to):
-    """PyTorch's results, gradients and buffers, by the names of `run`."""
+    """PyTorch's results, gradients and the buffers that the call changed, by
+    the names of `run`."""
     module, args, kwargs = case.prepared(to, train=True)
+    before = {n: b.clone() for n, b in module.named_buffers()} \
+        if module is not None else {}
     leaves = []
 
     def leaf(which, value):
@@ -384,7 +387,8 @@ def autograd(case, to):
     if module is not None:
         found.update((f"grad.{n}", zeros(p))
                      for n, p in module.named_parameters())
-        found.update(module.named_buffers())
+        found.update((n, b) for n, b in module.named_buffers()
+                     if not torch.equal(b, before[n]))
     return found
 
 
