@@ -149,7 +149,7 @@ static void registerRank(Registry &r, int64_t rank) {
   ArgDef groups = integer("groups", 1).min(1);
   ArgDefs channels = {integer("in_channels").min(1),
                       integer("out_channels").min(1),
-                      integers("kernel_size").each(rank).min(1),
+                      integers("kernel_size").each(rank).whole().min(1),
                       stride,
                       dilation,
                       groups,
