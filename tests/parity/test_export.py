@@ -13,7 +13,7 @@ import torch.nn.functional as F
 import nncc
 from exported import Wrap as Parts
 from exported import check
-from test_modules import Wrap
+from test_compositions import Wrap
 
 
 class Block(nn.Module):

@@ -9,8 +9,8 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+import test_compositions
 import test_losses
-import test_modules
 import test_parametrized
 import test_recurrent
 
@@ -79,25 +79,14 @@ def gradients(tmp_path):
     return check
 
 
-SKIPPED = {"dropout"}  # trains with random numbers
-
-
-@pytest.mark.parametrize("name", [n for n in test_modules.MODULES
-                                  if n not in SKIPPED])
-def test_module(gradients, name):
-    torch.manual_seed(0)
-    module, shape = test_modules.MODULES[name]
-    gradients(test_modules.Wrap(module), (torch.randn(*shape),))
-
-
 # Integers have no gradient; some cases only repeat others.
 @pytest.mark.parametrize("name", [
-    n for n in test_modules.FUNCTIONS
+    n for n in test_compositions.FUNCTIONS
     if n not in ("attention_deep", "attention_blocks")])
 def test_function(gradients, name):
     torch.manual_seed(0)
-    function, shape = test_modules.FUNCTIONS[name]
-    gradients(test_modules.Wrap(function), (torch.randn(*shape),))
+    function, shape = test_compositions.FUNCTIONS[name]
+    gradients(test_compositions.Wrap(function), (torch.randn(*shape),))
 
 
 # PyTorch differentiates a clamped denominator here, not the formula.
@@ -276,7 +265,7 @@ def test_fold(gradients, pool, shape):
     kind = {3: nn.Conv1d, 4: nn.Conv2d, 5: nn.Conv3d}[len(shape)]
     gradients(nn.Sequential(kind(channels, channels, 1), pool),
               (torch.randn(*shape),), (1, 2))
-    gradients(test_modules.Wrap(pool), (torch.randn(*shape),))
+    gradients(test_compositions.Wrap(pool), (torch.randn(*shape),))
 
 
 # The mean over few and many elements, far from and near 0.

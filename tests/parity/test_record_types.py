@@ -4,6 +4,8 @@ has its type and value; where PyTorch refuses it, so does nncc, at the node.
 What PyTorch's CPU kernels only lack ("not implemented for 'Half'") may work or
 be refused.
 """
+import itertools
+
 import pytest
 import torch
 from test_records import compare
@@ -11,6 +13,7 @@ from test_records import compare
 from records import harness
 from records.record import DTYPES
 
+HALVES = (torch.float16, torch.bfloat16)
 PARTS = [(dtype, part) for dtype in DTYPES if dtype != torch.float32
          for part in range(2)]
 
@@ -30,8 +33,11 @@ def test_types(dtype, part):
                          f"{theirs[case]}"[:200])
         elif not refused[case]:
             computed.append(case)
-    for group in dict.fromkeys(harness.batches(computed, 80).values()):
-        for case, found in harness.run(group, "forward").items():
+    # x86-64 has no instruction for halves.
+    cpus = ("native", "x86-64") if dtype in HALVES else ("native",)
+    for group, cpu in itertools.product(dict.fromkeys(
+            harness.batches(computed, 80).values()), cpus):
+        for case, found in harness.run(group, "forward", cpu=cpu).items():
             try:
                 assert not isinstance(found, str), found
                 exact = case.eager(torch.float64)

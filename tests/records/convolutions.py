@@ -1,7 +1,7 @@
 """Convolutions of one to three dimensions."""
 import torch
 
-from .record import INTEGERS, Sample as S, T, record
+from .record import INTEGERS, Sample as S, T, more, record
 
 SIZES = {1: (17,), 2: (9, 11), 3: (4, 5, 6)}
 
@@ -20,10 +20,19 @@ for rank in (1, 2, 3):
            module(rank, 4, 5, 2, dilation=2, padding="valid"),
            S(T(6, *SIZES[rank]), make=dict(in_channels=6, out_channels=4,
                                            kernel_size=1)))
+    if rank == 2:  # panels of vectors with a rest, each dimension of its own
+        more("nn.Conv2d", module(2, 6, 70, 3, stride=2, padding=1),
+             module(2, 6, 33, [3, 2], stride=[2, 1], padding=[1, 0]),
+             module(2, 6, 10, [4, 3], padding="same", dilation=[1, 2]),
+             module(2, 6, 8, 1, stride=2))
     record(f"nn.ConvTranspose{rank}d", module(rank, 6, 5, 3),
            module(rank, 6, 8, 2, stride=2),
            module(rank, 6, 4, 3, stride=2, padding=1, output_padding=1),
            module(rank, 6, 4, 3, groups=2, dilation=2, bias=False))
+    if rank == 2:  # blocks that do not overlap, and gaps between windows
+        more("nn.ConvTranspose2d", module(2, 6, 72, 2, stride=2),
+             module(2, 6, 5, 2, stride=2),
+             module(2, 6, 5, 2, stride=3, padding=[2, 3], output_padding=1))
     k = (3,) * rank
     record(f"F.conv{rank}d",
            S(T(2, 6, *SIZES[rank]), T(10, 6, *k), T(10)),

@@ -1,7 +1,7 @@
 """Arithmetic, comparisons, functions of each element, conversions."""
 import torch
 
-from .record import B, I, Sample as S, T, record, second
+from .record import B, I, Sample as S, T, more, record, second
 
 ONE = [S(T(5, 70)), S(T(3, 1, 7)), S(T())]
 # The receiver of a twin keeps its shape: these fit both.
@@ -18,9 +18,10 @@ def spelled(name, *samples, wider=(), **options):
 
 for name in ("add", "sub"):
     spelled(name, *PAIRS, S(T(4, 5), T(4, 5), alpha=2), wider=WIDER)
-spelled("mul", *PAIRS, wider=WIDER)
+spelled("mul", *PAIRS, S(T(6), -1), wider=WIDER)
 for name in ("div", "pow"):
     spelled(name, *PAIRS, wider=WIDER, within=(0.5, 3))
+more("torch.pow", S(2, T(4, 5, low=0, high=4)))
 record("torch.maximum Tensor.maximum torch.minimum Tensor.minimum",
        S(T(5, 70), T(5, 70)), S(T(3, 1, 7), T(4, 1)))
 for name in ("eq", "ne", "lt", "le", "gt", "ge"):

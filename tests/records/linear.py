@@ -10,7 +10,7 @@ record("F.linear", S(T(4, 3, 19), T(23, 19), T(23)), S(T(7, 70), T(9, 70)),
 record("torch.mm Tensor.mm", S(T(3, 4), T(4, 5)), S(T(70, 33), T(33, 101)),
        S(T(1, 1), T(1, 1)))
 record("torch.bmm Tensor.bmm", S(T(2, 3, 4), T(2, 4, 5)),
-       S(T(3, 20, 20), T(3, 20, 20)))
+       S(T(3, 20, 20), T(3, 20, 20)), S(T(2, 96, 96), T(2, 96, 96)))
 record("torch.matmul Tensor.matmul Tensor.__matmul__",
        S(T(3, 4), T(4, 5)), S(T(4), T(4)), S(T(3, 4), T(4)), S(T(4), T(4, 5)),
        S(T(2, 1, 3, 4), T(5, 4, 2)), S(T(6, 3, 4), T(4, 7)),

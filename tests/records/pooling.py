@@ -11,6 +11,8 @@ for rank in (1, 2, 3):
                dict(kernel_size=3, stride=2, ceil_mode=True, padding=1)]
     largest = windows + [dict(kernel_size=2, stride=1, dilation=2)]
     means = windows + [dict(kernel_size=3, stride=2, padding=1,
+                            count_include_pad=False),
+                       dict(kernel_size=3, stride=2, padding=1, ceil_mode=True,
                             count_include_pad=False)]
     if rank > 1:
         means.append(dict(kernel_size=2, divisor_override=3))
