@@ -12,6 +12,7 @@
 #include "dialect/Names.h"
 #include "frontend/Importer.h"
 #include "frontend/Schema.h"
+#include "support/Overflow.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -36,9 +37,8 @@ class Compilation {
 public:
   Compilation(const std::string &file, const std::string &text,
               const CompileOptions &options)
-      : options(options),
-        how(options.kernels ? *options.kernels : cpuTarget()),
-        diagnostics(file, text), text(text),
+      : options(options), how(options.kernels ? *options.kernels : cpuTarget()),
+        compiling(file), diagnostics(file, text), text(text),
         context(MLIRContext::Threading::DISABLED) {
     context.loadDialect<arith::ArithDialect, cf::ControlFlowDialect,
                         LLVM::LLVMDialect, math::MathDialect,
@@ -232,6 +232,7 @@ private:
 
   CompileOptions options;
   const KernelTarget &how;
+  CompilingModel compiling;
   Diagnostics diagnostics;
   const std::string &text;
   MLIRContext context;
