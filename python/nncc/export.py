@@ -263,7 +263,7 @@ class _Exporter:
         """Runs the files in `folder` beside the module."""
         verify_files(folder, self.model, self.args, self.kwargs, self.loss,
                      self.targets, self.optimizer, self.entered.enter,
-                     self.snapshot)
+                     self.snapshot, self.untrained is None)
 
     # --- The file --------------------------------------------------------
     def _assemble(self, run, graph, train):

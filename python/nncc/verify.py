@@ -2,14 +2,12 @@
 module.
 
 Outputs are compared in eval mode, on the example inputs and on others drawn
-like them; where training was exported, one step in train mode with dropout off:
-loss, buffers, parameters and the optimizer's state (or, without an optimizer,
-gradients). The module itself runs, since a copy of a large one takes as long,
+like them; then one step in train mode with dropout off: loss, buffers,
+parameters and the optimizer's state; without an optimizer gradients, without a
+loss those of a sum of the outputs with drawn weights. The module itself runs, since a copy of a large one takes as long,
 and some have none; a snapshot puts it and all random generators back.
 
-What may differ is rounding. A difference within 1e-5 of the scale (of the
-tensor, or of the slice that an element lies in) is let through; of a larger one
-PyTorch's own distance from the same run in f64 must be the cause.
+What may differ is rounding (rounding.py).
 """
 import contextlib
 import copy
@@ -26,27 +24,25 @@ import torch
 from .dropout import WithoutDropout, without_dropout
 from .modules import UnsupportedModel, named_tensors
 from .run import elements, mapped, once
+from .rounding import (Scale, allowed_beside, beyond, differs, largest_of,
+                       like, limit_of, row_scale, rows_of, wide, worst)
 from .runner import compile_model
 from .state import Snapshot, eagerly, left_alone
-
-# Of the scale, by element type.
-_LIMITS = {torch.float64: 1e-7, torch.float32: 1e-5, torch.float16: 4e-3,
-           torch.bfloat16: 3e-2}
-
 
 class VerificationError(UnsupportedModel):
     """The written model does not compute what the module does."""
 
 
 def verify(directory, module, args, kwargs, loss=None, targets=(),
-           optimizer=None, modes=None, snapshot=None):
+           optimizer=None, modes=None, snapshot=None, trains=True):
     """Compares directory/model.json with `module`; raises VerificationError.
 
     `modes(trains)` puts the module into the mode of an entry as the exporter
     understands it; without it, module.train(trains). `snapshot` is of the
-    module as it is."""
+    module as it is. `trains`: the file has a train mode."""
     check = _Check(directory, module, args, kwargs, loss, targets, optimizer,
                    modes, snapshot or Snapshot(module))
+    check.trains = trains
     with left_alone(loss, module), _Progress() as check.progress:
         try:
             check.run()
@@ -132,109 +128,25 @@ def _usable(tensor):
     return tensor.clone() if tensor.is_inference() else tensor.detach()
 
 
+def _moved(value, seed=0):
+    """By a few roundings: what PyTorch makes of that is as right."""
+    generator = torch.Generator().manual_seed(22 + seed)
+
+    def move(tensor):
+        if not tensor.is_floating_point():
+            return tensor
+        noise = torch.randn(tensor.shape, generator=generator,
+                            dtype=torch.float64)
+        off = 1 + 4 * torch.finfo(tensor.dtype).eps * noise
+        return (tensor.detach() * off).to(tensor.dtype)
+    return mapped(value, once(move))
+
+
 def _double(value):
-    return mapped(value, once(lambda t: t.detach().double()
+    """In f64; what is so already, moved."""
+    return mapped(value, once(lambda t: _moved(t) if t.dtype == torch.float64
+                              else t.detach().double()
                               if t.is_floating_point() else t))
-
-
-# --- Comparing -----------------------------------------------------------------
-
-def _largest(x, dims=None):
-    """The largest magnitude, of all or along `dims`; NaN where one is."""
-    x = x.detach()
-    if dims is None:
-        low, high = x.aminmax()
-    else:
-        low, high = x.amin(dims, keepdim=True), x.amax(dims, keepdim=True)
-    return torch.maximum(high, -low)
-
-
-def _wide(x):
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-
-
-def _is_finite(x):
-    return not x.numel() or bool(torch.isfinite(_largest(x)))
-
-
-class _Scale:
-    """Of each element of a finite tensor: the largest of its slices' maxima
-    that is smallest, but no less than a thousandth of the tensor's."""
-
-    def __init__(self, x):
-        self.whole = _largest(x)
-        self.floor = (self.whole * 1e-3).clamp_min(1e-30)
-        ranks = range(x.dim() if x.dim() > 1 else 0)
-        self.parts = [_largest(x, [e for e in ranks if e != d]) for d in ranks]
-
-    def __call__(self, rows=slice(None)):
-        scale = self.whole
-        for d, part in enumerate(self.parts):
-            scale = torch.minimum(scale, part[rows] if d == 0 else part)
-        return torch.maximum(scale, self.floor)
-
-
-def _parts(x):
-    """Rows at a time, so that what is computed of them stays in the cache."""
-    count = max(1, (1 << 18) // max(1, x[0].numel()))
-    return [slice(i, i + count) for i in range(0, x.shape[0], count)]
-
-
-def _worst(x, right, scale):
-    """The largest distance, by the scale of where it is."""
-    if not x.numel():
-        return 0.0
-    if x.dim() == 0:
-        return float((x - right).abs() / scale())
-    return max(float(((x[r] - right[r]).abs() / scale(r)).max())
-               for r in _parts(x))
-
-
-def _allowed(error):
-    """How far from f64 we may be where PyTorch is this far: a little more, but
-    where nothing of it is right, both are noise (what cancels exactly)."""
-    return error * (4 if error < 0.05 else 100)
-
-
-def _differs(ours, theirs, exact, limit):
-    """How two tensors differ, if it is by more than rounding. `exact()` gives
-    PyTorch's in f64, or None."""
-    if ours.shape != theirs.shape:
-        return f"is {list(ours.shape)}, PyTorch's {list(theirs.shape)}"
-    if ours.dtype != theirs.dtype:
-        return f"is {ours.dtype}, PyTorch's {theirs.dtype}"
-    if torch.equal(ours, theirs):
-        return None
-    if not theirs.is_floating_point():
-        right, off = exact(), int((ours != theirs).sum())
-        allowed = 0 if right is None else 4 * int((theirs != right).sum())
-        return None if off <= allowed else \
-            f"differs in {off} of {ours.numel()} elements"
-    x, y = _wide(ours), _wide(theirs)
-    finite = slice(None)
-    if not (_is_finite(x) and _is_finite(y)):
-        finite = x.isfinite() & y.isfinite()
-        if not (finite | (x == y) | (x.isnan() & y.isnan())).all():
-            return "is not finite where PyTorch's is, or the other way round"
-        x, y = (torch.where(finite, v, 0) for v in (x, y))
-    scale = _Scale(y)
-    if _worst(x, y, scale) <= limit:
-        return None
-    right = exact()
-    if right is not None:
-        right = right.double()
-        if isinstance(finite, torch.Tensor):
-            right = torch.where(finite & right.isfinite(), right, y.double())
-        if _worst(x, right, scale) <= max(
-                limit, _allowed(_worst(y, right, scale))):
-            return None
-    return (f"differs by up to {float((x - y).abs().max()):.3g} where "
-            f"PyTorch's values reach {float(y.abs().max()):.3g}")
-
-
-def _limit(tensors):
-    return max([_LIMITS[t.dtype] for t in tensors if t.dtype in _LIMITS],
-               default=1e-5)
 
 
 def with_gradient(module, args, kwargs, loss, targets, modes, snapshot):
@@ -248,6 +160,29 @@ class _Refusal(Exception):
     """The module, or the loss, fails; not what is around it."""
 
 
+class _Weights:
+    """Stands for a loss: the sum of all outputs, each element with a weight of
+    its own."""
+
+    def __init__(self):
+        self.drawn = None
+
+    def __call__(self, *outputs):
+        tensors = [t for _, t in named_tensors(list(outputs))]
+        if self.drawn is None:
+            generator = torch.Generator().manual_seed(21)
+            self.drawn = [torch.randn(t.shape, generator=generator).to(t.dtype)
+                          if t.is_floating_point() else None for t in tensors]
+        value = torch.zeros((), requires_grad=True).clone()
+        for t, weight in zip(tensors, self.drawn):
+            if t.requires_grad:
+                value = value + (t * weight.to(t.dtype)).sum()
+        return value
+
+    def of_floats(self):
+        return [w for w in self.drawn if w is not None]
+
+
 class _Check:
     def __init__(self, directory, module, args, kwargs, loss, targets,
                  optimizer, modes, snapshot):
@@ -256,7 +191,7 @@ class _Check:
         self.loss, self.targets, self.optimizer = loss, targets, optimizer
         self.modes = modes or module.train
         self.snapshot = snapshot
-        self.limit = _limit([*module.parameters(), *module.buffers()])
+        self.limit = limit_of([*module.parameters(), *module.buffers()])
 
     def run(self):
         self.progress("compiling")
@@ -268,7 +203,9 @@ class _Check:
                 json.dump(without_dropout(model), file)
             entries = ["forward"]
             training = model.get("training", {})
-            if self.loss is not None and training:
+            if self.loss is None:
+                entries += ["train_forward", "backward"] * self.can_train()
+            elif training:
                 entries.append("train_step" if "optimizer" in training
                                else "loss_and_grad")
             try:
@@ -284,7 +221,7 @@ class _Check:
         self.forward()
         if len(entries) > 1:
             self.progress("one training step beside PyTorch's")
-            self.train()
+            self.train() if self.loss is not None else self.backward()
 
     def fail(self, what, how):
         raise VerificationError(
@@ -357,8 +294,8 @@ class _Check:
         exact = self.later(lambda: [t for _, t in named_tensors(elements(
             self.evaluate(*_double((args, kwargs)), double=True)))])
         for i, (x, y) in enumerate(zip(ours, theirs)):
-            how = _differs(_like(x, y), y, lambda: exact(i),
-                           max(self.limit, _limit([y])))
+            how = differs(like(x, y), y, lambda: exact(i),
+                           max(self.limit, limit_of([y])))
             if how:
                 self.fail(f"output \"{self.names[i]}\" on {on}", how)
 
@@ -374,33 +311,96 @@ class _Check:
                     made.append(function())
                 except Exception:
                     made.append(None)
-            return None if made[0] is None else made[0][key]
+            try:
+                return None if made[0] is None else made[0][key]
+            except KeyError:
+                return None  # a gradient that PyTorch does not give
         return item
 
     # --- Train mode ------------------------------------------------------
-    def step(self, double=False):
+    def step(self, double=False, moved=None):
         """Forward and backward: the loss, gradients and new buffers by
         name. The module is as before then."""
         given = self.args, self.kwargs, self.targets
         with self.called(True, double) as (module, loss), \
                 torch.enable_grad():
             args, kwargs, targets = mapped(
-                _double(given) if double else given, once(_usable))
+                _double(given) if double else given if moved is None else
+                _moved(given, moved), once(_usable))
             for p in module.parameters():
                 p.grad = None
-            value = loss(*elements(module(*args, **kwargs)), *targets)
+            outputs = elements(module(*args, **kwargs))
+            value = loss(*outputs, *targets)
             value.backward()
         found = {"loss": value.detach().reshape(()), **{
             n: b.detach().clone() for n, b in
             module.named_buffers(remove_duplicate=False)}}
+        found.update((("output", i), t.detach()) for i, (_, t) in
+                     enumerate(named_tensors(outputs)))
         found.update((f"grad.{n}", p.grad)
                      for n, p in module.named_parameters()
                      if p.grad is not None)
         self.snapshot.restore()
         return found
 
-    def exact_step(self):
-        found = self.step(double=True)
+    def can_train(self):
+        """Whether there is something to train."""
+        return self.trains and any(p.requires_grad
+                                   for p in self.module.parameters())
+
+    def backward(self):
+        """Train mode without a loss."""
+        self.loss = weights = _Weights()
+        try:
+            found = self.step()
+        except _Refusal as error:
+            self.loss = None
+            self.fail("train mode", f"fails in PyTorch: {error}")
+        self.loss = None
+        if self.draws:
+            self.progress.note("train mode draws random numbers; it was not "
+                               "checked")
+            return
+        self.measure(weights)
+        inputs = self.flat(self.args, self.kwargs)
+        ours = self.compiled.run("train_forward", *inputs)
+        buffers = dict(self.module.named_buffers(remove_duplicate=False))
+        outputs = [name for name in ours if name not in buffers]
+        for i, name in enumerate(outputs):
+            self.compare(f"output \"{name}\" in train mode", ours[name],
+                         found["output", i], ("output", i))
+        for name in buffers.keys() & ours.keys():
+            self.compare(f"after a call in train mode {name}", ours[name],
+                         found[name], name)
+        ours = self.compiled.run("backward", *inputs, *weights.of_floats())
+        for name, p in self.module.named_parameters():
+            key = "grad." + name
+            if key in ours:
+                self.compare(f"the gradient of {name}", ours[key],
+                             found.get(key, torch.zeros_like(p)), key)
+            elif key in found:
+                self.fail(f"the gradient of {name}", "is missing")
+
+    def measure(self, loss):
+        """What rounding makes of a step of this loss is found out once it is
+        asked for: the step in f64, or where a part has no such form on other
+        values, and steps on values that are a few roundings away."""
+        self.exact = self.later(lambda: self.exact_step(loss))
+        self.others = [self.later(lambda i=i: self.other_step(loss, moved=i))
+                       for i in range(4)]
+
+    def exact_step(self, loss):
+        try:
+            return self.other_step(loss, double=True)
+        except _Refusal:
+            return self.other_step(loss, moved=4)
+
+    def other_step(self, loss, **how):
+        given, self.loss = self.loss, loss
+        try:
+            found = self.step(**how)
+        finally:
+            self.loss = given
         self.modes(True)
         return found
 
@@ -415,7 +415,7 @@ class _Check:
             return
         inputs = [*self.flat(self.args, self.kwargs),
                   *(t for _, t in named_tensors(list(self.targets)))]
-        self.exact = self.later(self.exact_step)
+        self.measure(self.loss)
         self.modes(True)  # parameters as a step finds them
         if self.optimizer is None:
             ours = self.compiled.run("loss_and_grad", *inputs)
@@ -438,8 +438,10 @@ class _Check:
 
     def compare(self, what, ours, theirs, key):
         theirs = theirs.detach()
-        how = _differs(_like(ours, theirs), theirs, lambda: self.exact(key),
-                       max(self.limit, _limit([theirs])))
+        how = differs(like(ours, theirs), theirs, lambda: self.exact(key),
+                      max(self.limit, limit_of([theirs])),
+                      lambda: filter(lambda t: t is not None,
+                                     (other(key) for other in self.others)))
         if how:
             self.fail(what, how)
 
@@ -463,8 +465,8 @@ class _Check:
                         self.fail(f"after a training step {key}", "is missing")
                     continue
                 old = p.detach() if key == name else None
-                far = _beyond(_like(ours[key], right), right, old,
-                              max(self.limit, _limit([right])))
+                far = beyond(like(ours[key], right), right, old,
+                              max(self.limit, limit_of([right])))
                 for noise in (self.rounding, self.measured_rounding):
                     if not far or group is None:
                         break
@@ -491,14 +493,14 @@ class _Check:
         return {name: q.detach(), **_tensors(one.state[q], name)}
 
     def rounding(self, name, gradient):
-        return max(self.limit, _limit([gradient]))
+        return max(self.limit, limit_of([gradient]))
 
     def measured_rounding(self, name, gradient):
         least, right = self.rounding(name, gradient), self.exact("grad." + name)
         if right is None:
             return least
-        wide = gradient.double()
-        return max(least, _allowed(_worst(wide, right, _Scale(wide))))
+        double = gradient.double()
+        return max(least, allowed_beside(worst(double, right, Scale(double))))
 
     def spread(self, name, key, p, gradient, group, noise, results, index):
         """How far elements of the result of a step are from `results` for
@@ -511,16 +513,16 @@ class _Check:
             chosen = one_by_one and isinstance(tensor, torch.Tensor) and \
                 tensor.shape == p.shape
             return tensor.reshape(-1)[index] if chosen else tensor
-        rows = _wide(gradient).reshape(_rows(gradient))
-        off = noise(name, gradient) * _row_scale(_largest(rows, 1))
+        rows = wide(gradient).reshape(rows_of(gradient))
+        off = noise(name, gradient) * row_scale(largest_of(rows, 1))
         off = pick(off.expand(rows.shape).reshape(gradient.shape))
         distances = []
         for sign in (-1, 1):
             result = self.stepped(
-                name, p, _wide(pick(gradient)) + sign * off, group,
+                name, p, wide(pick(gradient)) + sign * off, group,
                 pick)[key]
             result = result if one_by_one else result.reshape(-1)[index]
-            distances.append((_wide(result) - _wide(right)).abs())
+            distances.append((wide(result) - wide(right)).abs())
         return torch.maximum(*distances)
 
 
@@ -529,50 +531,3 @@ def _tensors(state, name):
     return {f"optimizer.{kind}.{name}": value.detach()
             for kind, value in state.items()
             if isinstance(value, torch.Tensor) and kind != "step"}
-
-
-def _like(ours, theirs):
-    """An array of the compiled model as a tensor; NumPy has no bf16."""
-    if not isinstance(ours, torch.Tensor):
-        ours = torch.from_numpy(np.asarray(ours, order="C"))
-        if theirs.dtype == torch.bfloat16:
-            ours = ours.view(torch.bfloat16)
-    return ours
-
-
-def _rows(x):
-    return (x.shape[0] if x.dim() > 1 else 1, -1)
-
-
-def _row_scale(largest):
-    return torch.maximum(largest, largest.max() * 1e-3)
-
-
-def _beyond(x, right, old, limit):
-    """Where two results of a step that began at `old` (null: at 0) differ by
-    more than the rounding of the value and of the step: numbers of elements,
-    differences, and what would have been allowed. Row by row, in few passes
-    over large tensors."""
-    if not right.numel():
-        return None
-    rows = _rows(right)
-    x, right = (_wide(v).reshape(rows) for v in (x, right))
-    old = None if old is None else _wide(old).reshape(rows)
-    off = x - right
-    largest, value = _largest(off, 1), _largest(right, 1)
-    step = value if old is None else _largest(right - old, 1)
-    if not (largest.isfinite().all() and value.isfinite().all()):
-        finite = right.isfinite()
-        if not torch.equal(x.isfinite(), finite):
-            infinite = torch.tensor([float("inf")])
-            return torch.tensor([0]), infinite, infinite * 0
-        return _beyond(*(v if v is None else torch.where(finite, v, 0)
-                         for v in (x, right, old)), limit)
-    allowed = limit * _row_scale(step) + limit / 20 * value
-    numbers = (largest > allowed).reshape(-1).nonzero().reshape(-1)
-    if not len(numbers):
-        return None
-    off, allowed = off[numbers].abs(), allowed[numbers]
-    row, column = (off > allowed).nonzero(as_tuple=True)
-    return (numbers[row] * right.shape[1] + column, off[row, column],
-            allowed[row, 0])

@@ -312,3 +312,39 @@ def test_drawn_again():
     assert draw(torch.zeros(0, 3), g).shape == (0, 3)
     assert draw(torch.full((5,), 2.0), g).unique().numel() > 1
     assert draw(torch.ones(4, dtype=torch.bool), g).dtype == torch.bool
+
+
+class Modal(nn.Module):
+    """One module in eval mode, several in train mode."""
+    def __init__(self, change):
+        super().__init__()
+        self.fc, self.norm, self.change = nn.Linear(12, 5), \
+            nn.BatchNorm1d(5), change
+
+    def forward(self, x):
+        y = self.norm(self.fc(x))
+        if self.training and self.change == "output":
+            y = y * 1.5
+        if self.training and self.change == "gradient":
+            y = y + (y - y.detach())
+        if self.training and self.change == "buffer":
+            self.norm.num_batches_tracked.add_(1)
+        if self.training and self.change == "none":
+            y = y.detach()
+        return y
+
+
+@pytest.mark.parametrize("change,text", [
+    ("output", r'output "\w+" in train mode differs by up to '),
+    ("gradient", "the gradient of fc.weight differs by up to "),
+    ("none", "the gradient of fc.weight differs by up to "),
+    ("buffer", "after a call in train mode norm.num_batches_tracked differs in 1 of 1")
+])
+def test_train_mode_without_a_loss(tmp_path, change, text):
+    torch.manual_seed(0)
+    net, inputs = Modal(""), (torch.randn(8, 12),)
+    written(tmp_path, net, inputs)
+    verify(tmp_path, net, inputs, {})
+    net.change = change
+    with pytest.raises(VerificationError, match=text):
+        verify(tmp_path, net, inputs, {})
