@@ -17,10 +17,10 @@ static void parseNumber(const JsonMember &member, const std::string &key,
                    "unknown number \"" + member.key + "\" in a schedule");
   else if (!member.value.isInteger() || member.value.integer < 1 ||
            member.value.integer > number->most)
-    problems.error(member.value.span,
-                   member.key + " must be an integer from 1 to " +
-                       std::to_string(number->most) + ", got " +
-                       member.value.describe());
+    problems.error(member.value.span, member.key +
+                                          " must be an integer from 1 to " +
+                                          std::to_string(number->most) +
+                                          ", got " + member.value.describe());
   else
     table[key][member.key] = member.value.integer;
 }

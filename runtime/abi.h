@@ -146,7 +146,7 @@ typedef struct nncc_model {
   uint64_t alias_count;
   const nncc_embedded *embedded; /* or null: weights come from a file */
   uint8_t weights_hash[16];      /* of names, shapes and dtypes */
-  const char *training; /* the model's "training" section, or "" */
+  const char *training;          /* the model's "training" section, or "" */
   /* A hash of what the model's file says it computes, in hexadecimal; its sizes
    * and training aside. */
   const char *graph;

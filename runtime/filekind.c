@@ -201,7 +201,9 @@ const char *nncc_file_kind(const void *memory, size_t bytes) {
   /* The length of a header may begin like anything. */
   if (bytes > 8 && data[7] == 0 && data[8] == '{')
     return "a safetensors file";
-  if (starts(data, bytes, "\x7f" "ELF"))
+  if (starts(data, bytes,
+             "\x7f"
+             "ELF"))
     return elf_kind(data, bytes);
   if (starts(data, bytes, "PK\x03\x04"))
     return zip_kind(data, bytes);
@@ -218,7 +220,10 @@ const char *nncc_file_kind(const void *memory, size_t bytes) {
     return "an SVG image";
   /* Protocols 2 to 5, and the magic number of PyTorch's first format. */
   if (bytes > 2 && data[0] == 0x80 && data[1] >= 2 && data[1] <= 5)
-    return bytes > 13 && !memcmp(data + 2, "\x8a\nl\xfc\x9c" "F\xf9", 7)
+    return bytes > 13 && !memcmp(data + 2,
+                                 "\x8a\nl\xfc\x9c"
+                                 "F\xf9",
+                                 7)
                ? "a PyTorch checkpoint"
                : "a Python pickle";
   const char *known = protobuf_kind(data, bytes);

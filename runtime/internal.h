@@ -82,7 +82,7 @@ typedef struct nncc_memory {
 void *nncc_buffer_address(const nncc_buffer *buffer, const nncc_memory *memory,
                           uint64_t iteration);
 void nncc_call_step(const nncc_step *step, const nncc_memory *memory,
-                   uint64_t iteration, const nncc_options *options);
+                    uint64_t iteration, const nncc_options *options);
 nncc_status nncc_run_steps(const nncc_body *body, const nncc_memory *memory,
                            const nncc_options *options);
 

@@ -38,9 +38,7 @@ static bool is_left_over(const nncc_file *file, const char *name) {
 /* The texts of an error that lists things: the first ones, and how many more
  * there are. */
 enum { most_listed = 12 };
-static bool is_listed(unsigned *problems) {
-  return ++*problems <= most_listed;
-}
+static bool is_listed(unsigned *problems) { return ++*problems <= most_listed; }
 
 /* What does not fit one tensor of the model; what is missing. */
 static void check_tensor(const nncc_tensor *tensor,
@@ -78,8 +76,7 @@ static uint32_t count_unknown(const nncc_model *model, const nncc_file *file,
       continue;
     const char *dot = strchr(name, '.');
     ++unknown;
-    *is_prefixed =
-        *is_prefixed && dot && nncc_find_tensor(model, dot + 1) >= 0;
+    *is_prefixed = *is_prefixed && dot && nncc_find_tensor(model, dot + 1) >= 0;
   }
   return unknown;
 }

@@ -152,9 +152,9 @@ NNCC_API nncc_status nncc_run(nncc_context *context, const char *entry,
                               const nncc_view *outputs, uint32_t output_count);
 
 /* By plain pointers to body number `body` of the entry; index ranges are
- * checked, and that what the run writes lies apart: an output from inputs, other
- * outputs and the context's own weights, those from inputs of an entry that
- * changes them. Null for an input that has a value of its own: lr. */
+ * checked, and that what the run writes lies apart: an output from inputs,
+ * other outputs and the context's own weights, those from inputs of an entry
+ * that changes them. Null for an input that has a value of its own: lr. */
 NNCC_API nncc_status nncc_run_body(nncc_context *context, const char *entry,
                                    uint32_t body, const void *const *inputs,
                                    void *const *outputs);

@@ -60,7 +60,7 @@ static nncc_status all_reduce(const nncc_step *step, const nncc_memory *memory,
 }
 
 void nncc_call_step(const nncc_step *step, const nncc_memory *memory,
-                   uint64_t iteration, const nncc_options *options) {
+                    uint64_t iteration, const nncc_options *options) {
   void *buffers[NNCC_MAX_BUFFERS];
   for (uint64_t k = 0; k < step->buffer_count; ++k)
     buffers[k] = nncc_buffer_address(&step->buffers[k], memory, iteration);

@@ -224,15 +224,14 @@ void Descriptor::add(ModuleOp model, const EmbeddedWeights *embedded) {
   llvm::Constant *prepare =
       program.prepare ? global(body(*program.prepare)) : null();
   Constants aliasRows = aliases(model, program);
-  llvm::Constant *descriptor = global(
-      record({llvm::ConstantInt::get(i32, NNCC_ABI_VERSION),
-              llvm::ConstantInt::get(i32, 0), compiler, nameText, cpu,
-              number(target.requiredFeatures), entryTable,
-              number(entries.size()), state, number(program.state.size()),
-              prepare, number(program.preparedBytes), table(aliasRows),
-              number(aliasRows.size()), embeddedState(embedded, program),
-              hash(program.state), text(program.training),
-              text(program.graph)}));
+  llvm::Constant *descriptor = global(record(
+      {llvm::ConstantInt::get(i32, NNCC_ABI_VERSION),
+       llvm::ConstantInt::get(i32, 0), compiler, nameText, cpu,
+       number(target.requiredFeatures), entryTable, number(entries.size()),
+       state, number(program.state.size()), prepare,
+       number(program.preparedBytes), table(aliasRows),
+       number(aliasRows.size()), embeddedState(embedded, program),
+       hash(program.state), text(program.training), text(program.graph)}));
   auto *type = llvm::FunctionType::get(pointer, false);
   auto *function =
       llvm::Function::Create(type, llvm::GlobalValue::ExternalLinkage,

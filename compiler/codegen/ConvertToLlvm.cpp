@@ -1,4 +1,5 @@
-//===- ConvertToLlvm.cpp - all dialects of a kernel to LLVM's, in one walk -===//
+//===- ConvertToLlvm.cpp - all dialects of a kernel to LLVM's, in one walk
+//-===//
 #include "codegen/Pipelines.h"
 #include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
 #include "mlir/Conversion/ControlFlowToLLVM/ControlFlowToLLVM.h"
@@ -53,8 +54,8 @@ public:
 
     LLVMConversionTarget target(*context);
     target.addLegalOp<ModuleOp>();
-    if (failed(applyFullConversion(getOperation(), target,
-                                   std::move(patterns))))
+    if (failed(
+            applyFullConversion(getOperation(), target, std::move(patterns))))
       signalPassFailure();
   }
 };

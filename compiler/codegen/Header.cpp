@@ -94,8 +94,8 @@ std::string headerOf(ModuleOp model) {
     unsigned body = bodies[entryName]++;
     std::string function = name + "_" + entryName.str();
     if (counts[entryName] > 1)
-      function += suffixOf(
-          entry->getAttrOfType<StringAttr>(sizesAttr).getValue());
+      function +=
+          suffixOf(entry->getAttrOfType<StringAttr>(sizesAttr).getValue());
     std::string constant = StringRef(function).upper();
     auto inputs = inputsOf(entry), outputs = outputsOf(entry);
     auto ins = parameters("in_", inputs), outs = parameters("out_", outputs);

@@ -57,9 +57,10 @@ static std::string textOf(Diagnostic &diagnostic) {
   std::string text;
   llvm::raw_string_ostream os(text);
   for (DiagnosticArgument &argument : diagnostic.getArguments()) {
-    auto type = argument.getKind() == DiagnosticArgument::DiagnosticArgumentKind::Type
-                    ? dyn_cast<RankedTensorType>(argument.getAsType())
-                    : RankedTensorType();
+    auto type =
+        argument.getKind() == DiagnosticArgument::DiagnosticArgumentKind::Type
+            ? dyn_cast<RankedTensorType>(argument.getAsType())
+            : RankedTensorType();
     if (type)
       os << dtypeName(type.getElementType()) << ' '
          << shapeText(type.getShape());
@@ -82,7 +83,8 @@ void reportLimit(Location loc, const Twine &text) {
 
 bool isLimit(Diagnostic &diagnostic) {
   return llvm::any_of(diagnostic.getMetadata(), [](DiagnosticArgument &one) {
-    return one.getKind() == DiagnosticArgument::DiagnosticArgumentKind::String &&
+    return one.getKind() ==
+               DiagnosticArgument::DiagnosticArgumentKind::String &&
            one.getAsString() == limitMark;
   });
 }
@@ -92,10 +94,10 @@ static LogicalResult inferTypes(ExprBuilder &c, OperationState &state) {
   SmallVector<Type> types;
   auto *rule = state.name.getInterface<InferTypeOpInterface>();
   assert(rule && "a type is given or follows");
-  if (failed(rule->inferReturnTypes(
-          context, state.location, state.operands,
-          state.attributes.getDictionary(context), state.getRawProperties(),
-          state.regions, types)))
+  if (failed(rule->inferReturnTypes(context, state.location, state.operands,
+                                    state.attributes.getDictionary(context),
+                                    state.getRawProperties(), state.regions,
+                                    types)))
     return failure();
   state.types.assign(types.begin(), types.end());
   return success();
@@ -116,8 +118,8 @@ Operation *buildChecked(ExprBuilder &c, OperationState &state) {
   if (!state.types.front() && failed(inferTypes(c, state)))
     return nullptr;
   for (Type type : state.types)
-    if (std::string text = shapeProblem(
-            cast<RankedTensorType>(type).getShape(), c.most);
+    if (std::string text =
+            shapeProblem(cast<RankedTensorType>(type).getShape(), c.most);
         !text.empty()) {
       c.fail(text);
       return nullptr;

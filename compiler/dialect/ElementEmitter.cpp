@@ -200,8 +200,8 @@ Value ElementEmitter::floorDiv(Value x, Value y, bool isUnsigned) {
   Value whole = div(sub(x, rest), y);
   whole = select(isBelow(*this, rest, y), sub(whole, splat(element, 1)), whole);
   Value below = floor(whole);
-  Value isAbove = compare(Predicate::gt, sub(whole, below),
-                          splat(element, 0.5), false);
+  Value isAbove =
+      compare(Predicate::gt, sub(whole, below), splat(element, 0.5), false);
   below = select(isAbove, add(below, splat(element, 1)), below);
   Value nothing = math::CopySignOp::create(b, loc, zero, ratio);
   Value some = compare(Predicate::ne, whole, zero, false);

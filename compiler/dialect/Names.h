@@ -12,8 +12,8 @@ namespace nncc {
 inline constexpr const char *modelNameAttr = "nncc.model";
 inline constexpr const char *weightsAttr = "nncc.weights";
 inline constexpr const char *weightTypesAttr = "nncc.weight_types";
-/// On the module: per tensor of its state, whether files may lack it and it then
-/// is zeros: an optimizer's.
+/// On the module: per tensor of its state, whether files may lack it and it
+/// then is zeros: an optimizer's.
 inline constexpr const char *freshAttr = "nncc.fresh";
 /// Other names that weights files may use for state.
 inline constexpr const char *aliasesAttr = "nncc.aliases";

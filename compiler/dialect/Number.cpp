@@ -65,8 +65,7 @@ TypedAttr Number::toAttr(Type elementType) const {
   if (isa<FloatType>(elementType))
     return FloatAttr::get(elementType, real);
   unsigned bits = elementType.getIntOrFloatBitWidth();
-  int64_t value =
-      bits == 1 ? !isZero() : wrapTo(elementType, toInteger(bits));
+  int64_t value = bits == 1 ? !isZero() : wrapTo(elementType, toInteger(bits));
   return IntegerAttr::get(elementType,
                           llvm::APInt(64, uint64_t(value)).trunc(bits));
 }

@@ -93,8 +93,7 @@ static bool countFromFront(Call &call, const ArgDef &def, int64_t rank,
 static bool settleDims(Call &call, const ArgDef &def, bool &needsVector) {
   const Arg &operand = call.args[def.dimOf];
   bool isTuple = operand.result.isTuple;
-  Expr of =
-      isTuple ? operand.result.items.front().value : operand.result.value;
+  Expr of = isTuple ? operand.result.items.front().value : operand.result.value;
   bool isScalar = !isTuple && of.rank() == 0;
   int64_t rank = of.rank() + def.moreDims;
   Arg &arg = call.args[def.name];

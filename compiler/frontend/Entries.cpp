@@ -174,8 +174,7 @@ void Importer::addUpdates(const Json &root, Scope &scope) {
   }
   for (auto &[path, value] : named) { // not by values: one may be another's
     auto tie = ties.find(path);
-    StringRef own =
-        state.find(tie == ties.end() ? path : tie->second)->first();
+    StringRef own = state.find(tie == ties.end() ? path : tie->second)->first();
     body.weights[own] = body.updates[own] = value;
   }
 }

@@ -307,9 +307,8 @@ static json::Object trainSchema(llvm::StringRef key, json::Object value) {
 static json::Object topSchema() {
   json::Object properties = graphProperties();
   properties["train"] = json::Object{
-      {"anyOf",
-       json::Array{trainSchema("updates", mapOf(typeIs("string"))),
-                   json::Object{{"const", false}}, typeIs("string")}}};
+      {"anyOf", json::Array{trainSchema("updates", mapOf(typeIs("string"))),
+                            json::Object{{"const", false}}, typeIs("string")}}};
   properties["format"] = json::Object{{"const", "nncc-model/1"}};
   properties["name"] = typeIs("string");
   properties["inputs"] = mapOf(json::Object{{"$ref", "#/$defs/tensor"}});

@@ -14,8 +14,8 @@ namespace nncc {
 
 namespace {
 
-/// Elements below which storing costs nothing. What no cache holds even a costly
-/// function is cheaper than, on its way to memory and back.
+/// Elements below which storing costs nothing. What no cache holds even a
+/// costly function is cheaper than, on its way to memory and back.
 constexpr int64_t largeTensor = 1 << 16;
 
 class Repeats {

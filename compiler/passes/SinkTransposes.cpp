@@ -106,7 +106,8 @@ struct SinkPermutable : SinkBase {
   LogicalResult matchAndRewrite(Operation *op,
                                 PatternRewriter &rewriter) const override {
     auto permutable = dyn_cast<Permutable>(op);
-    TransposeOp first = permutable ? sinkable(op->getOperand(0)) : TransposeOp();
+    TransposeOp first =
+        permutable ? sinkable(op->getOperand(0)) : TransposeOp();
     if (!first || !allUntransposable(op->getOperands(), first.getPerm()))
       return failure();
     ExprBuilder c{rewriter, op->getLoc()};

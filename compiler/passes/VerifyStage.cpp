@@ -1,5 +1,4 @@
-//===- VerifyStage.cpp - what a stage has left behind
-//----------------------===//
+//===- VerifyStage.cpp - what a stage has left behind ---------------------===//
 //
 // Runs between the passes, so that a broken promise is told where it breaks and
 // not by what a later pass makes of it.

@@ -18,10 +18,9 @@ namespace nncc {
 
 /// True if `holds` for every use of `value`, and of each value that `through`
 /// gives for a use (null: none). Stops at the first for which it does not.
-bool allUses(
-    mlir::Value value,
-    llvm::function_ref<mlir::Value(mlir::OpOperand &)> through,
-    llvm::function_ref<bool(mlir::OpOperand &)> holds);
+bool allUses(mlir::Value value,
+             llvm::function_ref<mlir::Value(mlir::OpOperand &)> through,
+             llvm::function_ref<bool(mlir::OpOperand &)> holds);
 
 /// A question about values whose answer is that of all (or of any) operands of
 /// their ops, where it does not answer itself. An argument of a scan's body

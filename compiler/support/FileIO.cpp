@@ -28,8 +28,7 @@ bool readWhole(const std::string &path, std::string &text, std::string &error,
   text.clear();
   char buffer[1 << 16];
   ssize_t count;
-  while ((count = read(file, buffer, sizeof buffer)) > 0 &&
-         text.size() <= most)
+  while ((count = read(file, buffer, sizeof buffer)) > 0 && text.size() <= most)
     text.append(buffer, size_t(count));
   if (count < 0)
     error = "cannot read " + path + ": " + strerror(errno);
@@ -57,8 +56,8 @@ static bool writeAll(int file, const std::string &data) {
 /// give; -1 and errno if there can be none.
 static int openTemporary(const std::string &path, std::string &temporary) {
   for (unsigned i = 0;; ++i) {
-    temporary = path + ".tmp" + std::to_string(getpid()) + "." +
-                std::to_string(i);
+    temporary =
+        path + ".tmp" + std::to_string(getpid()) + "." + std::to_string(i);
     int file =
         open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (file >= 0 || errno != EEXIST)

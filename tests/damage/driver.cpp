@@ -2,8 +2,8 @@
 //
 // Reads lines "STAGE ENTRIES DIM FILE" from stdin and prints "FILE exit N" or
 // "FILE signal N" for each; what the compiler says goes to FILE.txt. STAGE is a
-// number of `Stage`, DIM is NAME=SIZE, as --dim has it, or "-". Another line ends
-// it with status 2, before a file is written in a wrong place. A fork of
+// number of `Stage`, DIM is NAME=SIZE, as --dim has it, or "-". Another line
+// ends it with status 2, before a file is written in a wrong place. A fork of
 // this process starts in a millisecond, the tool takes a hundred times that.
 // A child may take 20 s and 4 GB, as the limits of the tests are.
 //
@@ -42,8 +42,8 @@ void limit(int what, rlim_t value) {
   limit(RLIMIT_AS, bytes);
   limit(RLIMIT_CORE, 0);
   alarm(10 * seconds); // waits that take no time of the processor
-  int log = open((one.file + ".txt").c_str(), O_CREAT | O_TRUNC | O_WRONLY,
-                 0644);
+  int log =
+      open((one.file + ".txt").c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0644);
   dup2(log, 1);
   dup2(log, 2);
   std::ifstream in(one.file, std::ios::binary);

@@ -32,8 +32,8 @@ public:
     Type element = stored.getElementType();
     auto type = LLVM::LLVMArrayType::get(element, stored.size());
     OpBuilder detached(b.getContext());
-    auto global = LLVM::GlobalOp::create(
-        detached, loc, type, true, LLVM::Linkage::Private, "toy", stored);
+    auto global = LLVM::GlobalOp::create(detached, loc, type, true,
+                                         LLVM::Linkage::Private, "toy", stored);
     SymbolTable(module).insert(global); // renames it
     return LLVM::AddressOfOp::create(b, loc, global);
   }
@@ -102,9 +102,8 @@ template <typename OpTy> struct Scores {
   }
   /// sum_s softmax(score)[s] value(s)
   Value weighted(function_ref<Value(const Coord &)> value) {
-    Value sum = over(Combiner::sum, keys, [&](const Coord &s) {
-      return e.mul(power(s), value(s));
-    });
+    Value sum = over(Combiner::sum, keys,
+                     [&](const Coord &s) { return e.mul(power(s), value(s)); });
     return e.div(sum, total);
   }
 };

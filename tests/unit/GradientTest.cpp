@@ -553,24 +553,11 @@ INSTANTIATE_TEST_SUITE_P(All, Primitive, testing::ValuesIn(allCases()), nameOf);
 TEST(Primitives, HaveEightConfigurations) {
   // Not differentiated: integers and bool, no operands, zero on purpose
   // (detach), or behind every gradient.
-  const std::set<std::string> without = {"and",
-                                         "or",
-                                         "xor",
-                                         "floor_div",
-                                         "shift_left",
-                                         "shift_right",
-                                         "not",
-                                         "compare",
-                                         "constant",
-                                         "iota",
-                                         "weight",
-                                         "random",
-                                         "call",
-                                         "gradient",
-                                         "attention_backward",
-                                         "detach",
-                                         "all_reduce",
-                                         "yield"};
+  const std::set<std::string> without = {
+      "and",         "or",         "xor",     "floor_div", "shift_left",
+      "shift_right", "not",        "compare", "constant",  "iota",
+      "weight",      "random",     "call",    "gradient",  "attention_backward",
+      "detach",      "all_reduce", "yield"};
   std::map<std::string, int> count;
   for (const Case &c : allCases())
     ++count[StringRef(c.op).split(' ').first.str()];

@@ -162,7 +162,8 @@ TEST_F(Views, StridesAreExactOrThereAreNone) {
     Value obstacle;
     auto view = stridedView(x.value(), &obstacle);
     if (Operation *op = x.value().getDefiningOp())
-      ++last[(op->getName().stripDialect() + (failed(view) ? " no" : "")).str()];
+      ++last[(op->getName().stripDialect() + (failed(view) ? " no" : ""))
+                 .str()];
     if (failed(view)) {
       ++none;
       EXPECT_TRUE(obstacle) << "seed " << seed;
@@ -188,15 +189,15 @@ TEST_F(Views, StridesAreExactOrThereAreNone) {
 
 TEST_F(Views, RepeatedRowsHaveNoStridesOnceMerged) {
   Expr v = source({2, 5, 6});
-  Expr x = reshape(broadcastTo(reshape(v, {2, 1, 5, 6}), {2, 3, 5, 6}),
-                   {6, 5, 6});
+  Expr x =
+      reshape(broadcastTo(reshape(v, {2, 1, 5, 6}), {2, 3, 5, 6}), {6, 5, 6});
   Value obstacle;
   EXPECT_TRUE(failed(stridedView(x.value(), &obstacle)));
   EXPECT_EQ(obstacle, x.value().getDefiningOp()->getOperand(0));
   // All rows the same one: still strides.
   Expr w = source({1, 5, 6});
-  Expr y = reshape(broadcastTo(reshape(w, {1, 1, 5, 6}), {2, 3, 5, 6}),
-                   {6, 5, 6});
+  Expr y =
+      reshape(broadcastTo(reshape(w, {1, 1, 5, 6}), {2, 3, 5, 6}), {6, 5, 6});
   auto view = stridedView(y.value());
   ASSERT_TRUE(succeeded(view));
   EXPECT_EQ(view->strides, (Shape{0, 6, 1}));

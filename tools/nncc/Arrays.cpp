@@ -96,16 +96,16 @@ static int readArchive(const std::string &path,
     std::string bytes, problem;
     if (!readEntry(archive, zip_uint64_t(i), tensor.name, bytes, problem) ||
         !parseNpy(bytes, tensor, problem)) {
-      code = fail(exitRejected, path + ": " + tensor.name + ": " + problem,
-                  path);
+      code =
+          fail(exitRejected, path + ": " + tensor.name + ": " + problem, path);
       continue;
     }
     if (hasSuffix(tensor.name, ".npy"))
       tensor.name.resize(tensor.name.size() - 4);
     for (const HostTensor &other : arrays)
       if (!code && other.name == tensor.name)
-        code = fail(exitRejected, path + " holds " + tensor.name + " twice",
-                    path);
+        code =
+            fail(exitRejected, path + " holds " + tensor.name + " twice", path);
     arrays.push_back(std::move(tensor));
   }
   zip_discard(archive);
@@ -247,9 +247,10 @@ static int writeArchive(const std::string &path,
         zip_source_buffer(archive, files[i].data(), files[i].size(), 0);
     zip_int64_t at = zip_file_add(archive, (arrays[i].name + ".npy").c_str(),
                                   data, ZIP_FL_ENC_UTF_8);
-    good = at >= 0 && !zip_set_file_compression(archive, zip_uint64_t(at),
-                                                ZIP_CM_STORE, 0) &&
-           !zip_file_set_mtime(archive, zip_uint64_t(at), 315619200, 0);
+    good =
+        at >= 0 &&
+        !zip_set_file_compression(archive, zip_uint64_t(at), ZIP_CM_STORE, 0) &&
+        !zip_file_set_mtime(archive, zip_uint64_t(at), 315619200, 0);
   }
   if (archive && zip_close(archive))
     good = false;

@@ -98,8 +98,9 @@ int BenchVerb::checkEarlier(const Session &session) {
                  ", here " + here;
   }
   if (!differs.empty())
-    return fail(exitRejected, "--compare " + compareFile +
-                                  " is of something else: " + differs,
+    return fail(exitRejected,
+                "--compare " + compareFile +
+                    " is of something else: " + differs,
                 compareFile);
   std::string then = textOf(earlierSubject.get("cpu")),
               here = textOf(now.get("cpu"));
@@ -113,8 +114,8 @@ int BenchVerb::readEarlier() {
   std::string text;
   if (compareFile.empty())
     return exitDone;
-  if (int code = readJsonText(compareFile, "the output of nncc bench --json",
-                              text))
+  if (int code =
+          readJsonText(compareFile, "the output of nncc bench --json", text))
     return code;
   auto value = json::parse(text);
   const json::Object *root = value ? value->getAsObject() : nullptr;
@@ -139,8 +140,8 @@ int BenchVerb::readEarlier() {
   for (uint32_t count : threads)
     if (earlier.count({flags.entry, count}))
       return exitDone;
-  return fail(exitUsage, "--compare " + compareFile + " has no " +
-                             flags.entry + " on so many threads");
+  return fail(exitUsage, "--compare " + compareFile + " has no " + flags.entry +
+                             " on so many threads");
 }
 
 /// Warm-up, then at least 10 runs and `seconds`.

@@ -23,9 +23,9 @@ int saveCheckpoint(const std::string &path, const nncc_model &model,
   std::vector<nncc_metadata> metadata;
   for (size_t i = 0; i < facts.size(); ++i)
     metadata.push_back({keys[i].c_str(), facts[i].value.c_str()});
-  return reportRuntime(nncc_file_write_with(
-      path.c_str(), list.data(), uint32_t(list.size()), metadata.data(),
-      uint32_t(metadata.size())));
+  return reportRuntime(
+      nncc_file_write_with(path.c_str(), list.data(), uint32_t(list.size()),
+                           metadata.data(), uint32_t(metadata.size())));
 }
 
 static const nncc_file_tensor *find(const nncc_file *file, const char *name) {
@@ -76,8 +76,7 @@ static int checkFacts(const std::string &path, const nncc_file *file,
                       std::vector<std::string> &unknown) {
   std::string differences;
   for (const RunFact &fact : facts) {
-    const char *then =
-        nncc_file_metadata(file, (prefix + fact.name).c_str());
+    const char *then = nncc_file_metadata(file, (prefix + fact.name).c_str());
     if (!then)
       unknown.push_back(fact.name);
     else if (!isSame(fact, then))
@@ -86,8 +85,9 @@ static int checkFacts(const std::string &path, const nncc_file *file,
   if (differences.empty())
     return exitDone;
   return fail(exitRejected,
-              path + " is the checkpoint of another training, --resume would "
-                     "not go on with it:" +
+              path +
+                  " is the checkpoint of another training, --resume would "
+                  "not go on with it:" +
                   differences + "\n  to train its weights anew: --weights " +
                   path,
               path);

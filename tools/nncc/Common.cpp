@@ -43,7 +43,9 @@ void CommonFlags::addTo(Verb &verb, bool makesCode) {
               return "";
             }});
   verb.texts("--dim", "NAME=SIZE,...", dims, "sizes of a symbolic dim: N=1,8");
-  Flag level{{"-O"}, "0..3", "LLVM's optimisation level (2)",
+  Flag level{{"-O"},
+             "0..3",
+             "LLVM's optimisation level (2)",
              [this](const std::string &text) {
                return takeLevel(text, options.level);
              }};
@@ -65,15 +67,15 @@ void CommonFlags::addTo(Verb &verb, bool makesCode) {
             "JSON: kernel key -> schedule (see inspect --json)");
   if (makesCode)
     verb.add({{"-j"},
-            "N",
-            "threads that compile (all)",
-            [this](const std::string &text) {
-              auto number = wholeNumber(text);
-              options.threads = unsigned(number.value_or(0));
-              return number && *number >= 1 && *number <= 1024
-                         ? ""
-                         : "expected a whole number from 1 to 1024";
-            }});
+              "N",
+              "threads that compile (all)",
+              [this](const std::string &text) {
+                auto number = wholeNumber(text);
+                options.threads = unsigned(number.value_or(0));
+                return number && *number >= 1 && *number <= 1024
+                           ? ""
+                           : "expected a whole number from 1 to 1024";
+              }});
   verb.flag("-v", verbose, "print each stage with its time");
 }
 

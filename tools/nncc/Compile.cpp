@@ -40,21 +40,29 @@ private:
 struct StageName {
   const char *name;
   Stage stage;
-  const char *suffix; // of -o that means it
+  const char *suffix;            // of -o that means it
   std::vector<std::string> idle; // flags that do nothing there
 };
 
 const std::vector<StageName> &stages() {
   static const std::vector<StageName> list = {
-      {"graph", Stage::graph, "",
+      {"graph",
+       Stage::graph,
+       "",
        {"-mcpu", "-O", "-g", "-j", "--max-arena", "--schedules", "--weights",
         "--embed-weights", "--json"}},
-      {"nncc", Stage::nncc, "",
+      {"nncc",
+       Stage::nncc,
+       "",
        {"-mcpu", "-O", "-g", "-j", "--max-arena", "--schedules", "--weights",
         "--embed-weights", "--json"}},
-      {"kernels", Stage::kernels, "",
+      {"kernels",
+       Stage::kernels,
+       "",
        {"-O", "-g", "-j", "--weights", "--embed-weights", "--json"}},
-      {"linalg", Stage::linalg, "",
+      {"linalg",
+       Stage::linalg,
+       "",
        {"-O", "-g", "-j", "--weights", "--embed-weights", "--json"}},
       {"llvm", Stage::llvm, "ll", {"--weights", "--embed-weights", "--json"}},
       {"asm", Stage::assembly, "s", {"--weights", "--embed-weights", "--json"}},
@@ -95,8 +103,8 @@ int CompileVerb::chooseStage() {
   if (emit.empty())
     emit = "object";
   if (asObject && !output.empty() && !hasSuffix(output, ".o"))
-    return fail(exitUsage, "-c writes an object, -o " + output +
-                               " does not end in .o");
+    return fail(exitUsage,
+                "-c writes an object, -o " + output + " does not end in .o");
   if (!isObject() || output.empty() || namesCompiled(output))
     return exitDone;
   return fail(exitUsage,
@@ -155,8 +163,8 @@ int CompileVerb::run(Verb &verb) {
   if (int code = readJsonText(model, "a model", text))
     return code;
   CompileResult result;
-  if (int code = compileText(model, text, flags.options, stageOf(emit).stage,
-                             result))
+  if (int code =
+          compileText(model, text, flags.options, stageOf(emit).stage, result))
     return code;
   if (asAssembly && output.empty())
     output = result.modelName + ".s";
@@ -269,7 +277,7 @@ Verb makeCompile() {
             }});
   self->flags.addTo(verb);
   verb.text("--target", "TRIPLE", self->flags.options.target,
-              "x86_64-linux-gnu is the only one so far");
+            "x86_64-linux-gnu is the only one so far");
   verb.flag("-g", self->flags.options.debugLines,
             "debug lines: kernels point at their lines of the model");
   verb.flag("--json", self->asJson, "a summary as JSON on stdout");

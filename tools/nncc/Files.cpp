@@ -67,8 +67,7 @@ static const char *otherText(const std::string &text) {
   return nullptr;
 }
 
-int readJsonText(const std::string &path, const char *what,
-                 std::string &text) {
+int readJsonText(const std::string &path, const char *what, std::string &text) {
   Glance glance;
   if (path != "-")
     if (int code = glanceAt(path, glance))
@@ -251,18 +250,39 @@ int Paths::readsFile(const std::string &flag, const std::string &path) {
 /// Suffixes that name a format, and its name.
 static const struct {
   const char *suffix, *format;
-} formats[] = {
-    {"safetensors", "safetensors"}, {"npy", "npy"},    {"npz", "npz"},
-    {"csv", "csv"},                 {"svg", "svg"},    {"json", "JSON"},
-    {"pt", "PyTorch"},              {"pth", "PyTorch"}, {"ckpt", "PyTorch"},
-    {"pkl", "pickle"},              {"bin", "PyTorch"}, {"h5", "HDF5"},
-    {"hdf5", "HDF5"},               {"keras", "Keras"}, {"onnx", "ONNX"},
-    {"tflite", "TFLite"},           {"gguf", "GGUF"},   {"o", "object"},
-    {"so", "shared library"},       {"a", "archive"},   {"h", "C header"},
-    {"png", "PNG"},                 {"jpg", "JPEG"},    {"html", "HTML"},
-    {"pdf", "PDF"},                 {"txt", "text"},    {"tsv", "TSV"},
-    {"yaml", "YAML"},               {"toml", "TOML"},   {"zip", "zip"},
-    {"gz", "gzip"},                 {"zst", "zstd"},    {"xz", "xz"}};
+} formats[] = {{"safetensors", "safetensors"},
+               {"npy", "npy"},
+               {"npz", "npz"},
+               {"csv", "csv"},
+               {"svg", "svg"},
+               {"json", "JSON"},
+               {"pt", "PyTorch"},
+               {"pth", "PyTorch"},
+               {"ckpt", "PyTorch"},
+               {"pkl", "pickle"},
+               {"bin", "PyTorch"},
+               {"h5", "HDF5"},
+               {"hdf5", "HDF5"},
+               {"keras", "Keras"},
+               {"onnx", "ONNX"},
+               {"tflite", "TFLite"},
+               {"gguf", "GGUF"},
+               {"o", "object"},
+               {"so", "shared library"},
+               {"a", "archive"},
+               {"h", "C header"},
+               {"png", "PNG"},
+               {"jpg", "JPEG"},
+               {"html", "HTML"},
+               {"pdf", "PDF"},
+               {"txt", "text"},
+               {"tsv", "TSV"},
+               {"yaml", "YAML"},
+               {"toml", "TOML"},
+               {"zip", "zip"},
+               {"gz", "gzip"},
+               {"zst", "zstd"},
+               {"xz", "xz"}};
 
 int Paths::writes(const std::string &flag, const std::string &path,
                   const std::string &format) {
@@ -276,8 +296,9 @@ int Paths::writes(const std::string &flag, const std::string &path,
     c = char(tolower(static_cast<unsigned char>(c)));
   for (auto &known : formats)
     if (!format.empty() && suffix == known.suffix && format != known.format)
-      return fail(exitUsage, flag + " " + path + ": it is written as " +
-                                 format + ", not as " + known.format,
+      return fail(exitUsage,
+                  flag + " " + path + ": it is written as " + format +
+                      ", not as " + known.format,
                   path);
   if (int code = checkWritable(path))
     return code;

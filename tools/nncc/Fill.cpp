@@ -129,8 +129,8 @@ bool convertTo(HostTensor &tensor, nncc_dtype dtype, std::string &error) {
   bool isWide = tensor.dtype == NNCC_I64 && !isFloat(dtype);
   for (size_t i = 0; i < tensor.count(); ++i) {
     double value = elementAt(tensor.data.data(), tensor.dtype, i);
-    bool fits = isFloat(dtype) || (value == std::trunc(value) &&
-                                   value >= least && value <= most);
+    bool fits = isFloat(dtype) ||
+                (value == std::trunc(value) && value >= least && value <= most);
     // 2^63 is what the largest i64 rounds to, and no i64 itself.
     if (fits && dtype == NNCC_I64 && !isWide && value >= 0x1p63)
       fits = false;

@@ -121,7 +121,9 @@ void Verb::real(const char *name, const char *value, double &to, double least,
 void Verb::choice(const char *name, const char *value,
                   std::vector<std::string> choices, std::string &to,
                   const char *help) {
-  add({{name}, value, help,
+  add({{name},
+       value,
+       help,
        [&to, choices = std::move(choices)](const std::string &text) {
          if (llvm::is_contained(choices, text)) {
            to = text;
@@ -161,8 +163,7 @@ int Verb::refuse(const std::vector<std::string> &names,
       list.push_back(typed(name.c_str()));
   if (list.empty())
     return exitDone;
-  return fail(exitUsage, listOf(list) +
-                             (list.size() > 1 ? " do" : " does") +
+  return fail(exitUsage, listOf(list) + (list.size() > 1 ? " do" : " does") +
                              " nothing here: " + why);
 }
 
@@ -214,8 +215,8 @@ int Verb::takeFlag(const std::vector<std::string> &arguments, size_t &i,
     const std::string *next =
         i + 1 < arguments.size() ? &arguments[i + 1] : nullptr;
     if (!next || find(next->substr(0, next->find('='))))
-      return fail(exitUsage, word + " needs a value: " + word + " " +
-                                 flag->value);
+      return fail(exitUsage,
+                  word + " needs a value: " + word + " " + flag->value);
     value = *next;
     ++i;
   }

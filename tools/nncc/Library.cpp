@@ -98,9 +98,8 @@ int Library::load(const std::string &path, const std::string &shown) {
   if (model->abi_version == NNCC_ABI_VERSION)
     return exitDone;
   return fail(exitUnsupported,
-              shown + " has ABI version " +
-                  std::to_string(model->abi_version) + ", this nncc " +
-                  std::to_string(NNCC_ABI_VERSION) +
+              shown + " has ABI version " + std::to_string(model->abi_version) +
+                  ", this nncc " + std::to_string(NNCC_ABI_VERSION) +
                   ": compile the model again",
               shown);
 }
@@ -112,8 +111,8 @@ int Library::link(const std::string &object, const std::string &shown) {
     return fail(exitIo, "the folder for temporary files, $TMPDIR, is none");
   std::string folder = parent + "/nncc.XXXXXX";
   if (!mkdtemp(folder.data()))
-    return fail(exitIo, "cannot make a folder in " + parent + ": " +
-                            strerror(errno));
+    return fail(exitIo,
+                "cannot make a folder in " + parent + ": " + strerror(errno));
   std::string path = folder + "/model.so";
   int code = linkShared(object, path);
   if (!code)

@@ -23,8 +23,7 @@ private:
 
 /// "logits f32 [1, 10]: 0.1 -0.2 ...": a glance when no file is asked for.
 std::string glanceText(const HostTensor &tensor) {
-  std::string text =
-      tensor.name + " " + nncc_dtype_name(tensor.dtype) + " [";
+  std::string text = tensor.name + " " + nncc_dtype_name(tensor.dtype) + " [";
   for (size_t d = 0; d < tensor.dims.size(); ++d)
     text += (d ? ", " : "") + std::to_string(tensor.dims[d]);
   text += "]:";
@@ -63,9 +62,9 @@ int RunVerb::checkFlags(Verb &verb) {
   if (!code)
     code = paths.writes("--save-weights", saved, "safetensors");
   if (!code && !saved.empty() && flags.entry != "train_step")
-    code = fail(exitUsage, "--save-weights does nothing new here: " +
-                               flags.entry +
-                               " changes no weights, train_step does");
+    code =
+        fail(exitUsage, "--save-weights does nothing new here: " + flags.entry +
+                            " changes no weights, train_step does");
   return code;
 }
 

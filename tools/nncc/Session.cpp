@@ -64,10 +64,9 @@ int SessionFlags::check(Verb &verb, Paths &paths) {
 }
 
 int reportRuntime(nncc_status status) {
-  static const int codes[] = {exitDone,        exitRejected, exitRejected,
-                              exitRejected,    exitIo,       exitLimit,
-                              exitUnsupported, exitUnsupported,
-                              exitRejected,    exitRejected};
+  static const int codes[] = {
+      exitDone,  exitRejected,    exitRejected,    exitRejected, exitIo,
+      exitLimit, exitUnsupported, exitUnsupported, exitRejected, exitRejected};
   if (status == NNCC_OK)
     return exitDone;
   return fail(size_t(status) < std::size(codes) ? codes[status] : exitInternal,
@@ -89,8 +88,8 @@ int Session::loadModel(SessionFlags &flags) {
     CompileOptions options = flags.common.options;
     options.entries = {flags.entry};
     CompileResult result;
-    if (int failed = compileText(flags.model, text, options, Stage::object,
-                                 result))
+    if (int failed =
+            compileText(flags.model, text, options, Stage::object, result))
       return failed;
     code = library.openObject(result.output);
   }
@@ -132,25 +131,24 @@ int Session::chooseBodies(const SessionFlags &flags) {
 }
 
 int bodiesOf(const nncc_entry &entry, const CompileOptions &options,
-             const std::string &model,
-             std::vector<const nncc_body *> &bodies) {
+             const std::string &model, std::vector<const nncc_body *> &bodies) {
   std::string compiled, asked;
   for (auto &[name, sizes] : options.dims) {
     if (sizes.size() > 1)
-      return fail(exitUsage, "--dim " + name +
-                                 ": of a compiled model one size is chosen");
-    asked += (asked.empty() ? "" : ",") + name + "=" +
-             std::to_string(sizes.front());
+      return fail(exitUsage,
+                  "--dim " + name + ": of a compiled model one size is chosen");
+    asked +=
+        (asked.empty() ? "" : ",") + name + "=" + std::to_string(sizes.front());
   }
   for (uint64_t b = 0; b < entry.body_count; ++b) {
     std::string sizes = std::string(",") + entry.bodies[b].sizes + ",";
-    compiled += (compiled.empty() ? "" : "; ") +
-                std::string(entry.bodies[b].sizes);
+    compiled +=
+        (compiled.empty() ? "" : "; ") + std::string(entry.bodies[b].sizes);
     bool fits = true;
     for (auto &[name, list] : options.dims)
-      fits = fits && sizes.find("," + name + "=" +
-                                std::to_string(list.front()) + ",") !=
-                         sizes.npos;
+      fits =
+          fits && sizes.find("," + name + "=" + std::to_string(list.front()) +
+                             ",") != sizes.npos;
     if (fits)
       bodies.push_back(&entry.bodies[b]);
   }
@@ -310,19 +308,18 @@ int Session::fillInput(size_t i, const SessionFlags &flags) {
       if (tensor.dtype == dtype)
         return exitDone;
       if (!flags.converts)
-        return fail(exitRejected,
-                    "input " + tensor.name + " must be " +
-                        nncc_dtype_name(dtype) + ", got " +
-                        nncc_dtype_name(tensor.dtype) + " from " + one.from +
-                        ": --convert converts it");
+        return fail(exitRejected, "input " + tensor.name + " must be " +
+                                      nncc_dtype_name(dtype) + ", got " +
+                                      nncc_dtype_name(tensor.dtype) + " from " +
+                                      one.from + ": --convert converts it");
       if (convertTo(tensor, dtype, error))
         return exitDone;
       return fail(exitRejected, "input " + tensor.name + ": " + error);
     }
   const InputSpec *spec = nullptr;
   for (const InputSpec &candidate : flags.specs)
-    if (candidate.name == tensor.name || (!spec && candidate.name == "*" &&
-                                          !wanted.initial))
+    if (candidate.name == tensor.name ||
+        (!spec && candidate.name == "*" && !wanted.initial))
       spec = &candidate;
   std::string error;
   if (spec && !fillAs(tensor, *spec, error)) {

@@ -28,8 +28,8 @@ struct SessionFlags {
   int check(Verb &verb, Paths &paths);
 
   std::vector<InputSpec> specs; // of --input
-  bool isCompiled = false;       // the model
-  bool isSeeded = false;         // --seed was given
+  bool isCompiled = false;      // the model
+  bool isSeeded = false;        // --seed was given
 };
 
 class Session {

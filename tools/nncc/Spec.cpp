@@ -38,8 +38,7 @@ bool isNumber(const std::string &text) {
 /// are equally long.
 class ListParser {
 public:
-  ListParser(std::string_view text, InputSpec &spec)
-      : rest(text), spec(spec) {}
+  ListParser(std::string_view text, InputSpec &spec) : rest(text), spec(spec) {}
   bool parse() {
     if (!parseList(0))
       return false;
@@ -128,7 +127,7 @@ bool looksLikeFile(const std::string &text) {
 } // namespace
 
 bool parseInputSpec(const std::string &text, InputSpec &spec,
-                     std::string &error) {
+                    std::string &error) {
   size_t equals = text.find('=');
   if (equals == text.npos || equals == 0 || equals + 1 == text.size()) {
     error =
@@ -156,15 +155,13 @@ bool parseInputSpec(const std::string &text, InputSpec &spec,
   }
   if (value == "zeros" || value == "ones" || isNumber(value)) {
     spec.kind = InputSpec::constant;
-    spec.numbers = {value == "zeros"  ? "0"
-                    : value == "ones" ? "1"
-                                      : value};
+    spec.numbers = {value == "zeros" ? "0" : value == "ones" ? "1" : value};
     return true;
   }
   std::string kind(nextItem(rest));
   if (kind == "random" || kind == "random:normal" || kind == "random:uniform") {
-    spec.kind = kind == "random:uniform" ? InputSpec::uniform
-                                         : InputSpec::normal;
+    spec.kind =
+        kind == "random:uniform" ? InputSpec::uniform : InputSpec::normal;
     return parseRandom(rest, spec, error);
   }
   bool takesNothing = kind == "zeros" || kind == "ones" || isNumber(kind);
@@ -172,8 +169,8 @@ bool parseInputSpec(const std::string &text, InputSpec &spec,
   if (looksLikeFile(value))
     error += "a file is @" + value + ", with an @ in front";
   else if (takesNothing)
-    error += "\"" + kind + "\" takes no options, got \"" + std::string(rest) +
-             "\"";
+    error +=
+        "\"" + kind + "\" takes no options, got \"" + std::string(rest) + "\"";
   else
     error += "unknown kind \"" + kind +
              "\", expected @FILE, zeros, ones, a number, a list [1, 2], "

@@ -27,7 +27,7 @@ struct InputSpec {
 
 /// False and a sentence if `text` is no tensor spec.
 bool parseInputSpec(const std::string &text, InputSpec &spec,
-                     std::string &error);
+                    std::string &error);
 
 /// What `--dim NAME=SIZE,...` asks for.
 struct DimSpec {

@@ -210,8 +210,8 @@ int writeOut(const std::string &data) {
   state().isWritten = true;
   if (writeAll(STDOUT_FILENO, data.data(), data.size()))
     return exitDone;
-  return fail(exitIo, std::string("cannot write to stdout: ") +
-                          strerror(errno));
+  return fail(exitIo,
+              std::string("cannot write to stdout: ") + strerror(errno));
 }
 
 int printOut(const std::string &text) { return writeOut(printable(text)); }

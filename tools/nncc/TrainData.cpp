@@ -29,13 +29,12 @@ int TrainData::append(HostTensor tensor, const std::string &file) {
                 std::equal(known.dims.begin() + 1, known.dims.end(),
                            tensor.dims.begin() + 1);
     if (!fits)
-      return fail(exitRejected,
-                  file + ": " + tensor.name + " " +
-                      nncc_dtype_name(tensor.dtype) + " " +
-                      shapeText(tensor.dims) + " does not continue " +
-                      nncc_dtype_name(known.dtype) + " " +
-                      shapeText(known.dims),
-                  file);
+      return fail(
+          exitRejected,
+          file + ": " + tensor.name + " " + nncc_dtype_name(tensor.dtype) +
+              " " + shapeText(tensor.dims) + " does not continue " +
+              nncc_dtype_name(known.dtype) + " " + shapeText(known.dims),
+          file);
     known.dims[0] += tensor.dims[0];
     known.data.insert(known.data.end(), tensor.data.begin(), tensor.data.end());
     return exitDone;
@@ -112,9 +111,8 @@ int TrainData::check(const nncc_entry &entry, const nncc_body &body) {
     while (k < tensors.size() && tensors[k].name != name)
       ++k;
     if (k == tensors.size())
-      return fail(exitRejected,
-                  "the data have no array \"" + name + "\": " + flag +
-                      " needs one for each input");
+      return fail(exitRejected, "the data have no array \"" + name + "\": " +
+                                    flag + " needs one for each input");
     if (int code = fits(tensors[k], files[k], input))
       return code;
     HostTensor &tensor = tensors[k];
@@ -129,10 +127,10 @@ int TrainData::check(const nncc_entry &entry, const nncc_body &body) {
                       ordered[0].name + " " + std::to_string(count),
                   files[k]);
     if (batch != size_t(input.dims[0]))
-      return fail(exitRejected,
-                  "input " + name + " takes " + std::to_string(input.dims[0]) +
-                      " samples at a time, " + ordered[0].name + " " +
-                      std::to_string(batch));
+      return fail(exitRejected, "input " + name + " takes " +
+                                    std::to_string(input.dims[0]) +
+                                    " samples at a time, " + ordered[0].name +
+                                    " " + std::to_string(batch));
     ordered.push_back(std::move(tensor));
     tensors.erase(tensors.begin() + long(k));
     files.erase(files.begin() + long(k));
@@ -148,9 +146,9 @@ int TrainData::check(const nncc_entry &entry, const nncc_body &body) {
   if (tensors.empty())
     return fail(exitRejected, "the entry has no inputs to train on");
   if (count < batch)
-    return fail(exitRejected,
-                "the data have " + std::to_string(count) +
-                    " samples, a batch needs " + std::to_string(batch));
+    return fail(exitRejected, "the data have " + std::to_string(count) +
+                                  " samples, a batch needs " +
+                                  std::to_string(batch));
   return exitDone;
 }
 

@@ -83,11 +83,10 @@ int Trainer::openModel() {
 int Trainer::checkLast(const TrainData &samples, const std::string &of) {
   if (options.last != "error" || !samples.leftOut())
     return exitDone;
-  return fail(exitRejected,
-              of + std::to_string(samples.samples()) +
-                  " samples are no whole number of batches of " +
-                  std::to_string(samples.batchSize()) +
-                  ": --last=drop leaves the rest out");
+  return fail(exitRejected, of + std::to_string(samples.samples()) +
+                                " samples are no whole number of batches of " +
+                                std::to_string(samples.batchSize()) +
+                                ": --last=drop leaves the rest out");
 }
 
 int Trainer::openData() {

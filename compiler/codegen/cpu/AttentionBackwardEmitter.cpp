@@ -217,8 +217,7 @@ void AttentionBackward::apply(const Coord &row, int64_t count, Value visible) {
         [&](const Coord &s) {
           Coord position = wide(e.add(start, s));
           Value score = e.load(scores, position);
-          Value p =
-              e.mul(vectorMath::exp(e, e.sub(score, maximum)), factor);
+          Value p = e.mul(vectorMath::exp(e, e.sub(score, maximum)), factor);
           Value dP = e.load(gradients, position);
           Value dS = e.mul(p, e.sub(dP, delta));
           e.store(scores, position, p);

@@ -168,10 +168,9 @@ void Attention::emitProductTile(const Coord &row, int64_t count, Value visible,
     scales.push_back(e.spread(e.loadScalar(factors, Coord::constant(i))));
   for (int64_t i = 0; i < count; ++i)
     for (int64_t j = 0; j < segment.vectors; ++j)
-      acc.push_back(
-          isBlocked()
-              ? e.mul(e.load(products, productAt(i, j)), scales[i])
-              : e.splat(element, 0));
+      acc.push_back(isBlocked()
+                        ? e.mul(e.load(products, productAt(i, j)), scales[i])
+                        : e.splat(element, 0));
   SumDim sum{columns, 1, keyStride, visible};
   acc = emitRegisterTile(e, scores, e.buffers.lookup(v.base), rowStarts,
                          columnStarts, sum, acc);
@@ -203,8 +202,7 @@ void Attention::emitScaled() {
         for (int64_t j = 0; j < segment.vectors; ++j) {
           Coord column = e.addTo(c, j * segment.width);
           column.lane = segment.width > 1 ? 1 : 0;
-          Value value =
-              e.load(products, e.add(e.scale(inRows, width), column));
+          Value value = e.load(products, e.add(e.scale(inRows, width), column));
           Coords at = batch;
           at.push_back(row);
           at.push_back(column);

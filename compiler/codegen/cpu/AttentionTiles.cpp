@@ -142,9 +142,9 @@ Value AttentionTiles::inverse(Value sum) {
                   e.div(e.splat(element, 1), sum));
 }
 
-AttentionTiles::Running
-AttentionTiles::updateMaximum(const Buffer &maxima, const Coord &at,
-                              Value top) {
+AttentionTiles::Running AttentionTiles::updateMaximum(const Buffer &maxima,
+                                                      const Coord &at,
+                                                      Value top) {
   CpuEmitter::WithWidth one(e, 1);
   Value before = e.load(maxima, at);
   top = e.max(before, top);
@@ -227,8 +227,7 @@ void AttentionTiles::emitScores(const StridedView &lhs, const Buffer &packed,
   });
 }
 
-void AttentionTiles::emitScoreTile(const StridedView &lhs,
-                                   const Buffer &packed,
+void AttentionTiles::emitScoreTile(const StridedView &lhs, const Buffer &packed,
                                    const Coord &row, int64_t count,
                                    const Coord &s, int64_t vectors,
                                    Store store) {

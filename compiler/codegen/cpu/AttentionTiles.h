@@ -77,8 +77,7 @@ protected:
   /// 1 / sum of a row's exponentials; 0 if it sees nothing.
   mlir::Value inverse(mlir::Value sum);
   /// Takes `top` into the running maximum at `at`.
-  Running updateMaximum(const Buffer &maxima, const Coord &at,
-                        mlir::Value top);
+  Running updateMaximum(const Buffer &maxima, const Coord &at, mlir::Value top);
 
   /// packed[p][d][j] = view[keyStart + p * panel + j][d]; the rest of the last
   /// panel is 0.

@@ -98,8 +98,8 @@ Coord Transpose::start(const Coord &square, int64_t size) {
 
 void Transpose::emitSquare(const Coords &first) {
   BufferEmitter::WithWidth wide(e, lanes);
-  Coord position = e.addTo(e.linear(first, crossing.view.strides),
-                           crossing.view.offset);
+  Coord position =
+      e.addTo(e.linear(first, crossing.view.strides), crossing.view.offset);
   SmallVector<Value> rows =
       cpu.loadTransposed(e.buffers.lookup(crossing.view.base), position);
   SmallVector<Coords> block;

@@ -143,8 +143,8 @@ void BufferEmitter::store(const Buffer &buffer, const Coord &position,
   WithWidth one(*this, 1);
   for (int64_t i = 0; i < count; ++i) {
     Value lane = vector::ExtractOp::create(b, loc, element, i);
-    storeAt(buffer.memory,
-            {position.base, position.offset + i * position.lane}, lane);
+    storeAt(buffer.memory, {position.base, position.offset + i * position.lane},
+            lane);
   }
 }
 
@@ -192,7 +192,7 @@ Value BufferEmitter::constantAt(DenseElementsAttr value,
 }
 
 Value BufferEmitter::guarded(ArrayRef<Value> conditions, Value tensor,
-                          ArrayRef<Coord> coords, Number otherwise) {
+                             ArrayRef<Coord> coords, Number otherwise) {
   Value inside = conditions.front();
   for (Value condition : conditions.drop_front())
     inside = arith::AndIOp::create(b, loc, inside, condition);
@@ -215,8 +215,8 @@ Value BufferEmitter::guarded(ArrayRef<Value> conditions, Value tensor,
 }
 
 Value BufferEmitter::choose(const Coord &along,
-                         ArrayRef<std::pair<int64_t, Value>> parts, int64_t dim,
-                         ArrayRef<Coord> coords) {
+                            ArrayRef<std::pair<int64_t, Value>> parts,
+                            int64_t dim, ArrayRef<Coord> coords) {
   auto part = [&](size_t i) {
     Coords shifted(coords.begin(), coords.end());
     shifted[dim] = addTo(shifted[dim], -parts[i].first);
@@ -251,7 +251,7 @@ Value BufferEmitter::choose(const Coord &along,
 }
 
 Coord BufferEmitter::loadIndex(Value indices, ArrayRef<Coord> coords,
-                            int64_t size) {
+                               int64_t size) {
   WithWidth one(*this, 1);
   Value element = at(indices, coords);
   Value position;
@@ -274,8 +274,8 @@ Value BufferEmitter::fma(Value x, Value y, Value z) {
 //===----------------------------------------------------------------------===//
 
 SmallVector<Value> BufferEmitter::loop(Value lo, Value hi, int64_t step,
-                                    ValueRange initial, LoopBody body,
-                                    int64_t align) {
+                                       ValueRange initial, LoopBody body,
+                                       int64_t align) {
   OpBuilder::InsertionGuard guard(b);
   auto op = scf::ForOp::create(b, loc, lo, hi, index(step), initial);
   b.setInsertionPointToStart(op.getBody());
@@ -290,7 +290,7 @@ SmallVector<Value> BufferEmitter::loop(Value lo, Value hi, int64_t step,
 }
 
 SmallVector<Value> BufferEmitter::loop(int64_t lo, int64_t hi, int64_t step,
-                                    ValueRange initial, LoopBody body) {
+                                       ValueRange initial, LoopBody body) {
   if (lo >= hi)
     return llvm::to_vector(initial);
   if (lo + step >= hi)
@@ -299,7 +299,7 @@ SmallVector<Value> BufferEmitter::loop(int64_t lo, int64_t hi, int64_t step,
 }
 
 void BufferEmitter::forEach(int64_t lo, int64_t hi, int64_t step,
-                         function_ref<void(const Coord &)> body) {
+                            function_ref<void(const Coord &)> body) {
   loop(lo, hi, step, {}, [&](const Coord &iv, ValueRange) {
     body(iv);
     return SmallVector<Value>();
@@ -307,8 +307,8 @@ void BufferEmitter::forEach(int64_t lo, int64_t hi, int64_t step,
 }
 
 void BufferEmitter::forEach(Value lo, Value hi, int64_t step,
-                         function_ref<void(const Coord &)> body,
-                         int64_t align) {
+                            function_ref<void(const Coord &)> body,
+                            int64_t align) {
   loop(
       lo, hi, step, {},
       [&](const Coord &iv, ValueRange) {

@@ -37,8 +37,7 @@ void emitResult(KernelCode &code, mlir::Value root, mlir::Value element,
                 llvm::ArrayRef<Coord> at);
 
 /// True if emitResult would store the lanes of an element at `at` in one piece.
-bool isContiguous(KernelCode &code, mlir::Value root,
-                  llvm::ArrayRef<Coord> at);
+bool isContiguous(KernelCode &code, mlir::Value root, llvm::ArrayRef<Coord> at);
 
 /// The padding around results that end in `nncc.pad`, by whoever runs tile 0.
 void emitHalos(KernelCode &code);

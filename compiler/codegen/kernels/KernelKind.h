@@ -32,8 +32,7 @@ struct KernelKind {
   int64_t (*emit)(KernelCode &code);
   /// True if such kernels read that product operand of a root of theirs as
   /// `view` has it, and for all other roots. Null: whatever its strides are.
-  bool (*wantsOrder)(KernelRoot root, unsigned operand,
-                     const StridedView &view,
+  bool (*wantsOrder)(KernelRoot root, unsigned operand, const StridedView &view,
                      const TargetInfo &target) = nullptr;
 };
 

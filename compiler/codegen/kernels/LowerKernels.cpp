@@ -38,8 +38,9 @@ static void markDistinct(func::FuncOp kernel, func::FuncOp code) {
 }
 
 /// What a root reads through strides must have been proven to lie inside its
-/// tensors: form-kernels copies the rest. One that lowers to elements is written
-/// as loops over them where it has no such strides (a product of a constant).
+/// tensors: form-kernels copies the rest. One that lowers to elements is
+/// written as loops over them where it has no such strides (a product of a
+/// constant).
 static LogicalResult checkReads(func::FuncOp kernel) {
   WalkResult result = kernel.walk([&](Operation *op) {
     auto root = dyn_cast<KernelRoot>(op);

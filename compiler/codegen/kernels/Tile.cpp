@@ -38,9 +38,10 @@ struct Tile : impl::NnccTileBase<Tile> {
 private:
   void schedule(func::FuncOp kernel) {
     Builder b(&getContext());
-    const KernelKind *kind = llvm::find_if(
-        how->kinds,
-        [&](const KernelKind &each) { return each.matches(kernel, target); });
+    const KernelKind *kind =
+        llvm::find_if(how->kinds, [&](const KernelKind &each) {
+          return each.matches(kernel, target);
+        });
     std::map<std::string, int64_t> numbers;
     for (auto [number, value] :
          llvm::zip_equal(kind->numbers, kind->choose(kernel, target)))
@@ -53,8 +54,8 @@ private:
     kernel->setAttr(scheduleAttr, b.getDictionaryAttr(list));
   }
 
-  /// First the table, which is checked elsewhere, then what stands on the kernel
-  /// already.
+  /// First the table, which is checked elsewhere, then what stands on the
+  /// kernel already.
   void override(func::FuncOp kernel, std::map<std::string, int64_t> &numbers) {
     if (auto key = kernel->getAttrOfType<StringAttr>(kernelKeyAttr))
       if (auto row = table.find(key.str()); row != table.end())

@@ -40,9 +40,8 @@ Value SliceOp::permute(ExprBuilder &c, ValueRange operands,
   auto attr = [&](ArrayRef<int64_t> entries) {
     return c.b.getDenseI64ArrayAttr(permuted(entries, perm));
   };
-  Value y =
-      SliceOp::create(c.b, c.loc, operands[0], attr(getStarts()),
-                      attr(getSizes()), attr(getSteps()));
+  Value y = SliceOp::create(c.b, c.loc, operands[0], attr(getStarts()),
+                            attr(getSizes()), attr(getSteps()));
   return transpose(Expr(c, y), perm).value();
 }
 
