@@ -121,9 +121,9 @@ bool Call::isTooLong(StringRef arg, int64_t count) {
 }
 
 Result Call::error(StringRef arg, const Twine &text) {
-  failed = true;
   if (builder && !builder->problem.empty())
-    return Result(); // it follows from that one
+    return Result(); // it follows from that one, which is still to be told
+  failed = true;
   const Arg *found = find(arg);
   report(found && found->isGiven ? found->value->span : span, text);
   return Result();
