@@ -4,8 +4,9 @@ module.
 Outputs are compared in eval mode, on the example inputs and on others drawn
 like them; then one step in train mode with dropout off: loss, buffers,
 parameters and the optimizer's state; without an optimizer gradients, without a
-loss those of a sum of the outputs with drawn weights. The module itself runs, since a copy of a large one takes as long,
-and some have none; a snapshot puts it and all random generators back.
+loss those of a sum of the outputs with drawn weights. The module itself runs,
+since a copy of a large one takes as long, and some have none; a snapshot puts
+it and all random generators back.
 
 What may differ is rounding (rounding.py).
 """
@@ -18,16 +19,16 @@ import sys
 import tempfile
 import threading
 
-import numpy as np
 import torch
 
 from .dropout import WithoutDropout, without_dropout
 from .modules import UnsupportedModel, named_tensors
-from .run import elements, mapped, once
 from .rounding import (Scale, allowed_beside, beyond, differs, largest_of,
                        like, limit_of, row_scale, rows_of, wide, worst)
+from .run import elements, mapped, once
 from .runner import compile_model
 from .state import Snapshot, eagerly, left_alone
+
 
 class VerificationError(UnsupportedModel):
     """The written model does not compute what the module does."""
@@ -373,13 +374,7 @@ class _Check:
             self.compare(f"after a call in train mode {name}", ours[name],
                          found[name], name)
         ours = self.compiled.run("backward", *inputs, *weights.of_floats())
-        for name, p in self.module.named_parameters():
-            key = "grad." + name
-            if key in ours:
-                self.compare(f"the gradient of {name}", ours[key],
-                             found.get(key, torch.zeros_like(p)), key)
-            elif key in found:
-                self.fail(f"the gradient of {name}", "is missing")
+        self.compare_gradients(ours, found)
 
     def measure(self, loss):
         """What rounding makes of a step of this loss is found out once it is
@@ -419,11 +414,7 @@ class _Check:
         self.modes(True)  # parameters as a step finds them
         if self.optimizer is None:
             ours = self.compiled.run("loss_and_grad", *inputs)
-            for name, p in self.module.named_parameters():
-                key = "grad." + name
-                if key in ours:
-                    self.compare(f"the gradient of {name}", ours[key],
-                                 found.get(key, torch.zeros_like(p)), key)
+            self.compare_gradients(ours, found)
         else:
             ours = {"loss": torch.tensor(self.compiled.train_step(*inputs),
                                          dtype=found["loss"].dtype)}
@@ -440,10 +431,19 @@ class _Check:
         theirs = theirs.detach()
         how = differs(like(ours, theirs), theirs, lambda: self.exact(key),
                       max(self.limit, limit_of([theirs])),
-                      lambda: filter(lambda t: t is not None,
-                                     (other(key) for other in self.others)))
+                      lambda: (found for other in self.others
+                               if (found := other(key)) is not None))
         if how:
             self.fail(what, how)
+
+    def compare_gradients(self, ours, found):
+        for name, p in self.module.named_parameters():
+            key = "grad." + name
+            if key in ours:
+                self.compare(f"the gradient of {name}", ours[key],
+                             found.get(key, torch.zeros_like(p)), key)
+            elif key in found:
+                self.fail(f"the gradient of {name}", "is missing")
 
     def compare_step(self, found, ours):
         """Parameters and the optimizer's state. What an optimizer makes of

@@ -156,13 +156,8 @@ def test_resume_without_what_to_compare(train, folder):
         assert key.startswith("nncc.")
 
 
-def test_a_step_that_no_training_has(train, folder):
-    train("--steps", "3", "--checkpoint", "c.safetensors")
-    state = load_file(folder / "c.safetensors")
-    state["optimizer.step"] = np.array(-1)
-    save_file(state, folder / "d.safetensors")
-    text = ("nncc: d.safetensors is damaged: its optimizer.step is -1, no "
-            "number of steps\n")
+def assert_refused(train, folder, text):
+    """The state in d.safetensors, by train and by run."""
     assert train("--resume", "--checkpoint", "d.safetensors", start=(),
                  code=1).stderr == text
     done = subprocess.run(
@@ -170,6 +165,16 @@ def test_a_step_that_no_training_has(train, folder):
          "d.safetensors", "--input", "*=zeros"], cwd=folder,
         capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (1, text)
+
+
+def test_a_step_that_no_training_has(train, folder):
+    train("--steps", "3", "--checkpoint", "c.safetensors")
+    state = load_file(folder / "c.safetensors")
+    state["optimizer.step"] = np.array(-1)
+    save_file(state, folder / "d.safetensors")
+    text = ("nncc: d.safetensors is damaged: its optimizer.step is -1, no "
+            "number of steps\n")
+    assert_refused(train, folder, text)
 
 
 def test_stretched_schedules_keep_their_length(train, folder):
@@ -202,13 +207,7 @@ def test_checkpoints_of_other_optimizers(train, folder):
     save_file(state, folder / "d.safetensors")
     text = ("nncc: d.safetensors has the state of another optimizer: it lacks "
             "optimizer.exp_avg.fc1.bias\n")
-    assert train("--resume", "--checkpoint", "d.safetensors", start=(),
-                 code=1).stderr == text
-    done = subprocess.run(
-        [NNCC, "run", "net.json", "--entry", "train_step", "--weights",
-         "d.safetensors", "--input", "*=zeros"], cwd=folder,
-        capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (1, text)
+    assert_refused(train, folder, text)
 
 
 def test_weights_of_a_checkpoint_start_anew(train, folder):

@@ -92,3 +92,13 @@ def _check_train(module, run, compiled, inputs):
         right = parameter.grad
         close(results["grad." + name], torch.zeros_like(parameter)
               if right is None else right, f"gradient of {name}")
+
+
+def check_steps(compiled, module, optimizer, loss, x, y, count=3):
+    """Training steps of both, by their losses."""
+    for _ in range(count):
+        optimizer.zero_grad()
+        right = loss(module(x), y)
+        right.backward()
+        optimizer.step()
+        close(compiled.train_step(x, y), right)

@@ -9,7 +9,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch.utils.checkpoint import checkpoint
 
-from exported import Wrap, check, close
+from exported import Wrap, check, check_steps, close
 
 torch.manual_seed(0)
 X, Y = torch.randn(4, 6), torch.randn(4, 6)
@@ -338,12 +338,7 @@ def test_steps_of_swapped_buffers(tmp_path):
     nncc.export(module, (X,), tmp_path, loss=F.mse_loss, targets=(Y,),
                 optimizer=optimizer)
     compiled = nncc.compile(tmp_path, entries=("train_step",))
-    for _ in range(5):
-        optimizer.zero_grad()
-        right = F.mse_loss(module(X), Y)
-        right.backward()
-        optimizer.step()
-        close(compiled.train_step(X, Y), right)
+    check_steps(compiled, module, optimizer, F.mse_loss, X, Y, 5)
     for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
         close(compiled.state()[name], tensor, name)
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from exported import Wrap, check, close
+from exported import Wrap, check, check_steps, close
 
 torch.manual_seed(0)
 X, Y = torch.randn(4, 6), torch.randn(4, 6)
@@ -181,12 +181,7 @@ def test_weights_that_eval_merges(tmp_path, given):
     close(compiled(Y), module.eval()(Y))
     module.train()
     optimizer = torch.optim.SGD(module.parameters(), 0.1)
-    for _ in range(3):
-        optimizer.zero_grad()
-        loss = F.mse_loss(module(X), Y)
-        loss.backward()
-        optimizer.step()
-        close(compiled.train_step(X, Y), loss)
+    check_steps(compiled, module, optimizer, F.mse_loss, X, Y)
     close(compiled(Y), module.eval()(Y))
 
 

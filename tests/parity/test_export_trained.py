@@ -8,7 +8,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch.utils.checkpoint import checkpoint
 
-from exported import Wrap, check, close
+from exported import Wrap, check, check_steps, close
 from test_export_refused import X, Y, Part, linear, refusal
 
 
@@ -127,12 +127,7 @@ def test_a_buffer_that_becomes_another(tmp_path):
     nncc.export(module, (X,), tmp_path, loss=F.mse_loss, targets=(Y,),
                 optimizer=optimizer)
     compiled = nncc.compile(tmp_path, entries=("train_step",))
-    for _ in range(3):
-        optimizer.zero_grad()
-        right = F.mse_loss(module(X), Y)
-        right.backward()
-        optimizer.step()
-        close(compiled.train_step(X, Y), right)
+    check_steps(compiled, module, optimizer, F.mse_loss, X, Y)
     close(compiled.state()["0.other"], module[0].other)
 
 
