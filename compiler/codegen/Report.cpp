@@ -52,7 +52,7 @@ static json::Object kernelInfo(func::FuncOp kernel) {
       {"tiles", tiles},
       {"key", kernel->getAttrOfType<StringAttr>(kernelKeyAttr).getValue()},
       {"schedule", std::move(schedule)},
-      {"flops", wholeFlops(flopsOf(kernel))}};
+      {"flops", int64_t(flopsOf(kernel))}};
 }
 
 static json::Object entryInfo(ModuleOp model, func::FuncOp entry) {
@@ -62,7 +62,7 @@ static json::Object entryInfo(ModuleOp model, func::FuncOp entry) {
     if (isa<CallOp, ScanOp>(op))
       number.try_emplace(op, number.size());
   });
-  double flops = 0;
+  Size flops = 0;
   int64_t runs = 0;
   entry.walk([&](CallOp call) {
     auto scan = call->getParentOfType<ScanOp>();
@@ -72,8 +72,9 @@ static json::Object entryInfo(ModuleOp model, func::FuncOp entry) {
     if (auto list = call->getAttrOfType<ArrayAttr>(reasonsAttr))
       for (Attribute reason : list)
         reasons.push_back(cast<StringAttr>(reason).getValue());
-    flops += double(times) *
-             flopsOf(model.lookupSymbol<func::FuncOp>(call.getCallee()));
+    flops =
+        flops + Size(times) *
+                    flopsOf(model.lookupSymbol<func::FuncOp>(call.getCallee()));
     int64_t bytes = 0, last = 0;
     for (auto [result, offset] :
          llvm::zip_equal(call.getResults(), *call.getOffsets()))
@@ -95,7 +96,7 @@ static json::Object entryInfo(ModuleOp model, func::FuncOp entry) {
       {"inputs", tensorList(inputsOf(entry))},
       {"outputs", tensorList(outputsOf(entry))},
       {"arena_bytes", entry->getAttrOfType<IntegerAttr>(arenaAttr).getInt()},
-      {"flops", wholeFlops(flops)},
+      {"flops", int64_t(flops)},
       {"kernel_calls", runs},
       {"calls", std::move(calls)}};
 }

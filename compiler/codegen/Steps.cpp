@@ -201,7 +201,7 @@ void StepWriter::write(Block &block) {
     Step step{Step::Kind::kernel, call.getCallee().str(),
               originOf(call.getLoc()), places(values)};
     step.tiles = kernel->getAttrOfType<IntegerAttr>(tilesAttr).getInt();
-    step.flops = wholeFlops(flopsOf(kernel));
+    step.flops = int64_t(flopsOf(kernel));
     steps.push_back(std::move(step));
   }
 }

@@ -83,7 +83,7 @@ def KernelRootInterface : OpInterface<"KernelRoot"> {
       "unsigned", "productOperands">,
     InterfaceMethod<[{Multiplications and additions of all products: more than
       an integer holds, for the largest tensors.}],
-      "double", "flops">,
+      "::nncc::Size", "flops">,
     InterfaceMethod<"True if no term is summed, so that the result is zeros.",
       "bool", "sumsNothing">,
     InterfaceMethod<[{True if elementwise ops behind it can be computed where

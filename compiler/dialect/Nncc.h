@@ -9,6 +9,7 @@
 
 #include "dialect/ElementEmitter.h"
 #include "dialect/RefTensor.h"
+#include "support/Size.h"
 #include "mlir/Bytecode/BytecodeOpInterface.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Builders.h"
@@ -62,9 +63,7 @@ int64_t byteSize(mlir::RankedTensorType type);
 
 /// Multiplications and additions of a kernel's products; elementwise work is
 /// not counted.
-double flopsOf(mlir::Operation *kernel);
-/// `flops` as a report writes them: at most 2^62.
-int64_t wholeFlops(double flops);
+Size flopsOf(mlir::Operation *kernel);
 
 /// Where the elements of `value` come from as they are, all of them: through
 /// reshapes, transposes, broadcasts, and conversions to wider integers.

@@ -111,13 +111,11 @@ int64_t byteSize(RankedTensorType type) {
   return type.getNumElements() * elementBytes(type.getElementType());
 }
 
-int64_t wholeFlops(double flops) { return std::min(flops, 0x1p62); }
-
-double flopsOf(Operation *kernel) {
-  double flops = 0;
+Size flopsOf(Operation *kernel) {
+  Size flops = 0;
   kernel->walk([&](Operation *op) {
     if (auto root = dyn_cast<KernelRoot>(op))
-      flops += root.flops();
+      flops = flops + root.flops();
   });
   return flops;
 }

@@ -85,7 +85,7 @@ private:
                   !op.hasTrait<OpTrait::nncc::Costly>());
       elements += tensorType(op.getResult(0)).getNumElements();
     }
-    return isCheap ? 0 : elements + flopsOf(kernel);
+    return isCheap ? 0 : elements + double(int64_t(flopsOf(kernel)));
   }
 
   Choice consider(CallOp call, int64_t peak) {

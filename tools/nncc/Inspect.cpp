@@ -98,7 +98,7 @@ int InspectVerb::inspectLibrary() {
       std::vector<KernelRun> runs = kernelRuns(body);
       for (const KernelRun &run : runs)
         sum += double(run.step->flops);
-      int64_t flops = std::min(sum, 0x1p62); // as `wholeFlops`
+      int64_t flops = std::min(sum, 0x1p62); // may be more than 64 bits
       os << "\nentry " << entry.name << (*body.sizes ? " " : "") << body.sizes
          << ": " << flops << " FLOPs in products, " << runs.size()
          << " kernel calls, arena " << body.arena_bytes << " bytes\n";

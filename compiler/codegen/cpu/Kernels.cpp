@@ -50,9 +50,10 @@ static Numbers chooseProduct(func::FuncOp kernel, const TargetInfo &target) {
   int64_t block =
       std::clamp<int64_t>(target.cacheBytes / 2 / panelBytes, 1, panelCount);
   block = std::max(block, std::min(panels, panelCount));
-  double work = 2.0 * double(rowCount) * double(depth) *
-                double(shape.panelWidth * panelCount * batches);
-  int64_t wanted = std::clamp<double>(work / tileWork, 1, maxProductTiles);
+  Size work =
+      Size(2) * rowCount * depth * shape.panelWidth * panelCount * batches;
+  int64_t wanted =
+      std::clamp<int64_t>(int64_t(work) / tileWork, 1, maxProductTiles);
   // Enough tiles for threads: first by panels, then by rows.
   while (batches * ceilDiv(panelCount, block) < wanted && block > panels &&
          block * panelBytes > (int64_t(64) << 10))

@@ -105,8 +105,8 @@ unsigned AttentionOp::productOperands() { return 3; }
 
 bool AttentionOp::sumsNothing() { return hasNoScores(*this); }
 
-double AttentionOp::flops() {
-  return 2.0 * keysOf(*this) *
+Size AttentionOp::flops() {
+  return Size(2) * keysOf(*this) *
          (tensorType(getQ()).getNumElements() +
           tensorType(getResult()).getNumElements());
 }
@@ -115,8 +115,8 @@ unsigned AttentionBackwardOp::productOperands() { return 4; }
 
 bool AttentionBackwardOp::sumsNothing() { return hasNoScores(*this); }
 
-double AttentionBackwardOp::flops() {
-  return 2.0 * keysOf(*this) *
+Size AttentionBackwardOp::flops() {
+  return Size(2) * keysOf(*this) *
          (3 * tensorType(getQ()).getNumElements() +
           2 * tensorType(getDResult()).getNumElements());
 }

@@ -95,11 +95,11 @@ bool ContractOp::sumsNothing() {
   });
 }
 
-double ContractOp::flops() {
-  double depth = 1;
+Size ContractOp::flops() {
+  Size depth = 1;
   for (int64_t d : getLhsContract())
-    depth *= double(shapeOf(getLhs())[d]);
-  return 2 * depth * tensorType(getResult()).getNumElements();
+    depth = depth * shapeOf(getLhs())[d];
+  return depth * 2 * tensorType(getResult()).getNumElements();
 }
 
 /// The left side with sums innermost: they run along memory.
