@@ -49,6 +49,11 @@ std::optional<Number> Call::literal(StringRef arg) const {
   return found && found->value ? found->value->number() : std::nullopt;
 }
 
+Number Call::rounded(StringRef arg) const {
+  Number number = *literal(arg);
+  return half ? Number::of(number.toAttr(half)) : number;
+}
+
 bool Call::fits(StringRef arg, Type type) {
   std::optional<Number> number = literal(arg);
   if (!number || number->fits(type))

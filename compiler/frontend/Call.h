@@ -66,6 +66,8 @@ public:
   /// Called with the present value of a buffer and the new one, which later
   /// nodes read.
   std::function<void(Expr, Expr)> update;
+  /// Of an operation on halves that is computed in f32: their type; else null.
+  mlir::Type half;
   bool failed = false;
 
   /// True if the argument is given and not null.
@@ -80,6 +82,8 @@ public:
   /// The number or boolean that is written for this argument, also for a
   /// tensor.
   std::optional<Number> literal(llvm::StringRef arg) const;
+  /// The number as elements have it: of halves rounded to their type.
+  Number rounded(llvm::StringRef arg) const;
   /// An error, and false, if a number is given for the argument that elements
   /// of this type cannot hold.
   bool fits(llvm::StringRef arg, mlir::Type type);

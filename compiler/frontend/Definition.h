@@ -220,6 +220,10 @@ enum class TypeRule {
   floats,   // the same, integers become f32
 };
 
+/// What a number is beside halves: rounded to their type first, or not. A
+/// second operand of rank 0 that has more digits is taken for one.
+enum class Scalars { rounded, exact };
+
 /// `divisor` divides these.
 struct Division {
   std::string divisor;
@@ -235,6 +239,7 @@ struct Definition {
   /// Halves are computed in f32 and the result is rounded once, as in PyTorch's
   /// kernels: constants keep their digits, sums and steps between are f32.
   bool isInF32 = false;
+  Scalars scalars = Scalars::rounded;
   /// Adds state that no list of tensors says: one per layer.
   std::function<void(Call &, std::vector<StateDef> &)> declare;
   /// Of a parametrization: what stands behind a tensor of this shape. Reports

@@ -134,7 +134,7 @@ public:
   Define &tensor(const char *name, ShapeFormula shape, TensorUse use = {});
   Define &buffer(const char *name, ShapeFormula shape, TensorUse use = {});
   Define &types(TypeRule rule);
-  Define &inF32();
+  Define &inF32(Scalars scalars = Scalars::rounded);
   /// Of the first operand.
   Define &domain(Domain where);
   Define &broadcast(std::vector<std::string> names);

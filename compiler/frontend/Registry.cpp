@@ -136,8 +136,9 @@ Define &Define::types(TypeRule rule) {
   return *this;
 }
 
-Define &Define::inF32() {
+Define &Define::inF32(Scalars scalars) {
   def.isInF32 = true;
+  def.scalars = scalars;
   return *this;
 }
 

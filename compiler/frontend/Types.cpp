@@ -184,7 +184,8 @@ bool settleTypes(Call &call) {
 }
 
 /// What the operands' types promote to; tensors of rank 0 count by kind alone.
-static Type promoted(const std::vector<Operand> &operands) {
+/// Operands that number something leave it to the state.
+static Type promoted(const Call &call, const std::vector<Operand> &operands) {
   Type tensors, scalars;
   for (const Operand &operand : operands) {
     if (operand.def->elements != Elements::any)
@@ -193,6 +194,11 @@ static Type promoted(const std::vector<Operand> &operands) {
     Type element = operand.value->element();
     type = type ? promotedType(type, element) : element;
   }
+  if (!tensors && !scalars)
+    for (const auto &entry : call.state) {
+      Type element = entry.second.element();
+      tensors = tensors ? promotedType(tensors, element) : element;
+    }
   if (!tensors || !scalars)
     return tensors ? tensors : scalars;
   return kindOf(tensors) >= kindOf(scalars) ? tensors
@@ -201,9 +207,12 @@ static Type promoted(const std::vector<Operand> &operands) {
 
 Type widenHalves(Call &call) {
   std::vector<Operand> operands = operandsOf(call);
-  Type type = promoted(operands), f32 = call.builder->b.getF32Type();
+  Type type = promoted(call, operands), f32 = call.builder->b.getF32Type();
   if (!type || !isHalf(type))
     return {};
+  call.half = type;
+  // As a second operand PyTorch's kernels take rank 0 for a number.
+  bool keepsDigits = call.def.of->scalars == Scalars::exact;
   DenseMap<Value, Expr> halves; // by what stands for them
   auto widen = [&](Expr &value) {
     Expr wide = convert(value, f32);
@@ -211,10 +220,15 @@ Type widenHalves(Call &call) {
     value = wide;
   };
   for (Operand &operand : operands) {
+    Expr &value = *operand.value;
+    bool isFirst = &operand == operands.data();
     if (std::optional<Number> number = call.literal(operand.name))
-      *operand.value = scalar(*call.builder, f32, *number); // all its digits
-    else if (operand.value->isFloat())
-      widen(*operand.value);
+      value = scalar(*call.builder, keepsDigits ? f32 : type, *number);
+    else if (!value.isFloat())
+      continue;
+    else if (!value.rank() && !(keepsDigits && !isFirst))
+      value = convert(value, type);
+    widen(value);
   }
   for (auto &[name, value] : call.state)
     if (isHalf(value.element()))

@@ -7,6 +7,8 @@ ONE = [S(T(5, 70)), S(T(3, 1, 7)), S(T())]
 # The receiver of a twin keeps its shape: these fit both.
 PAIRS = [S(T(5, 70), T(5, 70)), S(T(3, 4, 7), T(4, 1)), S(T(2, 3), 1.5),
          S(T(6), 2), S(T(4, 5), T())]
+# Of a number that halves do not hold: whether it is rounded shows.
+ODD = [S(T(5, 70), 0.3), S(T(5, 70), T(dtype=torch.float32))]
 WIDER = [S(T(3, 1, 7), T(4, 1)), S(T(), T(2, 3))]
 
 
@@ -17,11 +19,17 @@ def spelled(name, *samples, wider=(), **options):
 
 
 for name in ("add", "sub"):
-    spelled(name, *PAIRS, S(T(4, 5), T(4, 5), alpha=2), wider=WIDER)
-spelled("mul", *PAIRS, S(T(6), -1), wider=WIDER)
+    spelled(name, *PAIRS, *ODD, S(T(4, 5), T(4, 5), alpha=2),
+            S(T(5, 70), T(5, 70), alpha=0.3), S(T(5, 70), 2.7, alpha=0.3),
+            wider=[*WIDER, S(T(dtype=torch.float32), T(5, 70))])
+spelled("mul", *PAIRS, *ODD, S(T(6), -1),
+        wider=[*WIDER, S(T(dtype=torch.float32), T(5, 70))])
 for name in ("div", "pow"):
-    spelled(name, *PAIRS, wider=WIDER, within=(0.5, 3))
-more("torch.pow", S(2, T(4, 5, low=0, high=4)))
+    spelled(name, *PAIRS, *ODD,
+            wider=[*WIDER, S(T(dtype=torch.float32), T(5, 70))],
+            within=(0.5, 3))
+more("torch.pow", S(2, T(4, 5, low=0, high=4)), S(0.3, T(5, 70)),
+     S(T(5, 70, low=0.5, high=3), 2.3))
 record("torch.maximum Tensor.maximum torch.minimum Tensor.minimum",
        S(T(5, 70), T(5, 70)), S(T(3, 1, 7), T(4, 1)))
 for name in ("eq", "ne", "lt", "le", "gt", "ge"):
@@ -52,9 +60,9 @@ WHOLE = [S(I(5, 70, low=-50, high=50), I(5, 70, low=1, high=50)),
          S(I(9, high=99, dtype=torch.uint8), I(9, low=1, high=9,
                                                dtype=torch.uint8))]
 spelled("floor_divide", *WHOLE, S(T(5, 70), T(5, 70, low=0.5, high=2)),
-        differentiable=False)
+        S(T(50, 700), 0.3), differentiable=False)
 spelled("remainder", *WHOLE, S(T(5, 70), T(5, 70, low=0.5, high=2)),
-        S(T(6), 1.5))
+        S(T(6), 1.5), S(T(5, 70), 0.3))
 for name in ("bitwise_and", "bitwise_or", "bitwise_xor"):
     spelled(name, *WHOLE, S(B(5, 7), B(5, 7)), differentiable=False)
 for name in ("bitwise_left_shift", "bitwise_right_shift"):

@@ -13,9 +13,9 @@ static Expr scaled(Call &c) {
             "alpha must be an integer beside integers, got " + alpha.text());
     return Expr();
   }
-  if (!c.fits("alpha", type))
+  if (!c.fits("alpha", c.half ? c.half : type))
     return Expr();
-  return alpha.toDouble() == 1 ? y : y * alpha;
+  return alpha.toDouble() == 1 ? y : y * c.rounded("alpha");
 }
 static Result emitAdd(Call &c) {
   Expr y = scaled(c);
@@ -57,7 +57,9 @@ static Result emitPow(Call &c) {
     return Result();
   if (!exponent || isInteger)
     return pow(x, y);
-  return pow(convert(x, promotedType(x, y)), exponent->toDouble());
+  if (c.half && !c.fits("other", c.half))
+    return Result();
+  return pow(convert(x, promotedType(x, y)), c.rounded("other").toDouble());
 }
 
 static Result emitClamp(Call &c) {
@@ -133,12 +135,13 @@ static bool dividesByZero(Call &c) {
 /// Integers that are rounded down, and what is left; no bools.
 static void floorDivisions(Registry &r) {
   const Binary rows[] = {
-      {"floor_divide", "floor(input / other)", floorDiv},
+      {"floor_divide", "floor(input / other)", floorDiv, Scalars::exact},
       {"remainder", "input - floor(input / other) other", remainder}};
   for (const Binary &row : rows)
     binary(r, row.name, row.doc)
         .twins()
         .types(numeric)
+        .inF32(row.scalars)
         .emit([function = row.function](Call &c) -> Result {
           if (dividesByZero(c))
             return c.error("other", "integers cannot be divided by 0");
@@ -209,12 +212,12 @@ static void arithmetic(Registry &r) {
   binary(r, "div", "input / other")
       .aliases({"divide", "true_divide"})
       .twins()
-      .inF32()
+      .inF32(Scalars::exact)
       .emit(emitDiv);
   binary(r, "mul", "input * other")
       .aliases({"multiply"})
       .twins()
-      .inF32()
+      .inF32(Scalars::exact)
       .emit(operator*);
   binary(r, "maximum", "the larger").inF32().emit(max);
   binary(r, "minimum", "the smaller").inF32().emit(min);

@@ -57,6 +57,7 @@ void registerEmbeddings(Registry &r) {
       .module("nn.EmbeddingBag",
               {rows, columns, word("mode", {"sum", "mean", "max"}, "mean")})
       .tensor("weight", {"num_embeddings", "embedding_dim"})
+      .inF32()
       .emit(emitEmbeddingBag);
 }
 

@@ -49,6 +49,7 @@ void pointwise(Registry &r, const std::vector<Pointwise> &rows);
 struct Binary {
   const char *name, *doc;
   Expr (*function)(Expr, Expr);
+  Scalars scalars = Scalars::rounded; // beside halves
 };
 /// "input" and "other".
 ArgDefs twoOperands();
