@@ -493,8 +493,8 @@ Expr contract(Expr x, Expr y, Ints xBatch, Ints yBatch, Ints xSum, Ints ySum,
                           isOwn ? TypeAttr() : TypeAttr::get(element));
 }
 
-Expr linear(Expr x, Expr y) {
-  return contract(x, y, {}, {}, {x.rank() - 1}, {1});
+Expr linear(Expr x, Expr y, Type element) {
+  return contract(x, y, {}, {}, {x.rank() - 1}, {1}, element);
 }
 
 Expr convolution(Expr x, Expr kernel, const ConvolutionShape &shape) {

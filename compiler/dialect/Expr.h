@@ -223,8 +223,8 @@ Expr maskedSoftmax(Expr x, int64_t dim);
 /// In `element` (x's if null).
 Expr contract(Expr x, Expr y, Ints xBatch, Ints yBatch, Ints xSum, Ints ySum,
               mlir::Type element = {});
-/// x (*, K) times y (N, K) transposed.
-Expr linear(Expr x, Expr y);
+/// x (*, K) times y (N, K) transposed, in `element`.
+Expr linear(Expr x, Expr y, mlir::Type element = {});
 struct ConvolutionShape {
   llvm::SmallVector<int64_t> strides, low, high, inputDilations, dilations;
   int64_t groups = 1;

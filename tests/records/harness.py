@@ -355,7 +355,7 @@ def cotangents(case):
             for y in case.eager(train=True) if y.is_floating_point()]
 
 
-def autograd(case, to):
+def autograd(case, to=None):
     """PyTorch's results, gradients and the buffers that the call changed, by
     the names of `run`."""
     module, args, kwargs = case.prepared(to, train=True)
@@ -376,7 +376,7 @@ def autograd(case, to):
     kwargs = {k: leaf(k, a) for k, a in kwargs.items()}
     # PyTorch has no derivative of some twins (asinh_).
     outputs = tensors_of(case.call(module, args, kwargs, plain=True))
-    reached = [(y, c.to(to)) for y, c in zip(
+    reached = [(y, c.to(y.dtype)) for y, c in zip(
         [y for y in outputs if y.is_floating_point()], cotangents(case))
         if y.requires_grad]
     if reached:

@@ -38,7 +38,8 @@ second("torch.cat", "torch.concat torch.concatenate")
 record("torch.stack", S([T(5, 9), T(5, 9)]), S([T(4, 3), T(4, 3)], dim=-1))
 record("torch.index_select Tensor.index_select",
        S(T(7, 5), 0, I(4, high=7)), S(T(3, 6, 4), 1, I(9, high=6)),
-       S(T(3, 6), dim=-1, index=I(2, high=6)), S(T(), 0, I(1, high=1)))
+       S(T(3, 6), dim=-1, index=I(2, high=6)), S(T(), 0, I(1, high=1)),
+       S(T(5, 8), 0, I(900, high=5)))
 
 ALL = slice(None)
 record("Tensor.__getitem__", *[S(T(5, 9, 3), index=index) for index in [

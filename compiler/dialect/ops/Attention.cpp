@@ -143,18 +143,25 @@ void AttentionOp::gradient(Gradient &g) {
   double scale = getScale().convertToDouble();
   Expr q = g.operand(0), k = g.operand(1), v = g.operand(2);
   Expr mask = getMask() ? g.operand(3) : Expr();
-  if (!mask || !g.wants(3)) {
-    auto gradients = attentionBackward(q, k, v, g.of, mask, scale, getCausal());
+  Type own = q.element(), sums = computeType(own);
+  auto wide = [&](Expr x) { return x ? convert(x, sums) : x; };
+  auto give = [&](unsigned i, Expr gradient) {
+    g.give(i, convert(gradient, own));
+  };
+  if (!mask || !g.wants(3)) { // sums over blocks stay in memory
+    auto gradients = attentionBackward(wide(q), wide(k), wide(v), wide(g.of),
+                                       wide(mask), scale, getCausal());
     for (unsigned i = 0; i < 3; ++i)
-      g.give(i, gradients[i]);
+      give(i, gradients[i]);
     return;
   }
   int64_t n = q.rank() - 2;
   SmallVector<int64_t> batch = llvm::to_vector(llvm::seq<int64_t>(0, n));
   auto product = [&](Expr x, Expr y, int64_t xSum, int64_t ySum) {
-    return contract(x, y, batch, batch, {n + xSum}, {n + ySum});
+    return contract(convert(x, own), y, batch, batch, {n + xSum}, {n + ySum},
+                    sums);
   };
-  Expr scores = product(q, k, 1, 1) * scale + mask;
+  Expr scores = product(q, k, 1, 1) * scale + wide(mask);
   if (getCausal()) {
     Type i64 = g.c.b.getI64Type();
     Expr row = iota(g.c, i64, scores.shape(), n);
@@ -166,10 +173,10 @@ void AttentionOp::gradient(Gradient &g) {
   Expr p = maskedSoftmax(scores, n + 1);
   Expr dP = product(g.of, v, 1, 1);
   Expr dS = p * (dP - sum(p * dP, {n + 1}, true));
-  g.give(2, product(p, g.of, 0, 0));
-  g.give(0, product(dS, k, 1, 0) * scale);
-  g.give(1, product(dS, q, 0, 0) * scale);
-  g.give(3, dS);
+  give(2, product(p, g.of, 0, 0));
+  give(0, product(dS, k, 1, 0) * scale);
+  give(1, product(dS, q, 0, 0) * scale);
+  give(3, dS);
 }
 
 LogicalResult AttentionBackwardOp::inferReturnTypes(

@@ -66,10 +66,12 @@ void GatherOp::gradient(Gradient &g) {
                ? x
                : transpose(reshape(x, {first, second, after}), {1, 0, 2});
   };
+  Type element = computeType(table.element()); // a sum in memory
   Expr flat = reshape(rowsFirst(dy, before, count), {count, columns});
-  Expr sums = scatterAdd(full(g.c, table.element(), {rows, columns}, 0),
-                         reshape(indices, {count}), flat);
-  g.give(0, reshape(rowsFirst(sums, rows, before), table.shape()));
+  Expr sums = scatterAdd(full(g.c, element, {rows, columns}, 0),
+                         reshape(indices, {count}), convert(flat, element));
+  sums = reshape(rowsFirst(sums, rows, before), table.shape());
+  g.give(0, convert(sums, table.element()));
 }
 
 //===----------------------------------------------------------------------===//

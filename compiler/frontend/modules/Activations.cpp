@@ -60,6 +60,7 @@ static void pointwiseActivations(Registry &r) {
       .functions({"F.tanh", "torch.tanh", "Tensor.tanh"})
       .twins()
       .types(floats)
+      .inF32()
       .emit(tanh);
   define(r, "1 / (1 + exp(-x))")
       .module("nn.Sigmoid")
@@ -67,6 +68,7 @@ static void pointwiseActivations(Registry &r) {
       .alias("torch.special.expit")
       .twins()
       .types(floats)
+      .inF32()
       .emit(sigmoid);
   define(r, "returns its input")
       .module("nn.Identity")

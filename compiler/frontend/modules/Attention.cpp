@@ -47,20 +47,22 @@ static Result emitAttention(Call &c) {
   llvm::SmallVector<int64_t> batch;
   for (int64_t d = 0; d < rank - 2; ++d)
     batch.push_back(d);
-  Expr scores = contract(q, k, batch, batch, {rank - 1}, {rank - 1}) * scale;
+  mlir::Type own = q.element(), sums = computeType(own);
+  Expr scores =
+      contract(q, k, batch, batch, {rank - 1}, {rank - 1}, sums) * scale;
   if (mask)
-    scores = scores + mask;
+    scores = scores + convert(mask, sums);
   if (causal) {
     mlir::Type i64 = mlir::IntegerType::get(q.element().getContext(), 64);
     Expr row = iota(q.context(), i64, scores.shape(), rank - 2);
     Expr column = iota(q.context(), i64, scores.shape(), rank - 1);
-    Expr hidden = full(q.context(), q.element(), scores.shape(),
+    Expr hidden = full(q.context(), sums, scores.shape(),
                        -std::numeric_limits<double>::infinity());
     scores = select(compare(Predicate::le, column, row), scores, hidden);
   }
   Expr weights = maskedSoftmax(scores, rank - 1);
-  return contract(c.dropout(weights, p), v, batch, batch, {rank - 1},
-                  {rank - 2});
+  return contract(convert(c.dropout(weights, p), own), v, batch, batch,
+                  {rank - 1}, {rank - 2});
 }
 
 void registerAttention(Registry &r) {

@@ -58,6 +58,7 @@ void pointwise(Registry &r, const std::vector<Pointwise> &rows) {
         .aliases(row.aliases)
         .twins()
         .types(row.types)
+        .inF32() // the derivative, too
         .domain(row.domain)
         .emit(row.function);
 }

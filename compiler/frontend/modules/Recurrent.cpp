@@ -78,15 +78,18 @@ static void stepElman(Call &c, Expr x, Expr product, std::vector<Expr> &state) {
 
 /// x (T, B, I) -> (T, B, H); `state` (B, H) each becomes the final one. With
 /// `alive` (T, B, 1) a sequence keeps its state beyond its end and gives zeros.
+/// Of halves only h is rounded, once in a step.
 static Expr runDirection(Call &c, const Cell &cell, Expr x, Expr alive,
                          int64_t layer, int64_t direction,
                          std::vector<Expr> &state) {
   std::string end = suffix(layer, direction);
-  Expr gates = linear(x, c.tensor("weight_ih" + end));
-  std::vector<Expr> sequences, weights{c.tensor("weight_hh" + end)};
+  mlir::Type own = x.element(), sums = computeType(own);
+  auto tensor = [&](const std::string &name) { return c.tensor(name + end); };
+  Expr gates = linear(x, tensor("weight_ih"), sums);
+  std::vector<Expr> sequences, weights{tensor("weight_hh")};
   if (c.flag("bias")) {
-    Expr bias = c.tensor("bias_ih" + end);
-    Expr recurrentBias = c.tensor("bias_hh" + end);
+    Expr bias = convert(tensor("bias_ih"), sums);
+    Expr recurrentBias = convert(tensor("bias_hh"), sums);
     if (cell.hasOwnBias)
       weights.push_back(recurrentBias);
     else
@@ -94,25 +97,31 @@ static Expr runDirection(Call &c, const Cell &cell, Expr x, Expr alive,
     gates = gates + bias;
   }
   sequences.push_back(gates);
+  for (Expr &inner : llvm::drop_begin(state)) // never rounded between steps
+    inner = convert(inner, sums);
   if (alive)
     sequences.push_back(alive);
-  Scanned run =
-      scan(state, sequences, weights, direction,
-           [&](std::vector<Expr> &now, llvm::ArrayRef<Expr> inputs,
-               llvm::ArrayRef<Expr> fixed) {
-             std::vector<Expr> old = now;
-             Expr product = linear(now[0], fixed[0]);
-             if (fixed.size() > 1)
-               product = product + fixed[1];
-             cell.step(c, inputs[0], product, now);
-             if (!alive)
-               return std::vector<Expr>{now[0]};
-             for (auto [next, before] : llvm::zip_equal(now, old))
-               next = select(inputs[1], next, before);
-             Expr zero = full(x.context(), x.element(), now[0].shape(), 0);
-             return std::vector<Expr>{select(inputs[1], now[0], zero)};
-           });
+  Scanned run = scan(state, sequences, weights, direction,
+                     [&](std::vector<Expr> &now, llvm::ArrayRef<Expr> inputs,
+                         llvm::ArrayRef<Expr> fixed) {
+                       std::vector<Expr> old = now;
+                       Expr &h = now[0];
+                       Expr product = linear(h, fixed[0], sums);
+                       if (fixed.size() > 1)
+                         product = product + fixed[1];
+                       h = convert(h, sums);
+                       cell.step(c, inputs[0], product, now);
+                       h = convert(h, own);
+                       if (!alive)
+                         return std::vector<Expr>{h};
+                       for (auto [next, before] : llvm::zip_equal(now, old))
+                         next = select(inputs[1], next, before);
+                       Expr zero = full(x.context(), own, h.shape(), 0);
+                       return std::vector<Expr>{select(inputs[1], h, zero)};
+                     });
   state = run.finals;
+  for (Expr &final : state)
+    final = convert(final, own);
   return run.stacks[0];
 }
 
