@@ -1,54 +1,20 @@
 //===- Importer.cpp - model files to the nncc dialect ---------------------===//
 //
-// The top level of a model: what it must have, and one body per combination of
-// symbolic sizes.
+// The top level of a model: what it must have, its modules and state, and one
+// body of each entry per combination of symbolic sizes.
 //
 //===----------------------------------------------------------------------===//
 #include "frontend/Importer.h"
-#include "frontend/ImporterImpl.h"
+#include "dialect/Names.h"
+#include "dialect/Nncc.h"
+#include "frontend/Entries.h"
 #include "frontend/Training.h"
 #include "support/Identifier.h"
-#include "support/Size.h"
 #include "llvm/Support/MD5.h"
 
 using namespace mlir;
 
 namespace nncc {
-
-/// The most bodies of an entry.
-constexpr int64_t maxBodies = 1024;
-
-/// Other names of tensors: alike, of the model's own state, one step long.
-void Importer::declareTies(const Json &list) {
-  if (!list.isObject()) {
-    diagnostics.error(list.span,
-                      "tie must be an object, got " + list.describe());
-    return;
-  }
-  for (const JsonMember &member : list.members) {
-    const Json &to = member.value;
-    if (member.key == "comment")
-      continue;
-    auto one = state.find(member.key), other = state.find(to.string);
-    if (one == state.end())
-      diagnostics.error(member.keySpan,
-                        "tie names no state \"" + member.key + "\"");
-    else if (!to.isString() || other == state.end())
-      diagnostics.error(to.span, "tie names no state \"" + to.string + "\"");
-    else if (to.string == member.key || list.find(to.string))
-      diagnostics.error(to.span, "\"" + to.string + "\" is tied itself");
-    else if (one->second.shape != other->second.shape ||
-             one->second.element != other->second.element)
-      diagnostics.error(member.keySpan,
-                        "cannot tie " + member.key + ", " +
-                            dtypeName(one->second.element) + " " +
-                            shapeText(one->second.shape) + ", to " + to.string +
-                            ", " + dtypeName(other->second.element) + " " +
-                            shapeText(other->second.shape));
-    else
-      ties[member.key] = to.string;
-  }
-}
 
 /// What a JSON file is that is no model, by a key that its tool writes; null if
 /// that is not known.
@@ -78,7 +44,7 @@ static const char *foreignKind(const Json &root) {
 }
 
 /// Whether the top level is one of a model.
-bool Importer::checkTop(const Json &root) {
+static bool checkTop(const Json &root, Diagnostics &diagnostics) {
   if (!root.isObject()) {
     diagnostics.error(root.span,
                       "a model is an object, got " + root.describe());
@@ -98,8 +64,8 @@ bool Importer::checkTop(const Json &root) {
             {"format", "name", "inputs", "dims", "classes", "modules",
              "parameters", "buffers", "nodes", "outputs", "tie", "training",
              "train"},
-            "a model");
-  if (!checkTrain(root, true))
+            "a model", diagnostics);
+  if (!checkTrain(root, true, diagnostics))
     return false;
   const Json *outputs = root.find("outputs");
   if (!outputs || !(outputs->isArray() || outputs->isObject())) {
@@ -125,8 +91,10 @@ static std::string hashOfGraph(const Json &root) {
 }
 
 /// The module that entries go to, with the model's name.
-void Importer::beginModule(const Json &root) {
-  module = ModuleOp::create(UnknownLoc::get(context));
+static OwningOpRef<ModuleOp> beginModule(const Json &root, MLIRContext *context,
+                                         Diagnostics &diagnostics) {
+  Builder b(context);
+  OwningOpRef<ModuleOp> module = ModuleOp::create(b.getUnknownLoc());
   const Json *name = root.find("name");
   if (name && (!name->isString() || name->string.empty() ||
                name->string == "nncc" || name->string.rfind("nncc_", 0) == 0))
@@ -135,118 +103,97 @@ void Importer::beginModule(const Json &root) {
                       "runtime's (nncc_...), got " +
                           name->describe());
   // One identifier for symbols, the header and everything else.
-  module.get()->setAttr(modelNameAttr, builder.b.getStringAttr(identifierOf(
+  module.get()->setAttr(modelNameAttr, b.getStringAttr(identifierOf(
                                            name ? name->string : "model")));
   if (const Json *training = root.find("training"))
-    module.get()->setAttr(trainingAttr,
-                          builder.b.getStringAttr(training->compact()));
-  module.get()->setAttr(graphAttr, builder.b.getStringAttr(hashOfGraph(root)));
+    module.get()->setAttr(trainingAttr, b.getStringAttr(training->compact()));
+  module.get()->setAttr(graphAttr, b.getStringAttr(hashOfGraph(root)));
+  return module;
 }
 
-/// One body of each entry per combination of symbolic sizes.
-bool Importer::importBodies(const Json &root) {
-  Size bodies = 1;
-  for (const auto &[name, list] : sizes)
-    bodies = bodies * int64_t(list.size());
-  if (bodies > maxBodies) {
-    const Json *dims = root.find("dims");
-    diagnostics.error(dims ? dims->span : root.span,
-                      "the sizes of dims combine to more than " +
-                          Twine(maxBodies) + " bodies");
-    return false;
-  }
-  unsigned index = 0;
-  auto combine = [&](auto &self, DimSizes::iterator dim) -> void {
-    if (dim == sizes.end()) {
-      for (const std::string &entry : entries)
-        // One body is always looked at: all errors in one run.
-        if (!diagnostics.hasErrors() ||
-            (index == 0 && entry == entries.front()))
-          importBody(root, entry, index);
-      ++index;
-      return;
-    }
-    for (int64_t size : dim->second) {
-      current[dim->first] = size;
-      self(self, std::next(dim));
-    }
-  };
-  combine(combine, sizes.begin());
-  return true;
-}
-
-void Importer::warnOfUncalled() {
-  for (const auto &entry : instances) {
-    const Instance &instance = *entry.second;
-    if (!instance.called && instance.def)
-      diagnostics.warning(instance.span, instance.path + " (" + instance.type +
-                                             "): is never called");
+static void warnOfUncalled(const Model &model) {
+  for (const auto &entry : model.tree.instances) {
+    const Instance &instance = entry.second;
+    if (instance.def && !model.called.contains(&instance))
+      model.diagnostics.warning(instance.span, instance.path + " (" +
+                                                   instance.type +
+                                                   "): is never called");
   }
 }
 
 /// The table of state, the optimizer's behind the model's, and its other names.
-void Importer::describeState() {
+static void describeState(const Model &model) {
+  ModuleOp module = model.module;
+  Builder b(module.getContext());
   SmallVector<Attribute> list, types;
   SmallVector<bool> fresh;
   auto add = [&](StringRef path, Type type, bool isFresh) {
-    list.push_back(builder.b.getStringAttr(path));
+    list.push_back(b.getStringAttr(path));
     types.push_back(TypeAttr::get(type));
     fresh.push_back(isFresh);
   };
-  for (const std::string &path : statePaths)
-    if (!ties.count(path))
-      add(path, RankedTensorType::get(state[path].shape, state[path].element),
-          false);
-  for (auto &[path, type] : optimizerStates)
+  for (const std::string &path : model.tree.statePaths) {
+    const StateTensor &tensor = *model.tree.findState(path);
+    if (!tensor.tiedTo)
+      add(path, RankedTensorType::get(tensor.shape, tensor.element), false);
+  }
+  for (auto &[path, type] : model.optimizerStates)
     add(path, type, true);
-  module.get()->setAttr(weightsAttr, builder.b.getArrayAttr(list));
-  module.get()->setAttr(weightTypesAttr, builder.b.getArrayAttr(types));
-  module.get()->setAttr(freshAttr, builder.b.getDenseBoolArrayAttr(fresh));
-  for (const auto &tie : ties)
-    aliases[tie.first().str()] = tie.second;
+  module->setAttr(weightsAttr, b.getArrayAttr(list));
+  module->setAttr(weightTypesAttr, b.getArrayAttr(types));
+  module->setAttr(freshAttr, b.getDenseBoolArrayAttr(fresh));
   SmallVector<NamedAttribute> others;
-  for (auto &[alias, path] : aliases)
-    others.push_back(
-        builder.b.getNamedAttr(alias, builder.b.getStringAttr(path)));
+  for (auto &[alias, path] : model.tree.aliases)
+    others.push_back(b.getNamedAttr(alias, b.getStringAttr(path)));
   if (!others.empty())
-    module.get()->setAttr(aliasesAttr, builder.b.getDictionaryAttr(others));
+    module->setAttr(aliasesAttr, b.getDictionaryAttr(others));
 }
 
-OwningOpRef<ModuleOp> Importer::run(const Json &root) {
-  if (!checkTop(root))
+/// Null after an error.
+static OwningOpRef<ModuleOp> importTree(const Json &root, const DimSizes &given,
+                                        ArrayRef<std::string> entries,
+                                        MLIRContext *context,
+                                        Diagnostics &diagnostics) {
+  if (!checkTop(root, diagnostics))
     return nullptr;
-  collectDims(root);
-  for (auto &[name, list] : sizes)
-    current[name] = list.front();
-  if (const Json *list = root.find("classes"))
-    declareClasses(*list);
-  declareGraph(root, "");
-  if (const Json *tie = root.find("tie"))
-    declareTies(*tie);
+  Registry registry;
+  Dims dims(root, given, context, diagnostics);
+  ModuleTree tree =
+      declareModules(root, dims, dims.first(), registry, context, diagnostics);
   const Json *training = root.find("training");
-  if (training)
-    trainingFits = checkTraining(*training, statePaths, diagnostics);
-  beginModule(root);
-  if (!importBodies(root))
+  bool trainingFits =
+      !training || checkTraining(*training, tree.statePaths, diagnostics);
+  OwningOpRef<ModuleOp> module = beginModule(root, context, diagnostics);
+  Model model{root, registry, tree, dims, diagnostics, *module, trainingFits};
+
+  std::vector<BodySizes> bodies = dims.combinations();
+  if (bodies.empty())
     return nullptr;
-  checkDims();
+  for (auto [index, sizes] : llvm::enumerate(bodies))
+    for (const std::string &entry : entries)
+      // One body is always looked at: all errors in one run.
+      if (!diagnostics.hasErrors() || (index == 0 && entry == entries.front()))
+        addEntry(model, entry, sizes, index);
+  if (!diagnostics.hasErrors())
+    dims.checkUsed();
   if (training && !diagnostics.hasErrors())
-    checkLoss(root, *training);
+    checkLoss(model, bodies.back());
   if (diagnostics.hasErrors())
     return nullptr;
-  warnOfUncalled();
-  describeState();
-  return std::move(module);
+  warnOfUncalled(model);
+  describeState(model);
+  return module;
 }
 
 OwningOpRef<ModuleOp> importModel(StringRef text, const DimSizes &dims,
                                   ArrayRef<std::string> entries,
                                   MLIRContext *context,
                                   Diagnostics &diagnostics) {
+  context->loadDialect<NnccDialect, func::FuncDialect>();
   std::optional<Json> root = parseJson(text, diagnostics);
   if (!root)
     return nullptr;
-  return Importer(dims, entries, context, diagnostics).run(*root);
+  return importTree(*root, dims, entries, context, diagnostics);
 }
 
 } // namespace nncc

@@ -293,4 +293,13 @@ std::optional<Json> parseJson(llvm::StringRef text, Diagnostics &diagnostics) {
   return std::move(builder.root);
 }
 
+void checkKeys(const Json &object, llvm::ArrayRef<llvm::StringRef> known,
+               llvm::StringRef what, Diagnostics &diagnostics) {
+  for (const JsonMember &member : object.members)
+    if (member.key != "comment" && !llvm::is_contained(known, member.key))
+      diagnostics.error(member.keySpan, "unknown key \"" + member.key +
+                                            "\" in " + what +
+                                            didYouMean(member.key, known));
+}
+
 } // namespace nncc

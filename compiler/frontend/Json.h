@@ -53,5 +53,10 @@ struct JsonMember {
 /// Parses `text`; problems go to `diagnostics`, and then nothing is returned.
 std::optional<Json> parseJson(llvm::StringRef text, Diagnostics &diagnostics);
 
+/// Reports keys of `object`, which is called `what`, that are neither known nor
+/// "comment".
+void checkKeys(const Json &object, llvm::ArrayRef<llvm::StringRef> known,
+               llvm::StringRef what, Diagnostics &diagnostics);
+
 } // namespace nncc
 #endif // NNCC_FRONTEND_JSON_H

@@ -1,106 +1,89 @@
 //===- ModuleTree.cpp - modules, attributes and state ---------------------===//
 //
-// The importer's first walk: every module of the tree once, by path.
+// A walk over the tree of modules, every one once.
 //
 //===----------------------------------------------------------------------===//
-#include "frontend/ImporterImpl.h"
-#include "llvm/ADT/StringExtras.h"
+#include "frontend/ModuleTree.h"
+#include "frontend/Training.h"
 
 using namespace mlir;
 
 namespace nncc {
 
-void Importer::checkKeys(const Json &object, ArrayRef<StringRef> known,
-                         StringRef what) {
-  for (const JsonMember &member : object.members)
-    if (member.key != "comment" && !llvm::is_contained(known, member.key))
-      diagnostics.error(member.keySpan, "unknown key \"" + member.key +
-                                            "\" in " + what +
-                                            didYouMean(member.key, known));
+const Instance *ModuleTree::findInstance(StringRef path) const {
+  auto it = instances.find(path);
+  return it == instances.end() ? nullptr : &it->second;
 }
 
-bool Importer::parseShape(const Json &json, SmallVectorImpl<int64_t> &shape) {
-  if (!json.isArray()) {
-    diagnostics.error(json.span,
-                      "shape must be a list, got " + json.describe());
-    return false;
-  }
-  for (const Json &item : json.items) {
-    int64_t size;
-    if (item.isInteger() && item.integer >= 0) {
-      size = item.integer;
-    } else if (item.isString() && current.count(item.string)) {
-      size = current[item.string];
-      usedDims.insert(item.string);
-    } else if (item.isString()) {
-      diagnostics.error(item.span, "symbolic dim \"" + item.string +
-                                       "\" has no sizes; list them in \"dims\" "
-                                       "or give --dim " +
-                                       item.string + "=1,8");
-      return false;
-    } else {
-      diagnostics.error(item.span, "a shape entry must be a non-negative "
-                                   "integer or the name of a dim, got " +
-                                       item.describe());
-      return false;
-    }
-    shape.push_back(size);
-  }
-  std::string problem = shapeProblem(shape);
-  if (!problem.empty())
-    diagnostics.error(json.span, problem);
-  return problem.empty();
+const StateTensor *ModuleTree::findState(StringRef path) const {
+  auto it = state.find(path);
+  return it == state.end() ? nullptr : &it->second;
 }
 
-bool Importer::parseTensor(const Json &json, TensorSpec &spec) {
-  if (!json.isObject()) {
-    diagnostics.error(json.span, "expected {\"shape\": [...], \"dtype\": "
-                                 "\"f32\"}, got " +
-                                     json.describe());
-    return false;
-  }
-  checkKeys(json, {"shape", "dtype", "grad", "init"}, "a tensor");
-  const Json *shape = json.find("shape"), *dtype = json.find("dtype");
-  if (!shape || !dtype) {
-    diagnostics.error(json.span, Twine("a tensor needs \"") +
-                                     (shape ? "dtype" : "shape") + "\"");
-    return false;
-  }
-  if (dtype->isString())
-    spec.element = parseDType(dtype->string, context);
-  if (!spec.element) {
-    diagnostics.error(dtype->span,
-                      "unknown dtype" +
-                          (dtype->isString() ? " \"" + dtype->string + "\""
-                                             : ", got " + dtype->describe()) +
-                          ", expected f32, f64, f16, bf16, i64, i32, i16, i8, "
-                          "u8 or bool");
-    return false;
-  }
-  return parseShape(*shape, spec.shape);
-}
+/// The most modules, those of classes at each of their instances.
+constexpr size_t maxModules = 1 << 16;
 
-bool Importer::addState(const std::string &path, const TensorSpec &spec,
-                        Span span) {
-  if (std::string problem = shapeProblem(spec.shape); !problem.empty()) {
-    diagnostics.error(span, path + ": " + problem);
-    return false;
+namespace {
+
+class TreeBuilder {
+public:
+  TreeBuilder(Dims &dims, const BodySizes &sizes, const Registry &registry,
+              MLIRContext *context, Diagnostics &diagnostics)
+      : dims(dims), sizes(sizes), registry(registry), context(context),
+        diagnostics(diagnostics) {}
+
+  void declareClasses(const Json &list);
+  void declareGraph(const Json &graph, const std::string &prefix);
+  void declareTies(const Json &list);
+
+  ModuleTree tree;
+
+private:
+  bool checkPart(StringRef part, StringRef what, Span span);
+  void declareModules(const Json &list, const std::string &prefix);
+  void declareModule(const std::string &path, const Json &json, Span span);
+  void declareType(Instance &instance, const Json &type);
+  void declareClass(Instance &instance, const Json &graph, const Json &type);
+  void declareLeaf(Instance &instance);
+  void declareHidden(Instance &instance, std::vector<StateDef> &list,
+                     const Json &parametrizations);
+  void addHidden(Instance &instance, ArrayRef<HiddenState> states, Type element,
+                 HiddenTensor &hidden, Span span);
+  void declareTensors(const Json &graph, StringRef key,
+                      const std::string &prefix);
+  const StateTensor *addState(StateTensor tensor);
+
+  Dims &dims;
+  const BodySizes &sizes;
+  const Registry &registry;
+  MLIRContext *context;
+  Diagnostics &diagnostics;
+  llvm::StringMap<const Json *> classes;
+  SmallVector<StringRef> openClasses; // around the module being declared
+};
+
+} // namespace
+
+/// Null after an error.
+const StateTensor *TreeBuilder::addState(StateTensor tensor) {
+  const std::string &path = tensor.path;
+  if (std::string problem = shapeProblem(tensor.shape); !problem.empty()) {
+    diagnostics.error(tensor.span, path + ": " + problem);
+    return nullptr;
   }
-  auto [it, isNew] = state.try_emplace(path, spec);
-  if (!isNew) {
-    diagnostics.error(span, "state \"" + path + "\" is defined twice");
-    diagnostics.note(it->second.span, "first defined here");
-    return false;
+  if (const StateTensor *first = tree.findState(path)) {
+    diagnostics.error(tensor.span, "state \"" + path + "\" is defined twice");
+    diagnostics.note(first->span, "first defined here");
+    return nullptr;
   }
   if (path == "optimizer.step")
-    diagnostics.error(span, "the name \"" + path + "\" is reserved");
-  it->second.span = span;
-  statePaths.push_back(path);
-  return true;
+    diagnostics.error(tensor.span, "the name \"" + path + "\" is reserved");
+  tree.statePaths.push_back(path);
+  return &(tree.state[path] = std::move(tensor));
 }
 
-void Importer::declareTensors(const Json &graph, StringRef key,
-                              const std::string &prefix) {
+void TreeBuilder::declareTensors(const Json &graph, StringRef key,
+                                 const std::string &prefix) {
   const Json *list = graph.find(key);
   if (!list)
     return;
@@ -113,15 +96,13 @@ void Importer::declareTensors(const Json &graph, StringRef key,
     TensorSpec spec;
     if (member.key != "comment" &&
         checkPart(member.key, "a tensor", member.keySpan) &&
-        parseTensor(member.value, spec)) {
-      spec.isBuffer = key == "buffers";
-      addState(prefix + member.key, spec, member.keySpan);
-    }
+        dims.parseTensor(member.value, sizes, spec))
+      addState({spec, prefix + member.key, key == "buffers", member.keySpan});
   }
 }
 
 /// A name in a path, which C strings and files have to hold.
-bool Importer::checkPart(StringRef part, StringRef what, Span span) {
+bool TreeBuilder::checkPart(StringRef part, StringRef what, Span span) {
   bool fits = !part.empty() && llvm::all_of(part, [](char c) {
     return static_cast<unsigned char>(c) >= ' ' && c != 127;
   });
@@ -132,7 +113,7 @@ bool Importer::checkPart(StringRef part, StringRef what, Span span) {
 }
 
 /// The classes of the file, which the registry's names are not free for.
-void Importer::declareClasses(const Json &list) {
+void TreeBuilder::declareClasses(const Json &list) {
   if (!list.isObject()) {
     diagnostics.error(list.span,
                       "classes must be an object, got " + list.describe());
@@ -153,7 +134,7 @@ void Importer::declareClasses(const Json &list) {
     checkKeys(graph,
               {"inputs", "modules", "parameters", "buffers", "nodes", "outputs",
                "train"},
-              "a class");
+              "a class", diagnostics);
     for (const char *key : {"inputs", "outputs"}) {
       const Json *names = graph.find(key);
       bool fits = names && names->isArray() &&
@@ -164,19 +145,19 @@ void Importer::declareClasses(const Json &list) {
         diagnostics.error(names ? names->span : graph.span,
                           Twine(key) + " of a class must be a list of names");
     }
-    (void)checkTrain(graph, false); // its other graph runs instead
+    (void)checkTrain(graph, false, diagnostics); // its other graph runs instead
     classes[member.key] = &graph;
   }
 }
 
-void Importer::declareGraph(const Json &graph, const std::string &prefix) {
+void TreeBuilder::declareGraph(const Json &graph, const std::string &prefix) {
   declareTensors(graph, "parameters", prefix);
   declareTensors(graph, "buffers", prefix);
   if (const Json *list = graph.find("modules"))
     declareModules(*list, prefix);
 }
 
-void Importer::declareModules(const Json &list, const std::string &prefix) {
+void TreeBuilder::declareModules(const Json &list, const std::string &prefix) {
   if (list.isArray()) {
     for (auto [i, item] : llvm::enumerate(list.items))
       declareModule(prefix + std::to_string(i), item, item.span);
@@ -198,85 +179,96 @@ void Importer::declareModules(const Json &list, const std::string &prefix) {
   }
 }
 
-/// The most modules, those of classes at each of their instances.
-constexpr size_t maxModules = 1 << 16;
-
-void Importer::declareModule(const std::string &path, const Json &json,
-                             Span span) {
-  if (instances.size() >= maxModules) {
-    if (!std::exchange(hasTooManyModules, true))
+void TreeBuilder::declareModule(const std::string &path, const Json &json,
+                                Span span) {
+  if (tree.instances.size() >= maxModules) {
+    if (!std::exchange(tree.hasTooManyModules, true))
       diagnostics.error(span, "the model has more than " + Twine(maxModules) +
                                   " modules");
     return;
   }
   const Json *type = json.isObject() ? json.find("type") : nullptr;
-  auto instance = std::make_unique<Instance>();
+  Instance instance;
   if (!type || !type->isString()) {
     diagnostics.error(json.span, path + ": a module is an object with a "
                                         "\"type\"");
-    instance->rejected = true;
-    instances[path] = std::move(instance);
-    return;
+    instance.rejected = true;
+  } else {
+    instance.json = &json;
+    instance.path = path;
+    instance.type = type->string;
+    instance.span = span;
+    declareType(instance, *type);
   }
-  instance->json = &json;
-  instance->path = path;
-  instance->type = type->string;
-  instance->span = span;
-  StringRef name = type->string;
+  tree.instances[path] = std::move(instance);
+}
+
+void TreeBuilder::declareType(Instance &instance, const Json &type) {
+  StringRef name = instance.type;
   if (name == "nn.Sequential" || name == "nn.ModuleList" ||
       name == "nn.ModuleDict") {
-    instance->isContainer = true;
-    checkKeys(json, {"type", "modules"}, name);
-    if (const Json *list = json.find("modules"))
-      declareModules(*list, path + ".");
-  } else if (auto it = classes.find(name); it != classes.end()) {
-    instance->graph = it->second;
-    checkKeys(json, {"type"}, name);
-    if (llvm::is_contained(classStack, name)) {
-      diagnostics.error(type->span, "class \"" + name + "\" contains itself");
-      instance->rejected = true;
-      instances[path] = std::move(instance);
-      return;
-    }
-    classStack.push_back(name.str());
-    declareGraph(*it->second, path + ".");
-    classStack.pop_back();
-  } else if (const Spelling *spelling = registry.find(name);
-             spelling && spelling->face->isModule()) {
-    instance->def = spelling->face;
-    declareLeaf(*instance);
-  } else {
-    std::vector<StringRef> known = registry.names(Face::Kind::module);
-    for (StringRef container :
-         {"nn.Sequential", "nn.ModuleList", "nn.ModuleDict"})
-      known.push_back(container);
-    for (const auto &entry : classes)
-      known.push_back(entry.first());
-    llvm::sort(known);
-    diagnostics.error(type->span, path + ": unknown module type \"" + name +
-                                      "\"" + didYouMean(name, known));
-    instance->rejected = true;
+    instance.isContainer = true;
+    checkKeys(*instance.json, {"type", "modules"}, name, diagnostics);
+    if (const Json *list = instance.json->find("modules"))
+      declareModules(*list, instance.path + ".");
+    return;
   }
-  instances[path] = std::move(instance);
+  if (auto it = classes.find(name); it != classes.end()) {
+    declareClass(instance, *it->second, type);
+    return;
+  }
+  const Spelling *spelling = registry.find(name);
+  if (spelling && spelling->face->isModule()) {
+    instance.def = spelling->face;
+    declareLeaf(instance);
+    return;
+  }
+  std::vector<StringRef> known = registry.names(Face::Kind::module);
+  for (StringRef container :
+       {"nn.Sequential", "nn.ModuleList", "nn.ModuleDict"})
+    known.push_back(container);
+  for (const auto &entry : classes)
+    known.push_back(entry.first());
+  llvm::sort(known);
+  diagnostics.error(type.span, instance.path + ": unknown module type \"" +
+                                   name + "\"" + didYouMean(name, known));
+  instance.rejected = true;
+}
+
+/// The modules and tensors of a class, at one of its places.
+void TreeBuilder::declareClass(Instance &instance, const Json &graph,
+                               const Json &type) {
+  instance.graph = &graph;
+  checkKeys(*instance.json, {"type"}, instance.type, diagnostics);
+  if (llvm::is_contained(openClasses, instance.type)) {
+    diagnostics.error(type.span,
+                      "class \"" + instance.type + "\" contains itself");
+    instance.rejected = true;
+    return;
+  }
+  openClasses.push_back(instance.type);
+  declareGraph(graph, instance.path + ".");
+  openClasses.pop_back();
 }
 
 /// State behind a parametrized tensor, under the first of its names.
-void Importer::addHidden(Instance &instance, ArrayRef<HiddenState> states,
-                         Type element, Span span, HiddenTensor &hidden) {
+void TreeBuilder::addHidden(Instance &instance, ArrayRef<HiddenState> states,
+                            Type element, HiddenTensor &hidden, Span span) {
   for (const HiddenState &one : states) {
     std::string path = instance.path + "." + one.names.front();
-    instance.rejected |=
-        !addState(path, {one.shape, element, one.isBuffer}, span);
-    hidden.states.push_back({one.key, path});
+    const StateTensor *state =
+        addState({{one.shape, element}, path, one.isBuffer, span});
+    instance.rejected |= !state;
+    hidden.states.push_back({one.key, state});
     for (const std::string &other : ArrayRef(one.names).drop_front())
-      aliases[instance.path + "." + other] = path;
+      tree.aliases[instance.path + "." + other] = path;
   }
 }
 
 /// Takes parametrized tensors out of the module's state and declares what
 /// stands behind them.
-void Importer::declareHidden(Instance &instance, std::vector<StateDef> &list,
-                             const Json &parametrizations) {
+void TreeBuilder::declareHidden(Instance &instance, std::vector<StateDef> &list,
+                                const Json &parametrizations) {
   std::string where = (instance.path + " (" + instance.type + "): ").str();
   if (!parametrizations.isObject()) {
     diagnostics.error(parametrizations.span,
@@ -311,8 +303,8 @@ void Importer::declareHidden(Instance &instance, std::vector<StateDef> &list,
     const Face &how = *spelling->face;
     Call call(how, type->string, instance.path + "." + member.key,
               member.keySpan, diagnostics);
-    HiddenTensor hidden{member.key, &how, {}, {}};
-    hidden.attributes = parseAttributes(call, how, member.value, {});
+    HiddenTensor hidden{
+        member.key, &how, parseAttributes(call, how, member.value, {}), {}};
     bindAttributes(call, hidden.attributes);
     std::vector<HiddenState> states;
     if (!call.failed)
@@ -323,14 +315,14 @@ void Importer::declareHidden(Instance &instance, std::vector<StateDef> &list,
     if (!StringRef(type->string).contains(".parametrizations."))
       for (HiddenState &one : states)
         std::swap(one.names.front(), one.names.back());
-    addHidden(instance, states, parseDType(entry->dtype, context),
-              member.keySpan, hidden);
+    addHidden(instance, states, parseDType(entry->dtype, context), hidden,
+              member.keySpan);
     instance.hidden.push_back(std::move(hidden));
     list.erase(entry);
   }
 }
 
-void Importer::declareLeaf(Instance &instance) {
+void TreeBuilder::declareLeaf(Instance &instance) {
   Call call(*instance.def, instance.type, instance.path, instance.span,
             diagnostics);
   instance.attributes = parseAttributes(call, *instance.def, *instance.json,
@@ -346,70 +338,60 @@ void Importer::declareLeaf(Instance &instance) {
   if (call.failed)
     return;
   for (const StateDef &entry : list) {
-    std::string path = instance.path + "." + entry.name;
-    instance.rejected |= !addState(
-        path, {entry.shape, parseDType(entry.dtype, context), entry.isBuffer},
-        instance.span);
-    instance.states.push_back({entry.name, path});
+    const StateTensor *state =
+        addState({{entry.shape, parseDType(entry.dtype, context)},
+                  instance.path + "." + entry.name,
+                  entry.isBuffer,
+                  instance.span});
+    instance.rejected |= !state;
+    instance.states.push_back({entry.name, state});
   }
 }
 
-/// Every dim of "dims" and of --dim, with its sizes.
-void Importer::collectDims(const Json &root) {
-  const Json *dims = root.find("dims");
-  if (!dims)
-    return;
-  if (!dims->isObject()) {
-    diagnostics.error(dims->span,
-                      "dims must be an object, got " + dims->describe());
+/// Other names of tensors: alike, of the model's own state, one step long.
+void TreeBuilder::declareTies(const Json &list) {
+  if (!list.isObject()) {
+    diagnostics.error(list.span,
+                      "tie must be an object, got " + list.describe());
     return;
   }
-  for (const JsonMember &member : dims->members) {
+  for (const JsonMember &member : list.members) {
+    const Json &to = member.value;
     if (member.key == "comment")
       continue;
-    std::vector<int64_t> list;
-    for (const Json &item : member.value.items)
-      if (item.isInteger() && item.integer >= 0)
-        list.push_back(item.integer);
-    if (!member.value.isArray() || list.empty() ||
-        list.size() != member.value.items.size()) {
-      diagnostics.error(member.value.span,
-                        "sizes of dim \"" + member.key +
-                            "\" must be a list of non-negative integers");
-      continue;
+    auto one = tree.state.find(member.key);
+    const StateTensor *other = tree.findState(to.string);
+    if (one == tree.state.end())
+      diagnostics.error(member.keySpan,
+                        "tie names no state \"" + member.key + "\"");
+    else if (!to.isString() || !other)
+      diagnostics.error(to.span, "tie names no state \"" + to.string + "\"");
+    else if (to.string == member.key || list.find(to.string))
+      diagnostics.error(to.span, "\"" + to.string + "\" is tied itself");
+    else if (one->second.shape != other->shape ||
+             one->second.element != other->element)
+      diagnostics.error(
+          member.keySpan,
+          "cannot tie " + member.key + ", " + dtypeName(one->second.element) +
+              " " + shapeText(one->second.shape) + ", to " + to.string + ", " +
+              dtypeName(other->element) + " " + shapeText(other->shape));
+    else {
+      one->second.tiedTo = other;
+      tree.aliases[member.key] = to.string;
     }
-    std::set<int64_t> different(list.begin(), list.end());
-    if (different.size() != list.size())
-      diagnostics.error(member.value.span,
-                        "dim \"" + member.key + "\" has a size twice");
-    if (!sizes.count(member.key))
-      modelDims.insert(member.key);
-    sizes.try_emplace(member.key, list);
   }
 }
 
-/// A dim of --dim that no shape has would be believed to do something.
-void Importer::checkDims() {
-  if (diagnostics.hasErrors())
-    return;
-  std::vector<std::string> used(usedDims.begin(), usedDims.end());
-  for (auto &[name, list] : sizes) {
-    if (usedDims.count(name) || modelDims.count(name))
-      continue;
-    diagnostics.error(
-        nowhere, "--dim " + name + ": no shape of the model has the dim \"" +
-                     name + "\"" +
-                     (used.empty() ? std::string(", or any other")
-                                   : "; it has " + llvm::join(used, ", ")));
-  }
-}
-
-/// "N=1,T=8": the sizes of the body that is built.
-std::string Importer::currentSizes() const {
-  std::string text;
-  for (auto &[name, size] : current)
-    text += (text.empty() ? "" : ",") + name + "=" + std::to_string(size);
-  return text;
+ModuleTree declareModules(const Json &root, Dims &dims, const BodySizes &sizes,
+                          const Registry &registry, MLIRContext *context,
+                          Diagnostics &diagnostics) {
+  TreeBuilder builder(dims, sizes, registry, context, diagnostics);
+  if (const Json *list = root.find("classes"))
+    builder.declareClasses(*list);
+  builder.declareGraph(root, "");
+  if (const Json *tie = root.find("tie"))
+    builder.declareTies(*tie);
+  return std::move(builder.tree);
 }
 
 } // namespace nncc

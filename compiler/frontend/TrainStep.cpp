@@ -4,7 +4,10 @@
 // and the optimizer's update of each parameter.
 //
 //===----------------------------------------------------------------------===//
-#include "frontend/ImporterImpl.h"
+#include "frontend/TrainStep.h"
+#include "dialect/Names.h"
+#include "dialect/Nncc.h"
+#include "frontend/Optimizers.h"
 #include "frontend/Training.h"
 
 using namespace mlir;
@@ -12,11 +15,13 @@ using namespace mlir;
 namespace nncc {
 
 /// A tensor of the optimizer's state: a weight that files may lack.
-Expr Importer::optimizerState(const std::string &name, RankedTensorType type) {
+static Expr optimizerState(BodyBuilder &body, const std::string &name,
+                           RankedTensorType type) {
   std::string path = "optimizer." + name;
-  if (auto own = state.find(path); own != state.end())
-    checkFree(path, "a tensor of the optimizer", own->second.span);
-  optimizerStates.insert({path, type});
+  if (const StateTensor *own = body.model.tree.findState(path))
+    body.model.checkFree(path, "a tensor of the optimizer", own->span);
+  body.model.optimizerStates.insert({path, type});
+  ExprBuilder &builder = body.builder;
   return Expr(builder,
               WeightOp::create(builder.b, builder.loc, type,
                                builder.b.getStringAttr(path), UnitAttr()));
@@ -24,7 +29,7 @@ Expr Importer::optimizerState(const std::string &name, RankedTensorType type) {
 
 /// The attributes for a parameter: defaults, the optimizer's, those of the
 /// first group that names it.
-Update Importer::updateOf(const Json &optimizer, const std::string &parameter) {
+static Update updateOf(const Json &optimizer, const std::string &parameter) {
   const Json *group = nullptr;
   if (const Json *groups = optimizer.find("groups"))
     for (const Json &item : groups->items)
@@ -36,10 +41,19 @@ Update Importer::updateOf(const Json &optimizer, const std::string &parameter) {
   return update;
 }
 
+namespace {
+struct StateOf {
+  StringRef name;
+  std::string path; // without "optimizer."
+  RankedTensorType type;
+};
+} // namespace
+
 /// The state that an optimizer keeps for a parameter, now in `update.state`.
-std::vector<Importer::StateOf>
-Importer::statesOf(const Optimizer &optimizer, Update &update,
-                   const std::string &parameter) {
+static std::vector<StateOf> statesOf(BodyBuilder &body,
+                                     const Optimizer &optimizer, Update &update,
+                                     const std::string &parameter) {
+  ExprBuilder &builder = body.builder;
   std::vector<StateOf> list;
   for (const OptimizerState &state : optimizer.states) {
     StateShape shape = state.shape(update.parameter.shape());
@@ -49,7 +63,7 @@ Importer::statesOf(const Optimizer &optimizer, Update &update,
                                   : update.parameter.element();
     auto type = RankedTensorType::get(*shape, element);
     list.push_back({state.name, state.name.str() + "." + parameter, type});
-    Expr value = optimizerState(list.back().path, type);
+    Expr value = optimizerState(body, list.back().path, type);
     if (state.initial != 0) { // what is fresh holds zeros
       Expr one = scalar(builder, update.count.element(), 1);
       value = select(compare(Predicate::eq, update.count, one),
@@ -62,7 +76,8 @@ Importer::statesOf(const Optimizer &optimizer, Update &update,
 
 /// torch.nn.utils.clip_grad_norm_ or clip_grad_value_, of what the optimizer
 /// has.
-void Importer::clip(const Json &training, std::vector<Expr> &gradients) {
+static void clip(ExprBuilder &builder, const Json &training,
+                 std::vector<Expr> &gradients) {
   if (const Json *limit = training.find("clip_grad_value"))
     for (Expr &g : gradients)
       g = min(max(g, scalar(builder, g.element(), -limit->number)),
@@ -83,38 +98,38 @@ void Importer::clip(const Json &training, std::vector<Expr> &gradients) {
 }
 
 /// The argument `lr`, with the digits of the widest parameter.
-Expr Importer::rateArgument(const NamedValues &parameters, double standard) {
+static Expr rateArgument(BodyBuilder &body, const NamedValues &parameters,
+                         double standard) {
+  OpBuilder &b = body.builder.b;
   bool isDouble = llvm::any_of(parameters, [](const auto &named) {
     return named.second.element().isF64();
   });
-  Type element = isDouble ? builder.b.getF64Type() : builder.b.getF32Type();
-  Expr rate = argument("lr", RankedTensorType::get({}, element));
+  Type element = isDouble ? b.getF64Type() : b.getF32Type();
+  Expr rate = body.argument("lr", RankedTensorType::get({}, element));
   body.function.setArgAttr(body.function.getNumArguments() - 1, defaultAttr,
-                           builder.b.getF64FloatAttr(standard));
+                           b.getF64FloatAttr(standard));
   return rate;
 }
 
-/// Adds new parameters and optimizer state to `outputs`. The learning rate is
-/// the argument `lr`; a group with its own keeps its proportion to the
-/// optimizer's. Parameters behind the last gradient have none: they stay as
-/// they are, and so does the state that a file may have for them.
-void Importer::addOptimizer(const Json &training, const NamedValues &parameters,
-                            std::vector<Expr> gradients, bool accumulates,
-                            Outputs &outputs) {
+void addOptimizer(BodyBuilder &body, const NamedValues &parameters,
+                  std::vector<Expr> gradients, bool accumulates,
+                  Outputs &outputs) {
+  ExprBuilder &builder = body.builder;
+  const Json &training = *body.model.root.find("training");
   const Json &json = *training.find("optimizer");
   const Optimizer &optimizer = *findOptimizer(json.find("type")->string);
-  builder.loc = location("", optimizer.name, json.span);
+  body.setLocation("", optimizer.name, json.span);
   double base = updateOf(json, "").number("lr");
-  Expr lr = rateArgument(parameters, base);
-  Expr step =
-      optimizerState("step", RankedTensorType::get({}, builder.b.getI64Type()));
+  Expr lr = rateArgument(body, parameters, base);
+  Expr step = optimizerState(body, "step",
+                             RankedTensorType::get({}, builder.b.getI64Type()));
   const Json *steps = training.find("accumulate_steps");
   int64_t period = steps ? steps->integer : 1;
 
   if (period > 1)
     for (auto [i, gradient] : llvm::enumerate(gradients)) {
       std::string name = "gradient." + parameters[i].first;
-      Expr sum = optimizerState(name, gradient.type());
+      Expr sum = optimizerState(body, name, gradient.type());
       gradient = sum + gradient / double(period);
       outputs.add("optimizer." + name,
                   accumulates ? gradient
@@ -122,7 +137,7 @@ void Importer::addOptimizer(const Json &training, const NamedValues &parameters,
                   i);
     }
   if (!accumulates) {
-    clip(training, gradients);
+    clip(builder, training, gradients);
     // The number of this update: (step + period) / period, a whole number.
     Type f64 = builder.b.getF64Type();
     Expr count = (convert(step, f64) + double(period)) / double(period);
@@ -136,7 +151,7 @@ void Importer::addOptimizer(const Json &training, const NamedValues &parameters,
       update.lr = own == base ? lr
                   : base == 0 ? scalar(builder, lr.element(), own)
                               : lr * (own / base);
-      std::vector<StateOf> states = statesOf(optimizer, update, path);
+      std::vector<StateOf> states = statesOf(body, optimizer, update, path);
       if (i >= gradients.size())
         continue;
       update.gradient = gradients[i];

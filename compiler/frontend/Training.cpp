@@ -1,4 +1,4 @@
-//===- Training.cpp - checks of the training section ----------------------===//
+//===- Training.cpp - what a model says about training --------------------===//
 //
 // What optimizers take is in their table (Optimizers.cpp).
 //
@@ -268,6 +268,39 @@ bool checkTraining(const Json &training, llvm::ArrayRef<std::string> state,
   unsigned before = diagnostics.errorCount();
   Checker(state, diagnostics).check(training);
   return diagnostics.errorCount() == before;
+}
+
+bool checkTrain(const Json &graph, bool isModel, Diagnostics &diagnostics) {
+  const Json *train = graph.find("train");
+  bool isFalse = train && train->isBoolean() && !train->boolean;
+  if (!train || (isModel && (isFalse || train->isString())))
+    return true; // none, or why there is none
+  if (!train->isObject()) {
+    diagnostics.error(train->span,
+                      "train must be an object, got " + train->describe());
+    return false;
+  }
+  if (isModel)
+    checkKeys(*train, {"nodes", "outputs", "updates"}, "train", diagnostics);
+  else
+    checkKeys(*train, {"inputs", "nodes", "outputs"}, "train", diagnostics);
+  if (const Json *list = train->find("updates"); list && !list->isObject())
+    diagnostics.error(list->span,
+                      "updates must be an object, got " + list->describe());
+  const Json *outputs = train->find("outputs");
+  bool isGraph = train->find("nodes") || outputs;
+  if (!isModel || !isGraph ||
+      (outputs && (outputs->isArray() || outputs->isObject())))
+    return true;
+  diagnostics.error(outputs ? outputs->span : train->span,
+                    "\"outputs\" must be a list or an object of values");
+  return false;
+}
+
+const Json &bodyOf(const Json &graph, bool trains) {
+  const Json *train = trains ? graph.find("train") : nullptr;
+  bool isGraph = train && (train->find("nodes") || train->find("loss"));
+  return isGraph ? *train : graph;
 }
 
 bool matchesAny(const Json &list, llvm::StringRef name) {
