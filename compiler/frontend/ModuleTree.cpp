@@ -311,10 +311,6 @@ void TreeBuilder::declareHidden(Instance &instance, std::vector<StateDef> &list,
       states = how.of->hidden(call, member.key, entry->shape);
     if (call.failed)
       continue;
-    // The type's spelling names the state, the other one is an alias.
-    if (!StringRef(type->string).contains(".parametrizations."))
-      for (HiddenState &one : states)
-        std::swap(one.names.front(), one.names.back());
     addHidden(instance, states, parseDType(entry->dtype, context), hidden,
               member.keySpan);
     instance.hidden.push_back(std::move(hidden));

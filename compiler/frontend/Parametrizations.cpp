@@ -1,6 +1,9 @@
 //===- Parametrizations.cpp - tensors computed from other state -----------===//
 //
 // Formulas: torch.nn.utils.weight_norm, spectral_norm, prune.custom_from_mask.
+// The norms are there twice: nn.utils.parametrizations has them again under
+// other names of the state. A module has the names of its spelling, which stand
+// first; a weights file may use the others too.
 //
 //===----------------------------------------------------------------------===//
 #include "frontend/ModuleDef.h"
@@ -20,6 +23,17 @@ static int64_t dimOf(Call &c, Ints shape) {
   return -1;
 }
 
+template <bool isOlder>
+static HiddenState state(const char *key, const std::string &older,
+                         const std::string &newer, Ints shape,
+                         bool isBuffer = false) {
+  std::vector<std::string> names = {older, newer};
+  if (!isOlder)
+    std::swap(names.front(), names.back());
+  return {key, names, llvm::to_vector(shape), isBuffer};
+}
+
+template <bool isOlder>
 static std::vector<HiddenState>
 hiddenWeightNorm(Call &c, const std::string &tensor, Ints shape) {
   llvm::SmallVector<int64_t> norms;
@@ -31,8 +45,8 @@ hiddenWeightNorm(Call &c, const std::string &tensor, Ints shape) {
     norms[dim] = shape[dim];
   }
   std::string path = "parametrizations." + tensor + ".original";
-  return {{"g", {path + "0", tensor + "_g"}, norms},
-          {"v", {path + "1", tensor + "_v"}, llvm::to_vector(shape)}};
+  return {state<isOlder>("g", tensor + "_g", path + "0", norms),
+          state<isOlder>("v", tensor + "_v", path + "1", shape)};
 }
 
 /// g v / |v|, the norm over all dimensions but `dim`.
@@ -46,6 +60,7 @@ static Result emitWeightNorm(Call &c) {
   return v * (g / sqrt(sum(v * v, dims, true)));
 }
 
+template <bool isOlder>
 static std::vector<HiddenState>
 hiddenSpectralNorm(Call &c, const std::string &tensor, Ints shape) {
   int64_t dim = dimOf(c, shape);
@@ -60,9 +75,10 @@ hiddenSpectralNorm(Call &c, const std::string &tensor, Ints shape) {
   for (int64_t d = 0; d < int64_t(shape.size()); ++d)
     rest = rest * (d == dim ? 1 : shape[d]);
   std::string path = "parametrizations." + tensor + ".";
-  return {{"w", {path + "original", tensor + "_orig"}, llvm::to_vector(shape)},
-          {"u", {path + "0._u", tensor + "_u"}, {shape[dim]}, true},
-          {"v", {path + "0._v", tensor + "_v"}, {int64_t(rest)}, true}};
+  return {
+      state<isOlder>("w", tensor + "_orig", path + "original", shape),
+      state<isOlder>("u", tensor + "_u", path + "0._u", shape[dim], true),
+      state<isOlder>("v", tensor + "_v", path + "0._v", int64_t(rest), true)};
 }
 
 /// x / max(|x|, eps).
@@ -121,25 +137,24 @@ static std::vector<HiddenState> hiddenMask(Call &, const std::string &tensor,
 
 static Result emitMask(Call &c) { return c.state["w"] * c.state["mask"]; }
 
-void registerParametrizations(Registry &r) {
+template <bool isOlder> static void registerNorms(Registry &r) {
+  std::string space = isOlder ? "nn.utils." : "nn.utils.parametrizations.";
   define(r, "direction and length apart")
-      .parametrization(
-          {"nn.utils.weight_norm", "nn.utils.parametrizations.weight_norm"},
-          {integer("dim", 0).orNull()})
-      .hidden(hiddenWeightNorm)
+      .parametrization({space + "weight_norm"}, {integer("dim", 0).orNull()})
+      .hidden(hiddenWeightNorm<isOlder>)
       .emit(emitWeightNorm);
-  ArgDefs spectral = {integer("dim", 0),
-                      integer("n_power_iterations", 1).min(1).max(1024),
-                      number("eps", 1e-12).min(0)};
-  for (auto [name, startsWithU] :
-       {std::pair("nn.utils.spectral_norm", false),
-        std::pair("nn.utils.parametrizations.spectral_norm", true)})
-    define(r, "divided by its largest singular value")
-        .parametrization({name}, spectral)
-        .hidden(hiddenSpectralNorm)
-        .emit([startsWithU = startsWithU](Call &c) {
-          return emitSpectralNorm(c, startsWithU);
-        });
+  define(r, "divided by its largest singular value")
+      .parametrization({space + "spectral_norm"},
+                       {integer("dim", 0),
+                        integer("n_power_iterations", 1).min(1).max(1024),
+                        number("eps", 1e-12).min(0)})
+      .hidden(hiddenSpectralNorm<isOlder>)
+      .emit([](Call &c) { return emitSpectralNorm(c, !isOlder); });
+}
+
+void registerParametrizations(Registry &r) {
+  registerNorms<true>(r);
+  registerNorms<false>(r);
   define(r, "times a mask")
       .parametrization({"nn.utils.prune.custom_from_mask"})
       .hidden(hiddenMask)
