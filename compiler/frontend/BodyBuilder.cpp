@@ -134,11 +134,8 @@ void BodyBuilder::bindNode(Call &call, const Json &node, Scope &scope) {
   });
 }
 
-Result BodyBuilder::emit(Call &call, Span span) {
-  if (call.failed)
-    return {};
-  setLocation(call.path, call.name, span);
-  return checked(call, runCall(call));
+Result BodyBuilder::emit(Call &call) {
+  return call.failed ? Result() : checked(call, runCall(call));
 }
 
 /// The result of a call, unless a constraint of a primitive refused something

@@ -84,7 +84,7 @@ private:
   Call callOf(const Face &face, llvm::StringRef name, std::string path,
               Span span);
   void bindNode(Call &call, const Json &node, Scope &scope);
-  Result emit(Call &call, Span span);
+  Result emit(Call &call);
   Result checked(Call &call, const Result &result);
   Expr key();
   void updateBuffer(Expr old, Expr now);

@@ -67,14 +67,15 @@ Result BodyBuilder::runOp(const Spelling &spelling, const Json &node,
   const Json &op = *node.find("op");
   Call call = callOf(*spelling.face, op.string, "", op.span);
   bindNode(call, node, scope);
+  setLocation("", op.string, op.span);
   if (!spelling.isInPlace)
-    return emit(call, op.span);
+    return emit(call);
   // Before the call's type rule converts it.
   const std::string &first = call.def.inputs.front().name;
   Expr receiver = call.tensor(first);
   if (!call.failed && !receiver)
     return call.error(first, "changes a tensor in place, not a number");
-  Result result = emit(call, op.span);
+  Result result = emit(call);
   return result.value
              ? checked(call, keepReceiver(call, receiver, result.value))
              : result;
@@ -190,21 +191,20 @@ Result BodyBuilder::runLeaf(const Instance &instance, Call &call) {
   for (auto &[name, tensor] : instance.states)
     call.state[name] = stateValue(*tensor);
   runHidden(instance, call);
-  return emit(call, instance.span);
+  return emit(call);
 }
 
 /// The parametrized tensors of a module, computed where it is called; equal
 /// expressions are computed once.
 void BodyBuilder::runHidden(const Instance &instance, Call &call) {
   for (const HiddenTensor &hidden : instance.hidden) {
-    Call formula = callOf(*hidden.how, hidden.how->names.front(), instance.path,
-                          instance.span);
+    Call formula = callOf(*hidden.how, hidden.how->names.front(),
+                          instance.path + "." + hidden.name, hidden.span);
     bindAttributes(formula, hidden.attributes);
     formula.trains = call.trains;
     for (auto &[key, tensor] : hidden.states)
       formula.state[key] = stateValue(*tensor);
-    call.state[hidden.name] =
-        checked(formula, hidden.how->of->emit(formula)).value;
+    call.state[hidden.name] = emit(formula).value;
     call.failed |= formula.failed;
   }
 }

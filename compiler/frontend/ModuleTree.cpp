@@ -48,7 +48,7 @@ private:
   void declareHidden(Instance &instance, std::vector<StateDef> &list,
                      const Json &parametrizations);
   void addHidden(Instance &instance, ArrayRef<HiddenState> states, Type element,
-                 HiddenTensor &hidden, Span span);
+                 HiddenTensor &hidden);
   void declareTensors(const Json &graph, StringRef key,
                       const std::string &prefix);
   const StateTensor *addState(StateTensor tensor);
@@ -253,11 +253,11 @@ void TreeBuilder::declareClass(Instance &instance, const Json &graph,
 
 /// State behind a parametrized tensor, under the first of its names.
 void TreeBuilder::addHidden(Instance &instance, ArrayRef<HiddenState> states,
-                            Type element, HiddenTensor &hidden, Span span) {
+                            Type element, HiddenTensor &hidden) {
   for (const HiddenState &one : states) {
     std::string path = instance.path + "." + one.names.front();
     const StateTensor *state =
-        addState({{one.shape, element}, path, one.isBuffer, span});
+        addState({{one.shape, element}, path, one.isBuffer, hidden.span});
     instance.rejected |= !state;
     hidden.states.push_back({one.key, state});
     for (const std::string &other : ArrayRef(one.names).drop_front())
@@ -303,16 +303,18 @@ void TreeBuilder::declareHidden(Instance &instance, std::vector<StateDef> &list,
     const Face &how = *spelling->face;
     Call call(how, type->string, instance.path + "." + member.key,
               member.keySpan, diagnostics);
-    HiddenTensor hidden{
-        member.key, &how, parseAttributes(call, how, member.value, {}), {}};
+    HiddenTensor hidden{member.key,
+                        member.keySpan,
+                        &how,
+                        parseAttributes(call, how, member.value, {}),
+                        {}};
     bindAttributes(call, hidden.attributes);
     std::vector<HiddenState> states;
     if (!call.failed)
       states = how.of->hidden(call, member.key, entry->shape);
     if (call.failed)
       continue;
-    addHidden(instance, states, parseDType(entry->dtype, context), hidden,
-              member.keySpan);
+    addHidden(instance, states, parseDType(entry->dtype, context), hidden);
     instance.hidden.push_back(std::move(hidden));
     list.erase(entry);
   }

@@ -29,6 +29,7 @@ using NamedState = std::vector<std::pair<std::string, const StateTensor *>>;
 /// A parametrized tensor of a module.
 struct HiddenTensor {
   std::string name; // "weight"
+  Span span;
   const Face *how;
   ParsedCall attributes;
   NamedState states;

@@ -142,6 +142,7 @@ template <bool isOlder> static void registerNorms(Registry &r) {
   define(r, "direction and length apart")
       .parametrization({space + "weight_norm"}, {integer("dim", 0).orNull()})
       .hidden(hiddenWeightNorm<isOlder>)
+      .types(TypeRule::floating)
       .emit(emitWeightNorm);
   define(r, "divided by its largest singular value")
       .parametrization({space + "spectral_norm"},
@@ -149,6 +150,7 @@ template <bool isOlder> static void registerNorms(Registry &r) {
                         integer("n_power_iterations", 1).min(1).max(1024),
                         number("eps", 1e-12).min(0)})
       .hidden(hiddenSpectralNorm<isOlder>)
+      .types(TypeRule::floating)
       .emit([](Call &c) { return emitSpectralNorm(c, !isOlder); });
 }
 
