@@ -10,9 +10,9 @@
 #include "codegen/kernels/LowerKernels.h"
 #include "dialect/Expr.h"
 #include "dialect/Names.h"
+#include "dialect/Place.h"
 #include "frontend/Importer.h"
 #include "frontend/Schema.h"
-#include "support/Overflow.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -177,15 +177,9 @@ private:
     return isTooLarge ? Status::limit : otherwise;
   }
   Span spanOf(Location loc) {
-    Span span{0, 1};
-    loc->walk([&](Location part) {
-      auto place = dyn_cast<FileLineColLoc>(part);
-      if (!place)
-        return WalkResult::advance();
-      span = diagnostics.spanAt({place.getLine(), place.getColumn()});
-      return WalkResult::interrupt();
-    });
-    return span;
+    FileLineColLoc place = placeOf(loc);
+    return place ? diagnostics.spanAt({place.getLine(), place.getColumn()})
+                 : Span{0, 1};
   }
   bool fitsArena(ModuleOp model) {
     bool fits = true;
@@ -232,7 +226,7 @@ private:
 
   CompileOptions options;
   const KernelTarget &how;
-  CompilingModel compiling;
+  WorkingAt compiling;
   Diagnostics diagnostics;
   const std::string &text;
   MLIRContext context;

@@ -1,6 +1,7 @@
 //===- ReverseWalk.cpp - reverse mode over straight-line ops --------------===//
 #include "dialect/Gradient.h"
 #include "dialect/Nncc.h"
+#include "dialect/Place.h"
 
 using namespace mlir;
 
@@ -104,6 +105,7 @@ LogicalResult ReverseWalk::run() {
     if (!of)
       continue;
     c.loc = op->getLoc();
+    WorkingOn at(c.loc);
     Gradient gradient(c, op, of, *this);
     cast<Differentiable>(op).gradient(gradient);
     failed |= gradient.failed;

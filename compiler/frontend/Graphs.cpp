@@ -5,6 +5,7 @@
 //===----------------------------------------------------------------------===//
 #include "frontend/BodyBuilder.h"
 #include "frontend/Training.h"
+#include "support/Overflow.h"
 
 using namespace mlir;
 
@@ -279,6 +280,7 @@ Result BodyBuilder::runNode(const Json &node, Scope &scope) {
                             "expected a name, got " + target.describe());
     return {};
   }
+  WorkingAt at(model.diagnostics, target.span);
   if (const Json *inputs = node.find("inputs"); inputs && !inputs->isArray()) {
     model.diagnostics.error(inputs->span,
                             "inputs must be a list, got " + inputs->describe());

@@ -5,6 +5,7 @@
 //===----------------------------------------------------------------------===//
 #include "frontend/ModuleTree.h"
 #include "frontend/Training.h"
+#include "support/Overflow.h"
 
 using namespace mlir;
 
@@ -204,6 +205,7 @@ void TreeBuilder::declareModule(const std::string &path, const Json &json,
 }
 
 void TreeBuilder::declareType(Instance &instance, const Json &type) {
+  WorkingAt at(diagnostics, instance.span);
   StringRef name = instance.type;
   if (name == "nn.Sequential" || name == "nn.ModuleList" ||
       name == "nn.ModuleDict") {

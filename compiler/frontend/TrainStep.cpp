@@ -9,6 +9,7 @@
 #include "dialect/Nncc.h"
 #include "frontend/Optimizers.h"
 #include "frontend/Training.h"
+#include "support/Overflow.h"
 
 using namespace mlir;
 
@@ -118,6 +119,7 @@ void addOptimizer(BodyBuilder &body, const NamedValues &parameters,
   const Json &training = *body.model.root.find("training");
   const Json &json = *training.find("optimizer");
   const Optimizer &optimizer = *findOptimizer(json.find("type")->string);
+  WorkingAt at(body.model.diagnostics, json.span);
   body.setLocation("", optimizer.name, json.span);
   double base = updateOf(json, "").number("lr");
   Expr lr = rateArgument(body, parameters, base);

@@ -12,6 +12,7 @@
 //===----------------------------------------------------------------------===//
 #include "dialect/Expr.h"
 #include "dialect/Names.h"
+#include "dialect/Place.h"
 #include "dialect/StridedView.h"
 #include "passes/KernelForming.h"
 #include "passes/Passes.h"
@@ -154,6 +155,7 @@ private:
   //===--------------------------------------------------------------------===//
 
   void growFromRoot(KernelRoot root) {
+    WorkingOn at(root.getLoc());
     // Values that the epilogue has in registers.
     DenseSet<Value> derived{root->getResult(0)};
     SmallVector<Operation *> joined, ops{root};
@@ -253,6 +255,7 @@ private:
   //===--------------------------------------------------------------------===//
 
   void place(Operation *op) {
+    WorkingOn at(op->getLoc());
     SetVector<Operation *> users;
     realUsers(op->getResult(0), users);
     Kernel *target = nullptr;

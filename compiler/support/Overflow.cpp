@@ -6,19 +6,20 @@
 //
 //===----------------------------------------------------------------------===//
 #include "support/Overflow.h"
-#include <atomic>
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <unistd.h>
 
 namespace nncc {
 
-static std::atomic<const char *> modelFile = nullptr;
+static thread_local const WorkingAt *innermost = nullptr;
 
-CompilingModel::CompilingModel(const std::string &file) {
-  modelFile = file.c_str();
+WorkingAt::WorkingAt(llvm::StringRef file, LineColumn at)
+    : file(file), at(at), around(innermost) {
+  innermost = this;
 }
-CompilingModel::~CompilingModel() { modelFile = nullptr; }
+WorkingAt::~WorkingAt() { innermost = around; }
 
 namespace {
 struct SourceLocation {
@@ -27,16 +28,19 @@ struct SourceLocation {
 };
 } // namespace
 
+/// Allocates nothing: memory may be what is wrong.
 [[noreturn]] static void endWith(const void *data) {
-  auto *at = static_cast<const SourceLocation *>(data);
-  const char *file = modelFile;
-  char text[1024];
-  int length = snprintf(
-      text, sizeof text,
-      "nncc: %s comes to sizes beyond 64 bits (%s:%u of the compiler)\n",
-      file ? file : "the model", at->file, at->line);
-  if (length > int(sizeof text) - 1)
-    length = sizeof text - 1;
+  auto *in = static_cast<const SourceLocation *>(data);
+  char subject[700] = "nncc: the model", text[1024];
+  if (const WorkingAt *here = innermost)
+    snprintf(subject, sizeof subject, "%.*s:%u:%u: error: this",
+             int(std::min<size_t>(here->file.size(), 600)), here->file.data(),
+             here->at.line, here->at.column);
+  int length =
+      snprintf(text, sizeof text,
+               "%s comes to sizes beyond 64 bits (%s:%u of the compiler)\n",
+               subject, in->file, in->line);
+  length = std::min(length, int(sizeof text) - 1);
   [[maybe_unused]] ssize_t written = write(STDERR_FILENO, text, length);
   _exit(6);
 }

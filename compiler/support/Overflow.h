@@ -2,7 +2,7 @@
 #ifndef NNCC_SUPPORT_OVERFLOW_H
 #define NNCC_SUPPORT_OVERFLOW_H
 
-#include <string>
+#include "support/Diagnostics.h"
 
 namespace nncc {
 
@@ -11,10 +11,23 @@ namespace nncc {
 /// becomes another size in silence. What models may hold is refused with its
 /// place before that (Size.h, shapeProblem); this is for what nobody thought
 /// of.
-class CompilingModel {
+///
+/// What this thread works on while the object lives: of those around each
+/// other, that error has the place of the innermost.
+class WorkingAt {
 public:
-  explicit CompilingModel(const std::string &file);
-  ~CompilingModel();
+  /// `file` must outlive this; without a place it is the model as a whole.
+  explicit WorkingAt(llvm::StringRef file, LineColumn at = {});
+  WorkingAt(const Diagnostics &diagnostics, Span span)
+      : WorkingAt(diagnostics.fileName(), diagnostics.lineColumn(span.begin)) {}
+  WorkingAt(const WorkingAt &) = delete;
+  ~WorkingAt();
+
+  const llvm::StringRef file;
+  const LineColumn at;
+
+private:
+  const WorkingAt *const around;
 };
 
 } // namespace nncc

@@ -7,6 +7,7 @@
 #include "codegen/kernels/Contraction.h"
 #include "dialect/Names.h"
 #include "dialect/Nncc.h"
+#include "dialect/Place.h"
 #include "runtime/abi.h"
 
 using namespace mlir;
@@ -59,6 +60,7 @@ static LogicalResult checkReads(func::FuncOp kernel) {
 static LogicalResult lowerKernel(OpBuilder &b, func::FuncOp kernel,
                                  const TargetInfo &target,
                                  const KernelTarget &how, bool isWrong) {
+  WorkingOn at(kernel.getLoc());
   Block &body = kernel.getBody().front();
   if (failed(checkReads(kernel)))
     return failure();

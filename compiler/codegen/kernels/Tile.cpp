@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 #include "codegen/kernels/Tile.h"
 #include "dialect/Names.h"
+#include "dialect/Place.h"
 #include "passes/Passes.h"
 
 using namespace mlir;
@@ -37,6 +38,7 @@ struct Tile : impl::NnccTileBase<Tile> {
 
 private:
   void schedule(func::FuncOp kernel) {
+    WorkingOn at(kernel.getLoc());
     Builder b(&getContext());
     const KernelKind *kind =
         llvm::find_if(how->kinds, [&](const KernelKind &each) {
