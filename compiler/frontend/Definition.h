@@ -204,8 +204,8 @@ struct StateDef {
 /// One tensor that stands behind a parametrized one.
 struct HiddenState {
   std::string key; // what the formula calls it
-  /// State names relative to the module: that of nn.utils.parametrizations and
-  /// the older one of nn.utils, if there are two.
+  /// State names relative to the module: its own, then that of the other
+  /// spelling, if there are two.
   std::vector<std::string> names;
   llvm::SmallVector<int64_t> shape;
   bool isBuffer = false;
