@@ -3,13 +3,15 @@ then would be frozen in the model. That finds what no hook sees: random numbers
 of other libraries, counters, memories, what Python knows of gradients.
 """
 import contextlib
+import sys
 
 import torch
 
 from .compare import Computed
 from .graph import Problem, sentences
+from .kept import Kept, is_of_library
 from .modules import UnsupportedModel
-from .state import eagerly, plain_state, redrawn
+from .state import eagerly, redrawn
 
 
 _REPEATED = (
@@ -21,22 +23,23 @@ class Conditions:
     """What users do around a module: `gradients` are on or off; the module
     believes to be in `inference` mode; inputs are `results` of something that
     has a gradient, changed in place before; one tensor that is given twice is
-    one (`repeats`), else two."""
+    one (`repeats`), else two. `follow` looks where something changes."""
 
     def __init__(self, gradients=True, inference=False, results=False,
-                 repeats=False):
+                 repeats=False, follow=None):
         self.gradients, self.inference = gradients, inference
         self.results, self.repeats = results, repeats
+        self.follow = follow or (lambda tracer: contextlib.nullcontext())
         self._own = {}
 
     def __str__(self):
         return "" if self.gradients else " without gradients"
 
     @contextlib.contextmanager
-    def around(self):
+    def around(self, tracer=None):
         asked = torch.is_inference_mode_enabled
         with eagerly(), torch.inference_mode(False), \
-                torch.set_grad_enabled(self.gradients):
+                torch.set_grad_enabled(self.gradients), self.follow(tracer):
             torch.is_inference_mode_enabled = lambda: self.inference
             try:
                 yield
@@ -58,10 +61,38 @@ class Conditions:
         return own
 
 
+class Follow:
+    """Looks at `read()` at each line of a user's code: `place` is where it
+    changes first, or None."""
+
+    def __init__(self, read):
+        self.read, self.place = read, None
+
+    @contextlib.contextmanager
+    def __call__(self, tracer):
+        first, before = self.read(), sys.gettrace()
+        places = {}  # of running code: where it was
+
+        def look(frame, event, argument):
+            if self.place or is_of_library(frame.f_globals.get("__name__")):
+                return None
+            place = places.setdefault(frame, tracer.place())
+            if self.read() != first:
+                self.place = place
+            places[frame] = tracer.place()
+            return look
+        sys.settrace(look)
+        try:
+            yield
+        finally:
+            sys.settrace(before)
+
+
 def check_again(trace, run, model):
     """Raises UnsupportedModel if other runs than `run`, which `trace(run, draw,
     conditions)` makes, compute something else."""
-    first, before = Computed(run), plain_state(model)
+    first, kept = Computed(run), Kept([("", model)])
+    before = kept.numbers()
     for draw, results in ((redrawn, True), (redrawn, False), (None, True),
                           (None, False)):
         try:
@@ -81,13 +112,28 @@ def check_again(trace, run, model):
         _check(first, other, "for inputs that require a gradient: decide by "
                "self.training, not by requires_grad, is_leaf, grad_fn or "
                "_version")
-    after = plain_state(model)
-    changed = [n for n in after if n in before and after[n] != before[n]]
-    if changed:
-        raise UnsupportedModel(
-            f"the attribute {changed[0]} is changed by each call of forward, "
-            "and a compiled model would keep the example's: make it a buffer, "
-            "or leave it out")
+    _check_kept(trace, run, model, kept, before)
+
+
+def _check_kept(trace, run, model, kept, before):
+    """Refuses numbers that each call leaves others behind than it has found:
+    the graph may depend on them in some later call."""
+    after = kept.numbers()
+    changed = next((n for n in before if after[n] != before[n]), None)
+    if changed is None:
+        return
+    follow = Follow(lambda: kept.around(changed))
+    try:
+        trace(run, None, Conditions(follow=follow))
+    except UnsupportedModel:
+        pass  # it has been told where, or nobody knows
+    what = "attribute" if hasattr(model, changed.split(".")[0]) else "variable"
+    raise UnsupportedModel(sentences([Problem(
+        f"forward draws numbers from {changed}, which would be frozen in the "
+        "model: draw them with torch" if changed in kept.generators else
+        f"the {what} {changed} is changed by each call of forward: a compiled "
+        "model would keep the example's, so make it a buffer, or leave it out",
+        follow.place)]))
 
 
 def check_repeats(trace, run):

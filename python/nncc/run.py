@@ -116,7 +116,7 @@ class Run:
             dtype_of(tensor, f"an example of shape {list(tensor.shape)}")
             return conditions.own(tensor)
 
-        with conditions.around(), python_numbers(self.tracer):
+        with conditions.around(self.tracer), python_numbers(self.tracer):
             args, kwargs = mapped((args, kwargs), own)
             self.inputs = self._bind_inputs(args, kwargs)
             self.result = self.tracer.run_traced(self.root, model, args,

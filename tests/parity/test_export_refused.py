@@ -239,8 +239,8 @@ REFUSED = {
         lambda m, x: x * x[x > 0].sum(), "an index of bools, which takes as "
         "many elements as are true in 1 (FILE): use torch.where"),
     "counter": (counts, "the attribute 1.calls is changed by each call of "
-                "forward, and a compiled model would keep the example's: make "
-                "it a buffer, or leave it out"),
+                "forward in 1 (FILE): a compiled model would keep the "
+                "example's, so make it a buffer, or leave it out"),
     "memory": (remembers, "torch.mul is called in another way when forward "
                "runs again on other values in 1 (FILE): what Python computes, "
                "draws or keeps between calls would be frozen in the model"),
