@@ -4,9 +4,9 @@ module.
 Outputs are compared in eval mode, on the example inputs and on others drawn
 like them; then one step in train mode with dropout off: loss, buffers,
 parameters and the optimizer's state; without an optimizer gradients, without a
-loss those of a sum of the outputs with drawn weights. The module itself runs,
-since a copy of a large one takes as long, and some have none; a snapshot puts
-it and all random generators back.
+loss those of a sum of the outputs with drawn weights, also of the inputs. The
+module itself runs, since a copy of a large one takes as long, and some have
+none; a snapshot puts it and all random generators back.
 
 What may differ is rounding (rounding.py).
 """
@@ -129,6 +129,13 @@ def _usable(tensor):
     return tensor.clone() if tensor.is_inference() else tensor.detach()
 
 
+def _with_gradient(tensor):
+    """An input whose gradient is asked for; a tensor that is given twice has
+    two."""
+    own = _usable(tensor)
+    return own.requires_grad_() if own.is_floating_point() else own
+
+
 def _moved(value, seed=0):
     """By a few roundings: what PyTorch makes of that is as right."""
     generator = torch.Generator().manual_seed(22 + seed)
@@ -192,6 +199,7 @@ class _Check:
         self.loss, self.targets, self.optimizer = loss, targets, optimizer
         self.modes = modes or module.train
         self.snapshot = snapshot
+        self.inputs_have_gradients = False
         self.limit = limit_of([*module.parameters(), *module.buffers()])
 
     def run(self):
@@ -325,9 +333,12 @@ class _Check:
         given = self.args, self.kwargs, self.targets
         with self.called(True, double) as (module, loss), \
                 torch.enable_grad():
-            args, kwargs, targets = mapped(
-                _double(given) if double else given if moved is None else
-                _moved(given, moved), once(_usable))
+            given = _double(given) if double else given if moved is None \
+                else _moved(given, moved)
+            usable = _with_gradient if self.inputs_have_gradients else \
+                once(_usable)
+            args, kwargs, targets = mapped(given, usable)
+            inputs = self.flat(args, kwargs)
             for p in module.parameters():
                 p.grad = None
             outputs = elements(module(*args, **kwargs))
@@ -338,6 +349,8 @@ class _Check:
             module.named_buffers(remove_duplicate=False)}}
         found.update((("output", i), t.detach()) for i, (_, t) in
                      enumerate(named_tensors(outputs)))
+        found.update((("input", i), t.grad) for i, t in enumerate(inputs)
+                     if t.grad is not None)
         found.update((f"grad.{n}", p.grad)
                      for n, p in module.named_parameters()
                      if p.grad is not None)
@@ -345,19 +358,27 @@ class _Check:
         return found
 
     def can_train(self):
-        """Whether there is something to train."""
-        return self.trains and any(p.requires_grad
-                                   for p in self.module.parameters())
+        """Whether there is something that has a gradient."""
+        return self.trains and any(
+            t.requires_grad if isinstance(t, torch.nn.Parameter) else
+            t.is_floating_point() for t in (
+                *self.module.parameters(), *self.flat(self.args, self.kwargs)))
 
     def backward(self):
         """Train mode without a loss."""
-        self.loss = weights = _Weights()
+        weights = _Weights()
         try:
-            found = self.step()
-        except _Refusal as error:
-            self.loss = None
-            self.fail("train mode", f"fails in PyTorch: {error}")
-        self.loss = None
+            self.inputs_have_gradients = True
+            found = self.step_of(weights)
+        except _Refusal:
+            self.inputs_have_gradients = False
+            try:
+                found = self.step_of(weights)
+            except _Refusal as error:
+                self.fail("train mode", f"fails in PyTorch: {error}")
+            self.progress.note("train mode takes no inputs that require a "
+                               "gradient; the gradients of inputs were not "
+                               "checked")
         if self.draws:
             self.progress.note("train mode draws random numbers; it was not "
                                "checked")
@@ -375,6 +396,8 @@ class _Check:
                          found[name], name)
         ours = self.compiled.run("backward", *inputs, *weights.of_floats())
         self.compare_gradients(ours, found)
+        if self.inputs_have_gradients:
+            self.compare_gradients_of_inputs(inputs, ours, found)
 
     def measure(self, loss):
         """What rounding makes of a step of this loss is found out once it is
@@ -391,13 +414,16 @@ class _Check:
             return self.other_step(loss, moved=4)
 
     def other_step(self, loss, **how):
-        given, self.loss = self.loss, loss
-        try:
-            found = self.step(**how)
-        finally:
-            self.loss = given
+        found = self.step_of(loss, **how)
         self.modes(True)
         return found
+
+    def step_of(self, loss, **how):
+        given, self.loss = self.loss, loss
+        try:
+            return self.step(**how)
+        finally:
+            self.loss = given
 
     def train(self):
         try:
@@ -444,6 +470,17 @@ class _Check:
                              found.get(key, torch.zeros_like(p)), key)
             elif key in found:
                 self.fail(f"the gradient of {name}", "is missing")
+
+    def compare_gradients_of_inputs(self, inputs, ours, found):
+        names = self.compiled.signature("backward")[0]
+        for i, (name, tensor) in enumerate(zip(names, inputs)):
+            if "grad." + name in ours:
+                key = "input", i
+                self.compare(f"the gradient of input {name}",
+                             ours["grad." + name],
+                             found.get(key, torch.zeros_like(tensor)), key)
+            elif ("input", i) in found:
+                self.fail(f"the gradient of input {name}", "is missing")
 
     def compare_step(self, found, ours):
         """Parameters and the optimizer's state. What an optimizer makes of

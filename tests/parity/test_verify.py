@@ -348,3 +348,61 @@ def test_train_mode_without_a_loss(tmp_path, change, text):
     net.change = change
     with pytest.raises(VerificationError, match=text):
         verify(tmp_path, net, inputs, {})
+
+
+class Stops(nn.Module):
+    """Passes no gradient to some of its inputs, or another one."""
+
+    def __init__(self, has_parameters, reads=False):
+        super().__init__()
+        self.reads, self.stops = reads, ()
+        self.fc = nn.Linear(12, 12) if has_parameters else nn.Tanh()
+
+    def forward(self, x, given, number):
+        if "x" in self.stops:
+            x = x.detach()
+        y = given["y"].detach() if "y" in self.stops else given["y"]
+        y = y + (y - y.detach()) * ("twice" in self.stops)
+        if self.reads:
+            x.numpy()
+        return self.fc(x) + y * 0 + y * y, number + 1
+
+
+@pytest.mark.parametrize("has_parameters", [True, False])
+@pytest.mark.parametrize("stops,text", [
+    ("x", "the gradient of input x differs by up to "),
+    ("y", "the gradient of input given_y differs by up to "),
+    ("twice", "the gradient of input given_y differs by up to ")])
+def test_gradients_of_inputs(tmp_path, has_parameters, stops, text):
+    torch.manual_seed(0)
+    net, x = Stops(has_parameters), torch.randn(4, 12)
+    inputs = (x, {"y": x}, torch.tensor(3))  # one tensor, two gradients
+    written(tmp_path, net, inputs)
+    verify(tmp_path, net, inputs, {})
+    net.stops = (stops,)
+    with pytest.raises(VerificationError, match=text):
+        verify(tmp_path, net, inputs, {})
+
+
+def test_inputs_that_must_have_no_gradient(tmp_path, capfd):
+    torch.manual_seed(0)
+    net = Stops(True, reads=True)
+    inputs = (torch.randn(4, 12), {"y": torch.randn(4, 12)}, torch.tensor(3))
+    nncc.export(net, inputs, tmp_path, allow_branches=True)
+    net.stops = ("twice",)
+    verify(tmp_path, net, inputs, {})
+    assert capfd.readouterr().err.splitlines()[-1] == (
+        "nncc: train mode takes no inputs that require a gradient; the "
+        "gradients of inputs were not checked")
+
+
+def test_integers_alone(tmp_path):
+    """Nothing has a gradient."""
+    net = nn.Sequential(nn.Linear(12, 5), Positive())
+    written(tmp_path, net, (torch.randn(4, 12),))
+    written(tmp_path, Positive(), (torch.randn(4, 12),))
+
+
+class Positive(nn.Module):
+    def forward(self, x):
+        return (x > 0).long()
