@@ -51,9 +51,6 @@ for _method, _op in {
 REVERSED = {"__rsub__", "__rtruediv__", "__rdiv__", "__rpow__", "__rmatmul__",
             "__rfloordiv__", "__rmod__", "__rlshift__", "__rrshift__", "rsub"}
 
-# Second names of arguments.
-SYNONYMS = {"axis": "dim", "keepdims": "keepdim"}
-
 # Conversions: the result's element type is all that they say.
 CONVERSIONS = {
     "to", "type", "type_as", "float", "double", "half", "bfloat16", "long",

@@ -10,7 +10,7 @@ import torch
 from torch.overrides import get_testing_overrides
 
 from .graph import Mode, values_in
-from .names import CONVERSIONS, FILLS, HARMLESS, REVERSED, SYNONYMS, dtype_name
+from .names import CONVERSIONS, FILLS, HARMLESS, REVERSED, dtype_name
 from .values import storage_of
 
 _MAKERS = {"tensor", "as_tensor", "asarray", "from_numpy", "scalar_tensor",
@@ -299,7 +299,6 @@ class Spelling:
         for key, value in self.named.items():
             if value is None or key in HARMLESS or key.startswith("_"):
                 continue
-            key = SYNONYMS.get(key, key)
             arguments[key] = Mode(value) if key == "training" else \
                 self.word(value)
         return inputs, arguments

@@ -260,6 +260,10 @@ def second_names(module, x):
             + x.clone().swapdims_(dim0=0, dim1=1).t()
             + torch.rsub(x, y, alpha=2)
             + torch.concatenate([x, x], axis=0)[:4]
+            + torch.stack([x, y], axis=1).mean(axis=1)
+            + x.unsqueeze(axis=0).squeeze(axis=0)
+            + torch.unbind(x[None], axis=0)[0].softmax(axis=1)
+            + x.amax(axis=0, keepdims=True)
             + torch.arcsinh(x) + torch.dsmm(y, module.w.t()))
 
 

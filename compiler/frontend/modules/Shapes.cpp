@@ -358,12 +358,13 @@ static void registerViews(Registry &r) {
       .twins()
       .emit(emitTranspose);
   define(r, "a new dimension of size 1")
-      .functions(spellings("unsqueeze"), {integer("dim").ofDims("input", 1)})
+      .functions(spellings("unsqueeze"),
+                 {integer("dim").ofDims("input", 1).orNamed("axis")})
       .twins()
       .emit(unsqueeze);
   define(r, "drops dimensions of size 1")
       .functions(spellings("squeeze"),
-                 {integers("dim").ofDims("input").omissible()})
+                 {integers("dim").ofDims("input").omissible().orNamed("axis")})
       .twins()
       .emit(emitSqueeze);
   define(r, "slices along dim, as a tuple")
@@ -417,7 +418,8 @@ void registerShapes(Registry &r) {
       .emit(emitCat);
   define(r, "joins along a new dim")
       .operands({tensors("tensors")})
-      .function("torch.stack", {integer("dim", 0).ofDims("tensors", 1)})
+      .function("torch.stack",
+                {integer("dim", 0).ofDims("tensors", 1).orNamed("axis")})
       .emit(emitStack);
   define(r, "rows along dim at index")
       .functions(spellings("index_select"),
