@@ -133,8 +133,9 @@ def call_module(tracer, module, call, args, kwargs):
     paths = tracer.paths.get(id(module), ())
     tracer.inside.append(paths[0] if paths else type(module).__name__)
     try:
+        paths = [path for path in paths if path not in tracer.covered]
         if not paths or not paths[0]:
-            return original()  # no part of the model, or all of it
+            return original()  # no part of the model on its own, or all of it
         return _with_recorder(tracer, module, paths, original)
     finally:
         tracer.inside.pop()

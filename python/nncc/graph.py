@@ -76,10 +76,11 @@ class Call:
 
 
 class Place:
-    """Where something happens: in the module `path`, at a line of a file."""
+    """Where something happens: in the module `path`, at a line of a file;
+    `helper` is the file of torch.nn.utils that does it, if one does."""
 
-    def __init__(self, path, line):
-        self.path, self.line = path, line
+    def __init__(self, path, line, helper=None):
+        self.path, self.line, self.helper = path, line, helper
 
     def __str__(self):
         parts = [f"in {self.path}"] if self.path else []

@@ -80,6 +80,25 @@ class _Scope:
         return name
 
 
+# What to do about functions that a file of torch.nn.utils calls.
+_HELPERS = {
+    "parametrizations": ": remove the parametrization before export "
+    "(torch.nn.utils.parametrize.remove_parametrizations); a spectral_norm "
+    "may stay on a layer of torch.nn that is called itself",
+    "spectral_norm": ": remove the norm before export "
+    "(torch.nn.utils.remove_spectral_norm), or have it on a layer of torch.nn "
+    "that is called itself",
+    "rnn": ": give padded sequences and their lengths, and compute with masks",
+}
+
+
+def _advice(node):
+    if node.is_random:
+        return ", which draws random numbers: take them as an input, or use " \
+            "F.dropout"
+    return _HELPERS.get(node.place.helper, "") if node.place else ""
+
+
 class Outline:
     """The graphs of one trace. `outputs` and `updates` (buffer -> value) are
     values; `loss` is the call of the loss and its value."""
@@ -181,9 +200,8 @@ class Outline:
             if not wanted and not item.has_effect:
                 continue
             lacks = self._lacks(item)
-            problem = lacks and Problem(f"{lacks} is not supported" + (
-                ", which draws random numbers: take them as an input, or use "
-                "F.dropout" if item.is_random else ""), item.place)
+            problem = lacks and Problem(
+                f"{lacks} is not supported{_advice(item)}", item.place)
             if item.op and item.op != "pass" and not item.has_effect and \
                     self._is_folded(item, results, problem):
                 self._baked.update(wanted)

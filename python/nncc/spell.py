@@ -135,6 +135,8 @@ class Spelling:
             return self.bernoulli()
         if name in _MAKERS:
             return self.make()
+        if name == "_weight_norm":
+            return self.weight_norm()
         if name in ("detach", "alias"):
             return self.add("Tensor.detach" if name == "detach" else
                             "Tensor.clone", self.inputs[:1])
@@ -203,6 +205,29 @@ class Spelling:
                      self.result.clone())
         kept = step("torch.ne", [drawn, 0], {}, self.result != 0)
         return self.add("Tensor.to", [kept], {"dtype": dtype}, False)
+
+    def weight_norm(self):
+        """g v / |v|, the norm over all dimensions but one, or over all (-1):
+        what torch.nn.utils.weight_norm calls."""
+        v, g = self.raw[:2]
+        dim = self.argument(2, "dim")[0]
+        dim = 0 if dim is None else dim
+        dims = [d for d in range(v.dim()) if d != dim]
+
+        def step(op, inputs, arguments, tensor):
+            return self.tracer.add(op, inputs, arguments, tensor,
+                                   self.hint).results
+
+        norm = v * v
+        value = step("torch.mul", [self.inputs[0]] * 2, {}, norm)
+        if dims:
+            norm = norm.sum(dims, keepdim=dim != -1)
+            value = step("Tensor.sum", [value], {
+                "dim": dims, "keepdim": dim != -1}, norm)
+        norm = norm.sqrt()
+        value = step("torch.sqrt", [value], {}, norm)
+        value = step("torch.div", [self.inputs[1], value], {}, g / norm)
+        return self.add("torch.mul", [self.inputs[0], value])
 
     def make(self):
         """torch.tensor of numbers is a constant; of a tensor, a copy without a

@@ -23,6 +23,7 @@ from .spell import spell
 from .values import Values
 
 _SKIPPED = (os.path.dirname(torch.__file__), os.path.dirname(__file__))
+_HELPERS = os.path.join(_SKIPPED[0], "nn", "utils", "")
 # Properties of a tensor that are tensors made of its elements.
 _TENSORS = {"T", "mT", "H", "mH", "data", "real", "imag"}
 # Conditions of again.py replace the name.
@@ -86,8 +87,13 @@ class Tracer(TorchFunctionMode):
         self.trains, self.allow_branches = trains, exporter.allow_branches
         self.values = Values(model, self.leaves)
         self.paths = {}  # id of module -> its names
-        for path, module in model.named_modules(remove_duplicate=False):
+        self.covered = set()  # those of parts of leaves
+        named = dict(model.named_modules(remove_duplicate=False))
+        for path, module in named.items():
             self.paths.setdefault(id(module), []).append(path)
+            above = path.rpartition(".")[0]
+            if path and (above in self.covered or named[above] in self.leaves):
+                self.covered.add(path)
         self.calls = []
         self.inside = []  # paths of the modules that are running
         self.silent = 0
@@ -102,16 +108,18 @@ class Tracer(TorchFunctionMode):
     def place(self):
         """Innermost module, and line of code outside of torch."""
         frame = sys._getframe(1)
-        line = None
+        line = helper = None
         while frame is not None:
             name = frame.f_code.co_filename
             if frame.f_code.co_name == "run_traced":
                 break
+            if name.startswith(_HELPERS):
+                helper = helper or os.path.basename(name)[:-3]
             if not name.startswith(_SKIPPED):
                 line = f"{os.path.basename(name)}:{frame.f_lineno}"
                 break
             frame = frame.f_back
-        return Place(self.inside[-1] if self.inside else "", line)
+        return Place(self.inside[-1] if self.inside else "", line, helper)
 
     def place_of(self, traceback):
         """The last line outside of torch that an error came through."""

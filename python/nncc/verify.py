@@ -28,6 +28,7 @@ from .rounding import (Scale, allowed_beside, beyond, differs, largest_of,
 from .run import elements, mapped, once
 from .runner import compile_model
 from .state import Snapshot, eagerly, left_alone
+from .values import plain_attributes
 
 
 class VerificationError(UnsupportedModel):
@@ -244,7 +245,9 @@ class _Check:
         self.modes(trains)
         module, loss = self.module, self.loss
         if double:
-            module, loss = copy.deepcopy((module, loss))
+            module, loss = copy.deepcopy((module, loss), {
+                id(t): t.detach().clone() for part in module.modules()
+                for _, t in plain_attributes(part) if not t.is_leaf})
             module = module.double()
             if isinstance(loss, torch.nn.Module):
                 loss = loss.double()

@@ -1,5 +1,6 @@
 """Parametrized tensors, tied tensors, functional norms."""
 import json
+import re
 
 import nncc
 import pytest
@@ -7,7 +8,9 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
-from torch.nn.utils import parametrizations, prune
+from torch.nn.utils import parametrizations, prune, rnn
+
+from exported import check
 
 
 class Wrap(nn.Module):
@@ -69,6 +72,90 @@ def test_both_spellings(tmp_path, make):
     save_file(swapped, path)
     y = nncc.compile(str(tmp_path))(x)
     assert torch.allclose(y, model(x), atol=1e-6)
+
+
+class Own(nn.Module):
+    """A weight that no module of torch.nn has."""
+
+    def __init__(self, *shape):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(*shape))
+
+    def forward(self, x):
+        return x @ self.weight if self.weight.dim() > 1 else x * self.weight
+
+
+class Reads(Wrap):
+    """The weight of a layer that it calls, too."""
+
+    def forward(self, x):
+        return F.linear(x, self.layer.weight) + self.layer(x)
+
+
+NORMED = {
+    "old": lambda: nn.utils.weight_norm(Own(6, 6)),
+    "new": lambda: parametrizations.weight_norm(Own(6, 6)),
+    "another dim": lambda: parametrizations.weight_norm(Own(6, 6), dim=1),
+    "all": lambda: parametrizations.weight_norm(Own(6, 6), dim=None),
+    "a vector": lambda: parametrizations.weight_norm(Own(6)),
+    "read": lambda: Reads(parametrizations.weight_norm(nn.Linear(6, 6))),
+    "read, all": lambda: Reads(parametrizations.weight_norm(
+        nn.Linear(6, 6), dim=None)),
+}
+
+
+@pytest.mark.parametrize("name", NORMED)
+def test_weight_norm_of_any_weight(tmp_path, name):
+    torch.manual_seed(0)
+    module, x = nn.Sequential(NORMED[name]()), torch.randn(4, 6)
+    if name != "old":  # which has no deepcopy
+        check(tmp_path, module, (x,), (x * 2,))
+    nncc.export(module, (x,), tmp_path)  # which compares, too
+
+
+def test_weight_norm_of_a_recurrent_layer(tmp_path):
+    """A gradient that cancels is held against f64."""
+    torch.manual_seed(0)
+    layer = nn.utils.weight_norm(nn.LSTM(6, 6), "weight_hh_l0")
+    nncc.export(Wrap(layer), (torch.randn(4, 6),), tmp_path)
+
+
+REMOVE = (": remove the parametrization before export "
+          "(torch.nn.utils.parametrize.remove_parametrizations); a "
+          "spectral_norm may stay on a layer of torch.nn that is called "
+          "itself")
+REMOVE_OLD = (": remove the norm before export "
+              "(torch.nn.utils.remove_spectral_norm), or have it on a layer of "
+              "torch.nn that is called itself")
+
+
+@pytest.mark.parametrize("make,lines", [
+    (lambda: parametrizations.spectral_norm(Own(6, 6)), [
+        "torch.mv is not supported in 0.parametrizations.weight.0 (FILE)"
+        + REMOVE, "torch.vdot is not supported in 0.parametrizations.weight.0 "
+        "(FILE)" + REMOVE]),
+    (lambda: nn.utils.spectral_norm(Own(6, 6)), [
+        "torch.mv is not supported in 0" + REMOVE_OLD,
+        "torch.dot is not supported in 0" + REMOVE_OLD]),
+    (lambda: parametrizations.orthogonal(
+        nn.Linear(6, 6), orthogonal_map="cayley"), [
+        "Tensor.tril is not supported in 0.parametrizations.weight.0" + REMOVE,
+        "torch.linalg.solve is not supported in 0.parametrizations.weight.0"
+        + REMOVE]),
+    (lambda: Packed(nn.LSTM(6, 6)), [
+        "torch._pack_padded_sequence is not supported in 0 (FILE): give padded "
+        "sequences and their lengths, and compute with masks"])])
+def test_what_helpers_of_torch_call(tmp_path, make, lines):
+    torch.manual_seed(0)
+    with pytest.raises(nncc.UnsupportedModel) as error:
+        nncc.export(nn.Sequential(make()), (torch.randn(4, 6),), tmp_path)
+    said = re.sub(r"\w+\.py:\d+", "FILE", str(error.value))
+    assert said.splitlines() == lines
+
+
+class Packed(Wrap):
+    def forward(self, x):
+        return self.layer(rnn.pack_padded_sequence(x[:, None], [4]))[0].data
 
 
 class Tied(nn.Module):
