@@ -11,6 +11,7 @@ from .compare import Computed
 from .graph import Problem, sentences
 from .kept import Kept, is_of_library
 from .modules import UnsupportedModel
+from .run import once
 from .state import eagerly, redrawn
 
 
@@ -28,9 +29,10 @@ class Conditions:
     def __init__(self, gradients=True, inference=False, results=False,
                  repeats=False, follow=None):
         self.gradients, self.inference = gradients, inference
-        self.results, self.repeats = results, repeats
+        self.results = results
         self.follow = follow or (lambda tracer: contextlib.nullcontext())
-        self._own = {}
+        # An input of its own, whatever the example has.
+        self.own = once(self._make_own) if repeats else self._make_own
 
     def __str__(self):
         return "" if self.gradients else " without gradients"
@@ -46,10 +48,7 @@ class Conditions:
             finally:
                 torch.is_inference_mode_enabled = asked
 
-    def own(self, tensor):
-        """An input of its own, whatever the example has."""
-        if self.repeats and id(tensor) in self._own:
-            return self._own[id(tensor)][1]
+    def _make_own(self, tensor):
         own = tensor.detach().clone().cpu()
         if self.results:
             with torch.enable_grad():
@@ -57,7 +56,6 @@ class Conditions:
                     own = own.requires_grad_().clone()
             with torch.no_grad():
                 own.copy_(own)
-        self._own[id(tensor)] = tensor, own
         return own
 
 

@@ -25,8 +25,9 @@ from .describe import Tree
 from .graph import Problem, sentences
 from .modes import Modes
 from .modules import (UnsupportedModel, as_model, class_of, leaves_of,
-                      named_tensors, own_attributes, walk)
+                      named_tensors, own_attributes)
 from .names import Names
+from .nested import walk
 from .optimizers import describe_training
 from .outline import Constants
 from .patched import Originals
@@ -151,7 +152,7 @@ class _Exporter:
         train = self._train_graph()
         self.left_out = dict(
             item for one in (run, train) if one is not None
-            for item in walk(one.result)
+            for *item, _ in walk(one.result)
             if not isinstance(item[1], torch.Tensor))
         if not run.outputs:
             raise UnsupportedModel("forward gives no tensor, so a compiled "

@@ -1,11 +1,10 @@
 """What a torch.nn module is in a model file: its type, attributes and state."""
-import dataclasses
 import inspect
-from collections.abc import Mapping
 
 import torch
 import torch.nn as nn
 
+from .nested import walk
 from .patched import is_function, is_of_torch, is_patched
 
 DTYPES = {
@@ -20,26 +19,8 @@ class UnsupportedModel(Exception):
     """Everything in a module that the format cannot express, with paths."""
 
 
-def walk(value, name=""):
-    """What nested tuples, lists, mappings and dataclasses hold, each with a
-    name of the keys that lead to it."""
-    if isinstance(value, Mapping):
-        items = value.items()
-    elif isinstance(value, (tuple, list)):
-        items = enumerate(value)
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        items = [(field.name, getattr(value, field.name))
-                 for field in dataclasses.fields(value)
-                 if hasattr(value, field.name)]
-    else:
-        yield name, value
-        return
-    for key, item in items:
-        yield from walk(item, f"{name}_{key}" if name else str(key))
-
-
 def named_tensors(value, name=""):
-    return ((n, t) for n, t in walk(value, name)
+    return ((n, t) for n, t, _ in walk(value, name)
             if isinstance(t, torch.Tensor))
 
 

@@ -9,7 +9,8 @@ import torch
 
 from .graph import Call, Node, Problem, values_in, version_of
 from .modules import (UnsupportedModel, class_of, depends_on_mode,
-                      named_tensors, walk)
+                      named_tensors)
+from .nested import walk
 from .outline import Outline
 from .state import python_numbers
 from .trace import Tracer
@@ -89,7 +90,7 @@ def elements(result):
 
 def check_values(value, what):
     """Refuses what may hold tensors that nobody sees."""
-    for name, item in walk(value):
+    for name, item, _ in walk(value):
         if not isinstance(item, (torch.Tensor, *_PLAIN)) and \
                 type(item).__module__ != "enum" and item is not Ellipsis:
             kind = type(item)

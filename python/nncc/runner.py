@@ -1,6 +1,5 @@
 """Compiled models on NumPy and PyTorch tensors, by ctypes, without copies."""
 import ctypes
-import dataclasses
 import json
 import os
 import re
@@ -9,11 +8,11 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Mapping
 
 import numpy as np
 
 from . import abi
+from .nested import walk
 
 
 def _is_torch(x):
@@ -346,32 +345,14 @@ class CompiledModel:
             self._library.nncc_weights_free(self._weights)
 
 
-def _walk(value, path="", keyed=False):
-    """What containers hold, as the exporter takes arguments apart: the keys
-    that lead there, whether a dict was on the way, and the tensor or array."""
-    if isinstance(value, Mapping):
-        items, keyed = value.items(), True
-    elif isinstance(value, (tuple, list)):
-        items = enumerate(value)
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        items = [(f.name, getattr(value, f.name))
-                 for f in dataclasses.fields(value)]
-    else:
-        if value is not None:
-            yield path, keyed, value
-        return
-    for key, item in items:
-        key = re.sub("[^0-9A-Za-z]", "_", str(key))
-        yield from _walk(item, f"{path}_{key}" if path else key, keyed)
-
-
 def _in_order(argument, names):
     """The values of an argument in the order of its inputs, which `names`
     begin with: a dict has the example's keys, in any order."""
-    items = list(_walk(argument))
-    given = {path: value for path, _, value in items}
-    values = [value for _, _, value in items]
-    if not any(keyed for _, keyed, _ in items):
+    items = [item for item in walk(argument) if item[1] is not None]
+    given = {re.sub("[^0-9A-Za-z]", "_", name): value
+             for name, value, _ in items}
+    values = [value for _, value, _ in items]
+    if not any(is_keyed for *_, is_keyed in items):
         return values
     own = names[:len(values)]
     for key in given:

@@ -146,14 +146,30 @@ def python_numbers(tracer):
     look()
 
 
-def redrawn(tensor):
-    """Other values of the same kind: floats drawn again, others permuted."""
+def redrawn(tensor, generator=None):
+    """Another tensor of this kind: scale, sign and range stay."""
+    def at_random(shape):
+        return torch.randint(0, max(tensor.numel(), 1), shape,
+                             generator=generator)
     if tensor.numel() == 0:
         return tensor.clone()
-    if tensor.is_floating_point():
-        wide = tensor.double()
-        spread = wide.std(correction=0).nan_to_num()
-        other = wide.mean().nan_to_num() + spread * torch.randn_like(wide)
-        return torch.where(wide.isfinite(), other, wide).to(tensor.dtype)
-    order = torch.randperm(tensor.numel())
-    return tensor.flatten()[order].reshape(tensor.shape)
+    flat = tensor.detach().reshape(-1)
+    if tensor.dtype == torch.bool:
+        return torch.rand(tensor.shape, generator=generator) < 0.5
+    if not tensor.is_floating_point():
+        order = torch.randperm(flat.numel(), generator=generator)
+        return flat[order].reshape(tensor.shape)
+    x = flat.double()
+    if not torch.isfinite(x).all() or x.unique().numel() in (2, 3):
+        # A mask, or the like: its values, elsewhere.
+        return flat[at_random((flat.numel(),))].reshape(tensor.shape)
+    low, high = x.min(), x.max()
+    unit = torch.rand(x.shape, generator=generator, dtype=torch.float64)
+    if low == high:
+        drawn = low * (0.5 + unit) if low != 0 else 2 * unit - 1
+    elif low >= 0 or high <= 0:
+        drawn = low + (high - low) * unit
+    else:
+        noise = torch.randn(x.shape, generator=generator, dtype=torch.float64)
+        drawn = (x.mean() + x.std() * noise).clamp(low, high)
+    return drawn.to(tensor.dtype).reshape(tensor.shape)

@@ -27,7 +27,7 @@ from .rounding import (Scale, allowed_beside, beyond, differs, largest_of,
                        like, limit_of, row_scale, rows_of, wide, worst)
 from .run import elements, mapped, once
 from .runner import compile_model
-from .state import Snapshot, eagerly, left_alone
+from .state import Snapshot, eagerly, left_alone, redrawn
 from .values import plain_attributes
 
 
@@ -85,35 +85,6 @@ class _Progress:
 
     def note(self, text):
         print(f"nncc: {text}", file=sys.stderr, flush=True)
-
-
-def _redrawn(tensor, generator):
-    """Another tensor of this kind: scale, sign and range stay."""
-    def at_random(shape):
-        return torch.randint(0, max(tensor.numel(), 1), shape,
-                             generator=generator)
-    if tensor.numel() == 0:
-        return tensor.clone()
-    flat = tensor.detach().reshape(-1)
-    if tensor.dtype == torch.bool:
-        return torch.rand(tensor.shape, generator=generator) < 0.5
-    if not tensor.is_floating_point():
-        order = torch.randperm(flat.numel(), generator=generator)
-        return flat[order].reshape(tensor.shape)
-    x = flat.double()
-    if not torch.isfinite(x).all() or x.unique().numel() in (2, 3):
-        # A mask, or the like: its values, elsewhere.
-        return flat[at_random((flat.numel(),))].reshape(tensor.shape)
-    low, high = x.min(), x.max()
-    unit = torch.rand(x.shape, generator=generator, dtype=torch.float64)
-    if low == high:
-        drawn = low * (0.5 + unit) if low != 0 else 2 * unit - 1
-    elif low >= 0 or high <= 0:
-        drawn = low + (high - low) * unit
-    else:
-        noise = torch.randn(x.shape, generator=generator, dtype=torch.float64)
-        drawn = (x.mean() + x.std() * noise).clamp(low, high)
-    return drawn.to(tensor.dtype).reshape(tensor.shape)
 
 
 def _jittered(tensor, generator):
@@ -273,7 +244,7 @@ class _Check:
                       f"{error}")
         self.compare_outputs(self.args, self.kwargs, example,
                              "the example inputs")
-        for draw in (_redrawn, _jittered):
+        for draw in (redrawn, _jittered):
             generator = torch.Generator().manual_seed(20)
             args, kwargs = mapped((self.args, self.kwargs),
                                   once(lambda t: draw(t, generator)))

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 import nncc
 from nncc import verify as checking
 from nncc.dropout import WithoutDropout
+from nncc.state import redrawn
 from nncc.verify import VerificationError, verify
 
 
@@ -300,7 +301,7 @@ def test_progress(tmp_path, capfd, monkeypatch):
 
 def test_drawn_again():
     g = torch.Generator().manual_seed(0)
-    draw = checking._redrawn
+    draw = redrawn
     positive = torch.rand(100) + 1
     again = draw(positive, g)
     assert again.min() >= 1 and again.max() <= 2 and not torch.equal(
