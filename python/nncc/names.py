@@ -19,11 +19,10 @@ QUERIES = {
     "is_complex", "is_signed", "is_conj", "is_neg", "is_inference",
     "element_size", "__len__", "is_contiguous", "stride", "storage_offset",
     "get_device", "has_names", "is_same_size", "is_shared",
-    "is_pinned", "is_set_to", "dim_order", "data_ptr", "__hash__", "__repr__",
-    "__format__", "__str__", "__dir__", "retain_grad", "result_type",
-    "can_cast", "is_distributed", "type_of", "_is_view", "_assert",
-    "_assert_async", "__dlpack_device__", "is_coalesced",
-    "_has_compatible_shallow_copy_type"}
+    "is_pinned", "is_set_to", "dim_order", "data_ptr", "__hash__", "__dir__",
+    "retain_grad", "result_type", "can_cast", "is_distributed", "type_of",
+    "_is_view", "_assert", "_assert_async", "__dlpack_device__",
+    "is_coalesced", "_has_compatible_shallow_copy_type"}
 
 _OPERATORS = {
     "__add__": "torch.add", "__radd__": "torch.add", "__mul__": "torch.mul",

@@ -34,6 +34,7 @@ _READS = {
     "__bool__": "bool() (an if, while, and, or, not or assert)",
     "is_nonzero": "bool()", "item": ".item()", "__float__": "float()",
     "__int__": "int()", "__index__": "an index or range()",
+    "__repr__": "str() or print()", "__format__": "str.format() or an f-string",
     "tolist": ".tolist()", "numpy": ".numpy()", "__array__": "numpy",
     "__contains__": "in", "equal": "torch.equal", "allclose":
     "torch.allclose", "__complex__": "complex()"}
