@@ -86,11 +86,12 @@ class Follow:
             sys.settrace(before)
 
 
-def check_again(trace, run, model):
+def check_again(trace, run, model, of_loss):
     """Raises UnsupportedModel if other runs than `run`, which `trace(run, draw,
-    conditions)` makes, compute something else."""
+    conditions)` makes, compute something else. `of_loss` is what the loss
+    keeps."""
     first, kept = Computed(run), Kept([("", model)])
-    before = kept.numbers()
+    before, of_loss_before = kept.numbers(), of_loss.numbers()
     for draw, results in ((redrawn, True), (redrawn, False), (None, True),
                           (None, False)):
         try:
@@ -110,28 +111,38 @@ def check_again(trace, run, model):
         _check(first, other, "for inputs that require a gradient: decide by "
                "self.training, not by requires_grad, is_leaf, grad_fn or "
                "_version")
-    _check_kept(trace, run, model, kept, before)
+    changed = next(_changed(kept, before), None)
+    if changed is not None:
+        what = "attribute" if hasattr(model, changed.split(".")[0]) else \
+            "variable"
+        _refuse(trace, run, kept, changed, (
+            f"forward draws numbers from {changed}, which would be frozen in "
+            "the model: draw them with torch") if changed in kept.generators
+            else f"the {what} {changed} is changed by each call of forward: a "
+            "compiled model would keep the example's, so make it a buffer, or "
+            "leave it out")
+    for changed in _changed(of_loss, of_loss_before):
+        if not of_loss.is_only_counted(changed):
+            _refuse(trace, run, of_loss, changed, (
+                f"the loss changes its {changed}: a compiled step keeps no "
+                "state of a loss, so make it a part of the module"))
 
 
-def _check_kept(trace, run, model, kept, before):
-    """Refuses numbers that each call leaves others behind than it has found:
-    the graph may depend on them in some later call."""
+def _changed(kept, before):
+    """Numbers that each call leaves others behind than it has found: some
+    later call may depend on them."""
     after = kept.numbers()
-    changed = next((n for n in before if after[n] != before[n]), None)
-    if changed is None:
-        return
-    follow = Follow(lambda: kept.around(changed))
+    return (name for name in before if after[name] != before[name])
+
+
+def _refuse(trace, run, kept, name, text):
+    """Runs once more to see where the number is changed."""
+    follow = Follow(lambda: kept.around(name))
     try:
         trace(run, None, Conditions(follow=follow))
     except UnsupportedModel:
-        pass  # it has been told where, or nobody knows
-    what = "attribute" if hasattr(model, changed.split(".")[0]) else "variable"
-    raise UnsupportedModel(sentences([Problem(
-        f"forward draws numbers from {changed}, which would be frozen in the "
-        "model: draw them with torch" if changed in kept.generators else
-        f"the {what} {changed} is changed by each call of forward: a compiled "
-        "model would keep the example's, so make it a buffer, or leave it out",
-        follow.place)]))
+        pass  # that it fails then is not what it is refused for
+    raise UnsupportedModel(sentences([Problem(text, follow.place)]))
 
 
 def check_repeats(trace, run):

@@ -243,7 +243,7 @@ class _Exporter:
         if self.allow_branches:
             check_seeds(self._again, run)
         else:
-            check_again(self._again, run, self.model)
+            check_again(self._again, run, self.model, self.kept)
 
     def notes(self):
         """What the user may not expect of the files."""

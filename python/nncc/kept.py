@@ -6,6 +6,7 @@ A walk finds all of it, says of each number how to read it now, and can put
 everything back. What libraries keep for themselves is not looked at.
 """
 import collections
+import dis
 import enum
 import functools
 import itertools
@@ -62,6 +63,7 @@ class Kept:
         self._reads = {}  # name of a number -> what reads it now
         self._undo = []  # (function, holder, content)
         self._names = set(_CALLED)  # that the functions say
+        self._code = []  # theirs
         self._unnamed = {}  # name -> methods that nobody calls yet
         self._open = collections.deque()
         for name, value in roots:
@@ -86,6 +88,13 @@ class Kept:
         place = name.rpartition(".")[0]
         return [self.read(n) for n in self._reads
                 if n.rpartition(".")[0] == place]
+
+    def is_only_counted(self, name):
+        """A variable or an attribute that code assigns, or adds to, but never
+        asks for."""
+        word = name.rpartition(".")[2].rstrip("'")
+        uses = [use for code in self._code for use in _uses(code, word)]
+        return bool(uses) and "read" not in uses
 
     def restore(self):
         for function, holder, content in self._undo:
@@ -267,6 +276,7 @@ class Kept:
         for one in (*(value.__defaults__ or ()),
                     *(value.__kwdefaults__ or {}).values()):
             self._later(called, one, lambda one=one: one)
+        self._code.append(value.__code__)
         names = set(names_in(value.__code__))
         new, self._names = names - self._names, self._names | names
         module = sys.modules.get(space.get("__name__"))
@@ -312,6 +322,23 @@ _LOOKS = (
       functools.partial, functools.partialmethod, functools.cached_property,
       functools._lru_cache_wrapper), Kept._wrapper),
     (_OBJECTS, Kept._object))
+
+
+def _uses(code, word):
+    """What code, and code inside of it, does with a name: "read", "count" or
+    "store"."""
+    steps = list(dis.get_instructions(code))
+    for i, step in enumerate(steps):
+        if isinstance(step.argval, types.CodeType):
+            yield from _uses(step.argval, word)
+        elif step.argval == word:
+            then = [s for s in steps[i + 1:i + 5] if s.opname != "SWAP"][:3]
+            counts = [s.opname for s in then[:1]] == ["LOAD_CONST"] and \
+                then[1].argrepr.endswith("=") and \
+                then[1].opname == "BINARY_OP" and \
+                then[2].opname.startswith("STORE") and then[2].argval == word
+            yield "store" if step.opname.startswith("STORE") else \
+                "count" if counts else "read"
 
 
 # --- Putting it back -----------------------------------------------------

@@ -1,5 +1,6 @@
 """What a loss keeps between calls: it stays as it was, or is refused."""
 import functools
+import itertools
 import re
 
 import nncc
@@ -90,6 +91,51 @@ class Trainer:
     def step(self, y, t):
         self.steps += 1
         return self.loss(y, t)
+
+
+class Warming(nn.Module):
+    """Another loss after a while."""
+
+    def __init__(self, change, least):
+        super().__init__()
+        self.steps, self.table, self.change = 0, {"n": 0}, change
+        self.least, self.rates = least, itertools.count()
+
+    def forward(self, y, t):
+        self.change(self)
+        return F.mse_loss(y, t) if self.least(self) < 99 else y.mean()
+
+
+def adds_one(m):
+    m.steps += 1
+
+
+def adds_to_table(m):
+    m.table["n"] += 1
+
+
+def scheduled(y, t):
+    scheduled.steps += 1
+    return F.mse_loss(y, t) * (1 if scheduled.steps < 99 else 2)
+
+
+@pytest.mark.parametrize("make,name", [
+    (lambda: Warming(adds_one, lambda m: m.steps), "steps"),
+    (lambda: Warming(adds_one, lambda m: getattr(m, "steps")), "steps"),
+    (lambda: Warming(adds_to_table, lambda m: m.table["n"]), "table.n"),
+    (lambda: Warming(lambda m: None, lambda m: next(m.rates)), "rates"),
+    (lambda: scheduled, "scheduled.steps")])
+def test_losses_that_count(tmp_path, make, name):
+    """And ask for the number, unlike those that only count."""
+    scheduled.steps = 0
+    with pytest.raises(nncc.UnsupportedModel) as error:
+        nncc.export(nn.Sequential(linear()), (X,), tmp_path, loss=make(),
+                    targets=(Y,))
+    where = "" if name.startswith("scheduled") else " in Warming"
+    assert re.sub(r"\w+\.py:\d+", "FILE", str(error.value)) == (
+        f"the loss changes its {name}{where} (FILE): a compiled step keeps no "
+        "state of a loss, so make it a part of the module")
+    assert scheduled.steps == 0
 
 
 def test_the_loss_stays_as_it_was(tmp_path):
