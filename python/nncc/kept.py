@@ -5,13 +5,17 @@ iterators and generators, as far as a user's code reaches them.
 A walk finds all of it, says of each number how to read it now, and can put
 everything back. What libraries keep for themselves is not looked at.
 """
+import array
 import collections
+import contextvars
 import dis
 import enum
 import functools
 import itertools
+import queue
 import random
 import sys
+import threading
 import types
 import warnings
 
@@ -30,7 +34,7 @@ _ITERATORS = (itertools.count, itertools.cycle, itertools.chain,
               type(iter(range(0))), type(iter(set())))
 _LIBRARIES = {"torch", "numpy", "nncc", *sys.stdlib_module_names}
 _OBJECTS = (types.SimpleNamespace, collections.UserDict, collections.UserList,
-            collections.ChainMap)
+            collections.ChainMap, threading.local, queue.Queue)
 # What is called without being named.
 _CALLED = {"forward", "__call__", "__iter__", "__getattr__", "__getitem__",
            "__setattr__", "__setitem__", "__len__", "__contains__", "__next__",
@@ -160,6 +164,17 @@ class Kept:
         if not value.dtype.hasobject:
             self._undo.append((_put_into_array, value, value.copy()))
             self._number(name, lambda: get().tobytes())
+
+    def _numbers(self, name, value, get):
+        self._undo.append((_put_into_numbers, value, value[:]))
+        self._number(name, lambda: bytes(memoryview(get()).cast("B")))
+
+    def _context(self, name, value, get):
+        missing = object()
+        one = value.get(missing)
+        if one is not missing:
+            self._undo.append((contextvars.ContextVar.set, value, one))
+            self._later(name, one, lambda: get().get())
 
     # --- What moves on ---------------------------------------------------
     def _random(self, name, value, get):
@@ -313,7 +328,9 @@ class Kept:
 _LOOKS = (
     (torch.nn.Module, Kept._module), (_DICTS, Kept._dict),
     (_LISTS, Kept._list), (tuple, Kept._tuple), (set, Kept._set),
-    (numpy.ndarray, Kept._array), (random.Random, Kept._random),
+    (numpy.ndarray, Kept._array),
+    ((array.array, bytearray), Kept._numbers),
+    (contextvars.ContextVar, Kept._context), (random.Random, Kept._random),
     ((numpy.random.Generator, numpy.random.RandomState), Kept._numpy_random),
     (torch.Generator, Kept._torch_random), (_ITERATORS, Kept._iterator),
     (types.GeneratorType, Kept._running), (type, Kept._class),
@@ -389,6 +406,10 @@ def _put_into_set(holder, content):
 def _put_into_array(holder, content):
     if holder.flags.writeable:
         holder[...] = content
+
+
+def _put_into_numbers(holder, content):
+    holder[:] = content
 
 
 def _bits(value):

@@ -1,12 +1,16 @@
 """Numbers that forward changes where Python keeps them: refused with their
 name and the line, and as they were after export. Caches and logs are let
 through."""
+import array
 import collections
+import contextvars
 import dataclasses
 import functools
 import itertools
+import queue
 import random
 import re
+import threading
 import types
 
 import nncc
@@ -108,6 +112,21 @@ def with_rate(count):
         count += 1
 
 
+class Local(threading.local):
+    n = 0
+
+    def __repr__(self):
+        return str(self.n)
+
+
+def queue_of():
+    result = queue.Queue()
+    result.put(1), result.put(2), result.put(3)
+    return result
+
+
+CONTEXT = contextvars.ContextVar("context")
+CONTEXT.set(0)
 # How it is changed, what is kept, what it is called.
 ATTRIBUTES = {
     "list": (lambda m: m.kept.__setitem__(0, m.kept[0] + 1), lambda: [0],
@@ -142,6 +161,15 @@ ATTRIBUTES = {
     "array": (lambda m: np.add.at(m.kept, 0, 1), lambda: np.zeros(2), "kept"),
     "number of numpy": (lambda m: setattr(m, "kept", m.kept + np.int64(1)),
                         lambda: np.int64(0), "kept"),
+    "array of Python": (lambda m: m.kept.__setitem__(0, m.kept[0] + 1),
+                        lambda: array.array("i", [0]), "kept"),
+    "bytes": (lambda m: m.kept.__setitem__(0, m.kept[0] + 1),
+              lambda: bytearray(2), "kept"),
+    "of a thread": (lambda m: setattr(m.kept, "n", m.kept.n + 1), Local,
+                    "kept.n"),
+    "queue": (lambda m: m.kept.put(m.kept.get()), queue_of, "kept.unfinished_tasks"),
+    "context": (lambda m: CONTEXT.set(CONTEXT.get() + 1), lambda: CONTEXT,
+                "kept"),
     "count": (lambda m: next(m.kept), itertools.count, "kept"),
     "cycle": (lambda m: next(m.kept), lambda: itertools.cycle([1, 2, 3, 4]),
               "kept"),
@@ -181,6 +209,10 @@ def state_of(value):
         return value.step
     if hasattr(value, "__next__") and not hasattr(value, "gi_frame"):
         return list(itertools.islice(value, 6))
+    if isinstance(value, queue.Queue):
+        return list(value.queue)
+    if isinstance(value, contextvars.ContextVar):
+        return value.get()
     return repr(value)
 
 
