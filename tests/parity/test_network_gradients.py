@@ -5,12 +5,12 @@ gradient's size. Where an activation lies within rounding of a kink of ReLU or
 ReLU6, f32 may take the other side, and so may PyTorch. MobileNetV2 has two
 million activations for such an input, and no input without one at a kink.
 Networks with many kinks are judged twice: with SiLU in the place of ReLU, where
-the bound holds for two of three inputs, and as they are in f64, which has no
-activation that close to a kink.
+the bound holds for the mean square over three inputs, and as they are in f64,
+which has no activation that close to a kink.
 """
 import copy
+import math
 import os
-from collections import Counter
 
 import pytest
 import torch
@@ -78,10 +78,13 @@ def errors(module, inputs, compiled):
     return result
 
 
-def beyond(module, inputs, compiled):
-    """The gradients of one input whose error is too large."""
-    return {key: (own, theirs) for key, (own, theirs) in
-            errors(module, inputs, compiled).items()
+def beyond(module, draws, compiled):
+    """The gradients whose error is too large, as a mean square over inputs: one
+    draw of a small gradient has either's luck."""
+    found = [errors(module, inputs, compiled) for inputs in draws]
+    means = {key: [math.sqrt(sum(each[key][i] ** 2 for each in found) /
+                             len(found)) for i in range(2)] for key in found[0]}
+    return {key: (own, theirs) for key, (own, theirs) in means.items()
             if own > max(2 * theirs, 1e-5)}
 
 
@@ -109,16 +112,15 @@ def smooth(module):
 def test_network(name, tmp_path):
     make, inputs = NETWORKS[name]
     module, compiled = prepared(make, inputs, tmp_path)
-    assert beyond(module, inputs(), compiled) == {}
+    assert beyond(module, [inputs()], compiled) == {}
 
 
 @pytest.mark.parametrize("name", KINKED)
 def test_without_kinks(name, tmp_path):
     make, inputs = KINKED[name]
     module, compiled = prepared(lambda: smooth(make()), inputs, tmp_path)
-    failed = Counter(key for _ in range(3)
-                     for key in beyond(module, inputs(), compiled))
-    assert [key for key, count in failed.items() if count > 1] == []
+    draws = [inputs() for _ in range(3)]
+    assert beyond(module, draws, compiled) == {}
 
 
 @pytest.mark.parametrize("name", KINKED)
@@ -137,4 +139,4 @@ def test_gpt2_124m(tmp_path):
     module, inputs = models.build("gpt2_s64")
     nncc.export(module, inputs, str(tmp_path))
     compiled = nncc.compile(str(tmp_path), entries=("backward",))
-    assert beyond(module, inputs, compiled) == {}
+    assert beyond(module, [inputs], compiled) == {}
