@@ -2,7 +2,11 @@
 causal, masked, odd sizes, all vector widths."""
 import copy
 import json
+import os
 import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -11,6 +15,10 @@ import torch.nn.functional as F
 
 import nncc
 from test_gradients import run_autograd
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
+
+from records.harness import kernels_of, nncc_run  # noqa: E402
 
 CPUS = ("native", "x86-64-v3", "x86-64")
 
@@ -54,8 +62,14 @@ CASES = {
 }
 
 
+def value(module, inputs, to):
+    with torch.no_grad():
+        return copy.deepcopy(module).to(to)(*(x.to(to) for x in inputs))
+
+
 def compare(module, inputs, folder, cpu="native", threads=(1,)):
-    """A norm's distance from f64 is at most twice PyTorch's, per input."""
+    """A norm's distance from f64 is at most twice PyTorch's: of the value and
+    of each input's gradient."""
     torch.manual_seed(1)
     with torch.no_grad():
         cotangent = torch.randn_like(module(*inputs))
@@ -66,12 +80,13 @@ def compare(module, inputs, folder, cpu="native", threads=(1,)):
                                 threads=count)
         names = compiled.signature("backward")[0]
         given = compiled.run("backward", *inputs, cotangent)
-        results.append([given["grad." + n] for n in names[:len(inputs)]])
+        results.append([next(iter(given.values())),
+                        *(given["grad." + n] for n in names[:len(inputs)])])
     for other in results[1:]:
         assert all(torch.equal(x, y) for x, y in zip(results[0], other))
-    theirs, exact = ([run_autograd(module, inputs, [cotangent], to)
-                      [f"input {i}"] for i in range(len(inputs))]
-                     for to in (torch.float32, torch.float64))
+    theirs, exact = ([value(module, inputs, to), *(
+        run_autograd(module, inputs, [cotangent], to)[f"input {i}"]
+        for i in range(len(inputs)))] for to in (torch.float32, torch.float64))
     for i, right in enumerate(exact):
         own = (results[0][i] - right).norm()
         bound = max(2 * (theirs[i] - right).norm(), 1e-6 * right.norm())
@@ -87,6 +102,48 @@ def test_attention(tmp_path, name, cpu):
         torch.randn(shape), torch.randn(*shape[:-2], keys, shape[-1]),
         torch.randn(*shape[:-2], keys, width)), tmp_path, cpu,
         (1, 3) if cpu == "native" else (1,))
+
+
+@pytest.mark.parametrize("rows,keys", [(300000, 5), (20000, 1100)])
+def test_many_rows(tmp_path, rows, keys):
+    """Threads may have no more than 2 MB of stack, which does not hold sums and
+    maxima of them all."""
+    torch.manual_seed(0)
+    before = threading.stack_size(2 << 20)
+    try:
+        with ThreadPoolExecutor(1) as small:
+            small.submit(compare, Attention(), (
+                torch.randn(1, rows, 4), torch.randn(1, keys, 4),
+                torch.randn(1, keys, 3)), tmp_path).result()
+    finally:
+        threading.stack_size(before)
+
+
+@pytest.mark.parametrize("name", ["groups_of_rows", "blocks", "blocks_causal",
+                                  "mask_blocks"])
+def test_chunks_of_rows(tmp_path, name):
+    """A head's rows in many chunks give the bits of one."""
+    shape, keys, width, module = CASES[name]
+    torch.manual_seed(0)
+    inputs = (torch.randn(shape), torch.randn(*shape[:-2], keys, shape[-1]),
+              torch.randn(*shape[:-2], keys, width))
+    nncc.export(module, inputs, tmp_path)
+    command = [f"{tmp_path}/model.json", "--entries=backward"]
+    key, = (kernel["key"] for kernel in kernels_of(command)
+            if "chunk" in kernel["schedule"])
+    results = []
+    for chunk in (shape[-2], 50, 1):
+        schedules = tmp_path / f"{chunk}.json"
+        schedules.write_text(json.dumps({key: {"block": 16, "chunk": chunk}}))
+        library = f"{tmp_path}/{chunk}.so"
+        nncc_run("compile", *command, f"--schedules={schedules}", "-o", library)
+        compiled = nncc.runner.CompiledModel(library, "attention",
+                                             tmp_path / "weights.safetensors")
+        given = compiled.run("backward", *inputs,
+                             torch.ones(*shape[:-1], width))
+        results.append([torch.as_tensor(x) for x in given.values()])
+    for other in results[1:]:
+        assert all(torch.equal(x, y) for x, y in zip(results[0], other))
 
 
 def test_gradient_of_mask(tmp_path):

@@ -5,7 +5,10 @@
 // memory, P and dS there, then dQ += dS K per tile of rows, dV += P^T dO and
 // dK += dS^T Q per tile of keys. No more than a group of rows by a block of
 // keys is ever stored. Rows of several blocks take a first pass for their
-// maxima and sums. Loop structure: FlashAttention-2 (Dao, 2023), algorithm 2.
+// maxima and sums, which stay in scratch memory: all of this is done for a
+// chunk of groups after the other. A key's sum meets rows in their order,
+// however many chunks there are. Loop structure: FlashAttention-2 (Dao, 2023),
+// algorithm 2.
 //
 //===----------------------------------------------------------------------===//
 #include "codegen/cpu/AttentionTiles.h"
@@ -28,12 +31,15 @@ public:
     groupTiles = std::clamp<int64_t>(groupTiles, 1, tileCount);
     groups = (tileCount + groupTiles - 1) / groupTiles;
     groupRows = (tileCount + groups - 1) / groups * tileRows;
+    chunkGroups =
+        std::clamp<int64_t>(code.schedule("chunk") / groupRows, 1, groups);
   }
 
   int64_t emit();
 
 private:
   void emitHead();
+  void emitChunk();
   void overScores(
       function_ref<void(const Coord &row, int64_t count, Value visible)> tile,
       function_ref<void()> group);
@@ -59,6 +65,9 @@ private:
   Coord inScores(const Coord &row) {
     return e.scale(inGroup(row), scoreLength);
   }
+  Coord inChunk(const Coord &row) {
+    return e.add(e.scale(groupInChunk, groupRows), inGroup(row));
+  }
   Coord inResult(const Result &result, const Coord &row) {
     SmallVector<int64_t> strides = stridesOf(result.shape);
     Coords at = batch;
@@ -68,11 +77,14 @@ private:
 
   StridedView dO;
   Result dQ, dK, dV;
-  int64_t groups, groupRows;
+  int64_t groups, groupRows, chunkGroups;
+  /// Where the code being emitted stands: the chunk, its groups, one of them.
+  Coord firstGroup, groupInChunk;
+  Value groupCount;
   Buffer packedK, packedV;
   /// [row of a group][key]: scores, then P; dP, then dS.
   Buffer scores, gradients;
-  /// Per row of a head: running maximum, sum of exponentials, and sum of these
+  /// Per row of a chunk: running maximum, sum of exponentials, and sum of these
   /// times dP.
   Buffer maxima, sums, deltas;
 };
@@ -82,9 +94,9 @@ int64_t AttentionBackward::emit() {
   packedV = scratchForPacked(width);
   scores = scratch(groupRows * scoreLength);
   gradients = scratch(groupRows * scoreLength);
-  maxima = scratch(rows);
-  sums = scratch(rows);
-  deltas = scratch(rows);
+  maxima = scratch(chunkGroups * groupRows);
+  sums = scratch(chunkGroups * groupRows);
+  deltas = scratch(chunkGroups * groupRows);
   e.forEach(code.begin, code.end, 1, [&](const Coord &head) {
     enterHead(head);
     emitHead();
@@ -96,7 +108,16 @@ int64_t AttentionBackward::emit() {
 void AttentionBackward::emitHead() {
   for (const Result &result : {dQ, dK, dV})
     clear(result);
-  e.forEach(0, rows, 1, [&](const Coord &row) {
+  e.forEach(0, groups, chunkGroups, [&](const Coord &first) {
+    firstGroup = first;
+    Value rest = e.indexOp('-', e.indexConstant(groups), e.materialize(first));
+    groupCount = minimum(e.indexConstant(chunkGroups), rest);
+    emitChunk();
+  });
+}
+
+void AttentionBackward::emitChunk() {
+  e.forEach(0, chunkGroups * groupRows, 1, [&](const Coord &row) {
     CpuEmitter::WithWidth one(e, 1);
     e.store(maxima, row, e.splat(element, -infinity));
     e.store(sums, row, e.splat(element, 0));
@@ -119,16 +140,17 @@ void AttentionBackward::emitHead() {
       [&] { emitKeySums(); });
 }
 
-/// S and dP of all keys and rows: `tile` for each tile of rows with a block of
-/// keys, `group` for each group behind its tiles.
+/// S and dP of all keys and the chunk's rows: `tile` for each tile of rows with
+/// a block of keys, `group` for each group behind its tiles.
 void AttentionBackward::overScores(
     function_ref<void(const Coord &, int64_t, Value)> tile,
     function_ref<void()> group) {
   overKeyBlocks([&] {
     pack(k, packedK);
     pack(v, packedV);
-    e.forEach(0, groups, 1, [&](const Coord &number) {
-      enterGroup(number, groups);
+    e.forEach(e.indexConstant(0), groupCount, 1, [&](const Coord &number) {
+      groupInChunk = number;
+      enterGroup(e.add(firstGroup, number), groups);
       rowTiles([&](const Coord &row, int64_t count) {
         Value visible = visibleKeys(row, count);
         emitProducts(row, count, visible);
@@ -170,13 +192,13 @@ void AttentionBackward::collect(const Coord &row, int64_t count,
                                 Value visible) {
   Value end = roundUp(visible, lanes), zero = e.indexConstant(0);
   e.forEach(0, count, 1, [&](const Coord &r) {
-    Coord at = e.add(row, r), start = inScores(at);
+    Coord at = e.add(row, r), start = inScores(at), kept = inChunk(at);
     CpuEmitter::WithWidth scope(e, lanes);
     auto load = [&](const Buffer &memory, const Coord &s) {
       return e.load(memory, wide(e.add(start, s)));
     };
     auto [top, rescale] =
-        updateMaximum(maxima, at, maximumOf(scores, start, end));
+        updateMaximum(maxima, kept, maximumOf(scores, start, end));
     Value spreadTop = e.spread(top);
     SmallVector<Value> zeros(2, e.splat(element, 0));
     SmallVector<Value> both =
@@ -188,8 +210,8 @@ void AttentionBackward::collect(const Coord &row, int64_t count,
     for (auto [memory, sum] : {std::pair(sums, both[0]), {deltas, both[1]}}) {
       Value total = e.combineLanes(Combiner::sum, sum);
       CpuEmitter::WithWidth one(e, 1);
-      Value before = e.load(memory, at);
-      e.store(memory, at, e.add(e.mul(before, rescale), total));
+      Value before = e.load(memory, kept);
+      e.store(memory, kept, e.add(e.mul(before, rescale), total));
     }
   });
 }
@@ -200,13 +222,13 @@ void AttentionBackward::apply(const Coord &row, int64_t count, Value visible) {
   Value end = roundUp(visible, lanes), zero = e.indexConstant(0);
   Value groupSees = roundUp(visibleKeys({groupEnd}, 0), lanes);
   e.forEach(0, count, 1, [&](const Coord &r) {
-    Coord at = e.add(row, r), start = inScores(at);
+    Coord at = e.add(row, r), start = inScores(at), kept = inChunk(at);
     Value maximum, factor, delta;
     {
       CpuEmitter::WithWidth one(e, 1);
-      maximum = finite(e.load(maxima, at));
-      factor = inverse(e.load(sums, at));
-      delta = e.mul(e.load(deltas, at), factor);
+      maximum = finite(e.load(maxima, kept));
+      factor = inverse(e.load(sums, kept));
+      delta = e.mul(e.load(deltas, kept), factor);
     }
     CpuEmitter::WithWidth scope(e, lanes);
     maximum = e.spread(maximum);

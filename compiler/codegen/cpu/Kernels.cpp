@@ -24,6 +24,8 @@ static constexpr int64_t tileElements = 4096, maxLoopTiles = 64;
 /// Tiles of an attention that are enough for threads; rows of up to so many
 /// keys are normalised in one go, if they fit the cache.
 static constexpr int64_t attentionTiles = 16, wholeRowKeys = 1024;
+/// Rows for which packing the keys once more costs nothing.
+static constexpr int64_t attentionChunk = 1 << 12;
 
 static constexpr int64_t pageBytes = 4 << 10;
 
@@ -113,7 +115,8 @@ static Numbers chooseAttention(func::FuncOp kernel, const TargetInfo &target) {
 }
 
 /// rows: of a register tile. keys: of a block. block: query rows whose scores
-/// with a block of keys, and their gradients, share half the L2 cache.
+/// with a block of keys, and their gradients, share half the L2 cache. chunk:
+/// query rows whose maxima and sums are kept while all keys pass.
 static Numbers chooseAttentionBackward(func::FuncOp kernel,
                                        const TargetInfo &target) {
   AttentionBackwardOp op = *kernel.getOps<AttentionBackwardOp>().begin();
@@ -126,7 +129,7 @@ static Numbers chooseAttentionBackward(func::FuncOp kernel,
   int64_t scoreBytes = 2 * elementBytes(element) * std::max<int64_t>(1, keys);
   int64_t block = std::clamp<int64_t>(target.cacheBytes / 2 / scoreBytes, rows,
                                       std::max<int64_t>(rows, 96));
-  return {rows, keys, block};
+  return {rows, keys, block, attentionChunk};
 }
 
 /// tiles: the most that the elements are shared out to.
@@ -222,7 +225,8 @@ const KernelTarget &cpuTarget() {
       {"rows"}, {"panels"}, {"block"}, {"splits"}};
   static constexpr ScheduleNumber attention[] = {
       {"rows"}, {"keys"}, {"groups"}};
-  static constexpr ScheduleNumber backward[] = {{"rows"}, {"keys"}, {"block"}};
+  static constexpr ScheduleNumber backward[] = {
+      {"rows"}, {"keys"}, {"block"}, {"chunk"}};
   static constexpr ScheduleNumber loops[] = {{"tiles"}};
   static const KernelKind kinds[] = {
       {"scatter", loops, isScatter, chooseLoops, emitScatter},

@@ -52,7 +52,7 @@ func.func private @long_rows(%q: tensor<4x4096x64xf32>) -> tensor<4x4096x64xf32>
 
 // Of the gradient, keys too, and the rows whose scores fit the cache.
 // CHECK-LABEL: @backward
-// CHECK-SAME: nncc.kind = "attention_backward", nncc.schedule = {block = {{[0-9]+}} : i64, keys = 128 : i64, rows = {{[0-9]+}} : i64}
+// CHECK-SAME: nncc.kind = "attention_backward", nncc.schedule = {block = {{[0-9]+}} : i64, chunk = {{[0-9]+}} : i64, keys = 128 : i64, rows = {{[0-9]+}} : i64}
 func.func private @backward(%q: tensor<4x128x64xf32>) -> (tensor<4x128x64xf32>, tensor<4x128x64xf32>, tensor<4x128x64xf32>) {
   %y:3 = nncc.attention_backward %q, %q, %q, %q {scale = 1.0 : f64} : (tensor<4x128x64xf32>, tensor<4x128x64xf32>, tensor<4x128x64xf32>, tensor<4x128x64xf32>) -> (tensor<4x128x64xf32>, tensor<4x128x64xf32>, tensor<4x128x64xf32>)
   return %y#0, %y#1, %y#2 : tensor<4x128x64xf32>, tensor<4x128x64xf32>, tensor<4x128x64xf32>
