@@ -32,6 +32,9 @@ struct TargetInfo {
   bool hasFma = false, convertsF16 = false;
   /// Near memory that the tiles of a block share.
   int64_t cacheBytes = 512 << 10;
+  /// Most memory of a tile alone. On a CPU it lies on the stack of whatever
+  /// thread calls: 2 MB where it is glibc's without a limit, or Rust's.
+  int64_t scratchBytes = 3 << 19;
   /// Tensors of so many bytes are in no cache.
   int64_t uncachedBytes = 16 << 20;
 

@@ -57,13 +57,18 @@ REFUSED = {
 }
 
 
-def compiled(tmp_path, case, entry):
+def written(tmp_path, case):
     inputs, nodes, modules = case
     path = tmp_path / "m.json"
     path.write_text(json.dumps({
         "format": "nncc-model/1", "name": "m", "nodes": nodes, "outputs": ["y"],
         "inputs": {name: {"shape": shape, "dtype": "f32"}
                    for name, shape in inputs.items()}, "modules": modules}))
+    return path
+
+
+def compiled(tmp_path, case, entry):
+    path = written(tmp_path, case)
     return [subprocess.run([NNCC, *verb], capture_output=True, text=True,
                            timeout=120)
             for verb in (["compile", path, "-o", tmp_path / "m.o", "--entries",
@@ -84,6 +89,55 @@ def test_refused(tmp_path, case, entry):
     run = compiled(tmp_path, model, entry)[0]
     assert run.returncode == 6
     assert f"error: {sentences[entry]}\n" in run.stderr
+
+
+def attention(queries, keys, depth, width):
+    return op(ATTENTION, {"q": [queries, depth], "k": [keys, depth],
+                          "v": [keys, width]})
+
+
+# name -> (model, entry, numbers of its schedule, bytes, the schedule that is)
+SCRATCH = {
+    "deep": (attention(9, 9, 2**16, 1), "forward", {}, 4194712,
+             "groups = 2, keys = 9, rows = 6"),
+    "deep gradient": (attention(9, 9, 2**13, 2**16), "backward", {}, 4719504,
+                      "block = 6, chunk = 4096, keys = 9, rows = 6"),
+    "wide": (attention(9, 2000, 2, 2**17), "forward", {}, 3162184,
+             "groups = 2, keys = 512, rows = 6"),
+    "by hand": (attention(5000, 5000, 64, 64), "forward",
+                {"keys": 2500, "groups": 1}, 2024440,
+                "groups = 1, keys = 2500, rows = 6"),
+    "gradient by hand": (attention(5000, 1000, 64, 64), "backward",
+                         {"block": 2000, "chunk": 5000}, 7134304,
+                         "block = 2000, chunk = 5000, keys = 512, rows = 6"),
+}
+
+
+@pytest.mark.parametrize("case", SCRATCH)
+def test_too_much_scratch_memory(tmp_path, case):
+    """It lies on the stack. Chosen numbers make it as little as they can; what
+    a file of schedules says is held to the same limit."""
+    model, entry, numbers, taken, schedule = SCRATCH[case]
+    path = written(tmp_path, model)
+    flags = [path, "--entries", entry, "-mcpu=x86-64-v3"]
+    if numbers:
+        report = json.loads(subprocess.run(
+            [NNCC, "inspect", *flags, "--json"], check=True,
+            capture_output=True).stdout)
+        schedules = tmp_path / "s.json"
+        schedules.write_text(json.dumps(
+            {kernel["key"]: numbers for kernel in report["kernels"]
+             if numbers.keys() <= kernel["schedule"].keys()}))
+        flags.append(f"--schedules={schedules}")
+    done = subprocess.run([NNCC, "compile", *flags, "-o", tmp_path / "m.o"],
+                          capture_output=True, text=True, timeout=120)
+    assert done.returncode == 6
+    text = path.read_text()
+    start = text.index(f'"{ATTENTION}"') + 1
+    assert done.stderr.startswith(
+        f"{path}:1:{start}: error: a tile of this kernel takes {taken} bytes "
+        f"of scratch memory, more than 1572864; its schedule: {schedule}\n")
+    assert not (tmp_path / "m.o").exists()
 
 
 def test_counting_to_the_ends(tmp_path):

@@ -92,8 +92,8 @@ private:
 int64_t AttentionBackward::emit() {
   packedK = scratchForPacked(depth);
   packedV = scratchForPacked(width);
-  scores = scratch(groupRows * scoreLength);
-  gradients = scratch(groupRows * scoreLength);
+  scores = scratch(Size(groupRows) * scoreLength);
+  gradients = scratch(Size(groupRows) * scoreLength);
   maxima = scratch(chunkGroups * groupRows);
   sums = scratch(chunkGroups * groupRows);
   deltas = scratch(chunkGroups * groupRows);

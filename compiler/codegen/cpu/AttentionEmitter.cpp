@@ -44,13 +44,13 @@ private:
 
 int64_t Attention::emit() {
   packed = scratchForPacked(depth);
-  scores = scratch(tileRows * scoreLength);
+  scores = scratch(Size(tileRows) * scoreLength);
   factors = scratch(tileRows);
   if (isBlocked()) {
     int64_t groupRows = (tileCount + groups - 1) / groups * tileRows;
     maxima = scratch(groupRows);
     sums = scratch(groupRows);
-    products = scratch(groupRows * width);
+    products = scratch(Size(groupRows) * width);
   }
   emitHalos(code);
   e.forEach(code.begin, code.end, 1, [&](const Coord &tile) {

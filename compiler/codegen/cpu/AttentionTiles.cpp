@@ -28,7 +28,7 @@ AttentionTiles::AttentionTiles(KernelCode &code, Value q, Value k, Value v,
 }
 
 Buffer AttentionTiles::scratchForPacked(int64_t length) {
-  return scratch((keyBlock + panel - 1) / panel * panel * length);
+  return scratch(Size((keyBlock + panel - 1) / panel * panel) * length);
 }
 
 Coord AttentionTiles::base(const StridedView &view) {

@@ -30,7 +30,7 @@ protected:
   int64_t bigTiles() const { return rows - smallTile() * tileCount; }
 
   /// An aligned buffer on the stack.
-  Buffer scratch(int64_t elements) { return e.scratch(element, elements); }
+  Buffer scratch(Size elements) { return e.scratch(element, elements); }
   /// Memory for a block of packed rows of that many elements.
   Buffer scratchForPacked(int64_t length);
   Coord base(const StridedView &view);

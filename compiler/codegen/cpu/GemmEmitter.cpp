@@ -123,7 +123,7 @@ int64_t Gemm::emit() {
   emitHalos(code);
   heavy = isHeavy();
   if (heavy || isScattered())
-    scratch = e.scratch(element, tileRows * tilePanels * panelWidth);
+    scratch = e.scratch(element, Size(tileRows) * tilePanels * panelWidth);
   e.forEach(code.begin, code.end, 1, [&](const Coord &unit) {
     Coord rowBlock = e.remainder(unit, rowBlocks);
     Coord rest = e.divide(unit, rowBlocks);

@@ -70,20 +70,37 @@ static Numbers chooseProduct(func::FuncOp kernel, const TargetInfo &target) {
 }
 
 /// Keys whose packed rows of `length` elements take half the L2 cache; all of
-/// them up to `slack` times as many.
-static int64_t chooseKeys(int64_t columns, int64_t length, Type element,
-                          int64_t slack, const TargetInfo &target) {
-  int64_t panel = target.panel(element);
-  int64_t keyBytes = std::max<int64_t>(1, length) * elementBytes(element);
-  int64_t fitting =
-      std::max(panel, target.cacheBytes / 2 / keyBytes / panel * panel);
-  bool whole = columns <= std::min(wholeRowKeys, slack * fitting);
-  return whole ? columns : std::min(fitting, wholeRowKeys / 2);
+/// them up to `slack` times as many. With `scores` elements each, all of them
+/// fit the scratch memory, and a block half of it.
+static int64_t chooseKeys(int64_t columns, int64_t length, int64_t scores,
+                          Type element, int64_t slack,
+                          const TargetInfo &target) {
+  int64_t panel = target.panel(element), bytes = elementBytes(element);
+  auto within = [&](int64_t room, int64_t elements) {
+    return std::max(panel, room / (std::max<int64_t>(1, elements) * bytes) /
+                               panel * panel);
+  };
+  int64_t cached = within(target.cacheBytes / 2, length);
+  int64_t fitting = within(target.scratchBytes, length + scores);
+  if (columns <= std::min({wholeRowKeys, slack * cached, fitting}))
+    return columns;
+  fitting = within(target.scratchBytes / 2, length + scores);
+  return std::min({wholeRowKeys / 2, cached, fitting});
 }
 
 static int64_t chooseAttentionRows(int64_t rowCount, const TargetInfo &target) {
   return std::clamp<int64_t>(mostTileRows(target, target.panelVectors), 1,
                              rowCount);
+}
+
+/// Bytes of scratch memory beside `keys` packed rows of `length` elements and
+/// `scores` elements for each.
+static int64_t besideKeys(int64_t keys, int64_t length, int64_t scores,
+                          Type element, const TargetInfo &target) {
+  int64_t panel = target.panel(element);
+  Size used = Size(ceilDiv(keys, panel) * panel) * elementBytes(element) *
+              (Size(length) + scores);
+  return int64_t(Size(target.scratchBytes) - used);
 }
 
 /// What attention packs and sums in.
@@ -100,17 +117,21 @@ static Numbers chooseAttention(func::FuncOp kernel, const TargetInfo &target) {
   for (int64_t size : q.drop_back(2))
     batches *= size;
   Type element = registerElement(op.getQ());
-  int64_t keys = chooseKeys(columns, q[rank - 1], element, 2, target);
   int64_t rows = chooseAttentionRows(rowCount, target);
+  int64_t keys = chooseKeys(columns, q[rank - 1], rows + 1, element, 2, target);
   int64_t tiles = ceilDiv(rowCount, rows);
   int64_t groups = std::clamp<int64_t>(
       ceilDiv(attentionTiles, std::max<int64_t>(1, batches)), 1, tiles);
-  // The products of a blocked group take half of the L2 cache at most.
-  if (keys < columns)
-    groups =
-        std::clamp<int64_t>(tiles * rows * v[rank - 1] * elementBytes(element) /
-                                (target.cacheBytes / 2),
-                            groups, tiles);
+  // The products of a blocked group take half of the L2 cache at most, and with
+  // maxima and sums what scratch memory is left.
+  if (keys < columns) {
+    int64_t bytes = rows * elementBytes(element);
+    int64_t cached = tiles * bytes * v[rank - 1] / (target.cacheBytes / 2);
+    int64_t left = besideKeys(keys, q[rank - 1], rows + 1, element, target);
+    int64_t most = std::max<int64_t>(1, left / (bytes * (v[rank - 1] + 2)));
+    groups = std::clamp<int64_t>(std::max(cached, ceilDiv(tiles, most)), groups,
+                                 tiles);
+  }
   return {rows, keys, groups};
 }
 
@@ -123,12 +144,17 @@ static Numbers chooseAttentionBackward(func::FuncOp kernel,
   ArrayRef<int64_t> q = shapeOf(op.getQ()), v = shapeOf(op.getV());
   int64_t rank = q.size(), rowCount = q[rank - 2], columns = v[rank - 2];
   Type element = registerElement(op.getQ());
-  int64_t keys =
-      chooseKeys(columns, q[rank - 1] + v[rank - 1], element, 1, target);
+  int64_t length = q[rank - 1] + v[rank - 1], bytes = elementBytes(element);
   int64_t rows = chooseAttentionRows(rowCount, target);
-  int64_t scoreBytes = 2 * elementBytes(element) * std::max<int64_t>(1, keys);
-  int64_t block = std::clamp<int64_t>(target.cacheBytes / 2 / scoreBytes, rows,
-                                      std::max<int64_t>(rows, 96));
+  // Scores and their gradients of some tiles of rows.
+  int64_t keys = chooseKeys(columns, length, 8 * rows, element, 1, target);
+  // Groups are balanced in tiles of rows: places for twice the rows at most.
+  int64_t kept = 3 * bytes * std::min(2 * rowCount, attentionChunk);
+  int64_t room = std::min(target.cacheBytes / 2,
+                          besideKeys(keys, length, 0, element, target) - kept);
+  int64_t scoreBytes = 2 * bytes * std::max<int64_t>(1, keys);
+  int64_t block =
+      std::clamp<int64_t>(room / scoreBytes, rows, std::max<int64_t>(rows, 96));
   return {rows, keys, block, attentionChunk};
 }
 

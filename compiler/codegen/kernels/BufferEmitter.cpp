@@ -131,6 +131,12 @@ Value BufferEmitter::loadScalar(const Buffer &buffer, const Coord &position) {
   return load(buffer, position);
 }
 
+Buffer BufferEmitter::scratch(Type elementType, Size elements) {
+  Type stored = storageType(elementType);
+  scratchUsed = scratchUsed + elements * elementBytes(stored);
+  return {scratchMemory(stored, int64_t(elements)), elementType};
+}
+
 void BufferEmitter::store(const Buffer &buffer, const Coord &position,
                           Value element) {
   if (buffer.elementType.isInteger(1))

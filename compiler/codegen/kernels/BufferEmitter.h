@@ -11,6 +11,7 @@
 
 #include "codegen/Target.h"
 #include "dialect/Nncc.h"
+#include "support/Size.h"
 #include <map>
 #include <vector>
 
@@ -77,9 +78,11 @@ public:
   /// Memory of this tile alone, aligned for vectors.
   virtual mlir::Value scratchMemory(mlir::Type stored, int64_t elements) = 0;
 
-  Buffer scratch(mlir::Type elementType, int64_t elements) {
-    return {scratchMemory(storageType(elementType), elements), elementType};
-  }
+  /// Scratch memory, counted: what is more than the target allows is an error
+  /// of the kernel (lowerKernels).
+  Buffer scratch(mlir::Type elementType, Size elements);
+  /// Bytes of all scratch memory.
+  Size scratchBytes() const { return scratchUsed; }
   /// Elements of a buffer from `position`, which counts elements.
   mlir::Value load(const Buffer &buffer, const Coord &position);
   void store(const Buffer &buffer, const Coord &position, mlir::Value element);
@@ -127,6 +130,7 @@ public:
   };
 
 private:
+  Size scratchUsed = 0;
   /// Values that dominate the insertion point, innermost scope last.
   std::vector<std::map<Key, mlir::Value>> scopes;
   mlir::Value lookup(const Key &key) const;

@@ -5,6 +5,7 @@
 //===----------------------------------------------------------------------===//
 #include "codegen/kernels/LowerKernels.h"
 #include "codegen/kernels/Contraction.h"
+#include "dialect/Expr.h"
 #include "dialect/Names.h"
 #include "dialect/Nncc.h"
 #include "dialect/Place.h"
@@ -57,6 +58,25 @@ static LogicalResult checkReads(func::FuncOp kernel) {
   return failure(result.wasInterrupted());
 }
 
+/// A thread has room for what the tiles of a kernel keep to themselves.
+static LogicalResult checkScratch(func::FuncOp kernel,
+                                  const BufferEmitter &emitter) {
+  int64_t bytes = int64_t(emitter.scratchBytes());
+  if (bytes <= emitter.target.scratchBytes)
+    return success();
+  std::string numbers;
+  for (NamedAttribute number :
+       kernel->getAttrOfType<DictionaryAttr>(scheduleAttr))
+    numbers += (numbers.empty() ? "" : ", ") + number.getName().str() + " = " +
+               std::to_string(cast<IntegerAttr>(number.getValue()).getInt());
+  reportLimit(kernel.getLoc(), "a tile of this kernel takes " +
+                                   std::to_string(bytes) +
+                                   " bytes of scratch memory, more than " +
+                                   std::to_string(emitter.target.scratchBytes) +
+                                   "; its schedule: " + numbers);
+  return failure();
+}
+
 static LogicalResult lowerKernel(OpBuilder &b, func::FuncOp kernel,
                                  const TargetInfo &target,
                                  const KernelTarget &how, bool isWrong) {
@@ -94,6 +114,8 @@ static LogicalResult lowerKernel(OpBuilder &b, func::FuncOp kernel,
                   entry->getArgument(tensors.size() + 1)};
   auto kind = kernel->getAttrOfType<StringAttr>(kindAttr);
   int64_t tiles = how.kind(kind.getValue()).emit(code);
+  if (failed(checkScratch(kernel, *emitter)))
+    return failure();
   if (isWrong)
     emitter->store(outputs.front(), Coord::constant(0),
                    emitter->splat(outputs.front().elementType, 1e6));

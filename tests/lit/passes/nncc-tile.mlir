@@ -58,6 +58,14 @@ func.func private @backward(%q: tensor<4x128x64xf32>) -> (tensor<4x128x64xf32>, 
   return %y#0, %y#1, %y#2 : tensor<4x128x64xf32>, tensor<4x128x64xf32>, tensor<4x128x64xf32>
 }
 
+// Of a deep head a panel of keys and fewer rows: scratch memory is 1.5 MiB.
+// CHECK-LABEL: @deep_backward
+// CHECK-SAME: nncc.schedule = {block = 76 : i64, chunk = 4096 : i64, keys = 64 : i64, rows = 6 : i64}
+func.func private @deep_backward(%q: tensor<9000x2900xf32>, %k: tensor<128x2900xf32>) -> (tensor<9000x2900xf32>, tensor<128x2900xf32>, tensor<128x2900xf32>) {
+  %y:3 = nncc.attention_backward %q, %k, %k, %q {scale = 1.0 : f64} : (tensor<9000x2900xf32>, tensor<128x2900xf32>, tensor<128x2900xf32>, tensor<9000x2900xf32>) -> (tensor<9000x2900xf32>, tensor<128x2900xf32>, tensor<128x2900xf32>)
+  return %y#0, %y#1, %y#2 : tensor<9000x2900xf32>, tensor<128x2900xf32>, tensor<128x2900xf32>
+}
+
 // Small loops are one tile.
 // CHECK-LABEL: @loops
 // CHECK-SAME: nncc.kind = "loops", nncc.schedule = {tiles = 1 : i64}
