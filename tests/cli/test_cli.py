@@ -273,7 +273,10 @@ WRONG_SCHEDULES = [
     ('{"a": {"row": 1}}', 's.json:1:8: error: unknown number "row" in a '
      'schedule\n  {"a": {"row": 1}}\n         ^~~~~\n1 error'),
     ('{"a": {"rows": 0}}', "s.json:1:16: error: rows must be an integer from 1 "
-     'to 1048576, got 0\n  {"a": {"rows": 0}}\n                 ^\n1 error'),
+     'to 32, got 0\n  {"a": {"rows": 0}}\n                 ^\n1 error'),
+    ('{"a": {"keys": 1048577}}', "s.json:1:16: error: keys must be an integer "
+     "from 1 to 1048576, got 1048577\n"
+     '  {"a": {"keys": 1048577}}\n                 ^~~~~~~\n1 error'),
 ]
 
 

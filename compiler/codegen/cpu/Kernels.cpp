@@ -247,12 +247,13 @@ static std::unique_ptr<BufferEmitter> emitter(OpBuilder &b, Location loc,
 }
 
 const KernelTarget &cpuTarget() {
+  // A register tile is written out.
+  static constexpr ScheduleNumber rows{"rows", 32}, panels{"panels", 8};
   static constexpr ScheduleNumber product[] = {
-      {"rows"}, {"panels"}, {"block"}, {"splits"}};
-  static constexpr ScheduleNumber attention[] = {
-      {"rows"}, {"keys"}, {"groups"}};
+      rows, panels, {"block"}, {"splits"}};
+  static constexpr ScheduleNumber attention[] = {rows, {"keys"}, {"groups"}};
   static constexpr ScheduleNumber backward[] = {
-      {"rows"}, {"keys"}, {"block"}, {"chunk"}};
+      rows, {"keys"}, {"block"}, {"chunk"}};
   static constexpr ScheduleNumber loops[] = {{"tiles"}};
   static const KernelKind kinds[] = {
       {"scatter", loops, isScatter, chooseLoops, emitScatter},
