@@ -87,6 +87,19 @@ def joins(n):
         shape=(1, 8, 8, 8))
 
 
+def sums(n):
+    """Each step reads all that those before it gave, joined."""
+    nodes, values = [], ["x"]
+    for i in range(n):
+        nodes += [
+            {"name": f"c{i}", "op": "torch.cat", "inputs": [list(values)]},
+            {"name": f"s{i}", "op": "torch.sum", "inputs": [f"c{i}"],
+             "dim": 0, "keepdim": True},
+            {"name": f"y{i}", "op": "torch.tanh", "inputs": [f"s{i}"]}]
+        values.append(f"y{i}")
+    return model("sums", [8], nodes, [values[-1]])
+
+
 def dense(n):
     """A block of DenseNet: each layer reads all before it."""
     modules, nodes, values = {}, [], ["x"]
@@ -182,8 +195,9 @@ KINDS = {
     "neighbours": (neighbours, [], 200, 1),
     "less_the_sum": (less_the_sum, [], 200, 1), "long": (long, [], 5000, 1),
     "joins": (joins, [], 32, 1), "splits": (splits, [], 8, 1),
-    # Layer i reads i values; a window has n * n elements.
-    "dense": (dense, [], 32, 2), "pool": (pool, BACKWARD, 5, 2),
+    # Step i reads i values; a window has n * n elements.
+    "sums": (sums, [], 80, 2), "dense": (dense, [], 32, 2),
+    "pool": (pool, BACKWARD, 5, 2),
     "parts": (parts, BACKWARD, 1000, 1), "slices": (slices, BACKWARD, 8000, 1),
     "costly": (costly, [], 500, 1), "matmuls": (matmuls, BACKWARD, 1000, 1),
     "mixed_backward": (mixed, BACKWARD, 200, 1),

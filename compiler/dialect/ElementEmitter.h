@@ -74,6 +74,8 @@ public:
                                  llvm::ArrayRef<Coord> at) = 0;
   /// Lane-by-lane evaluation for accesses that no vector expresses.
   virtual mlir::Value perLane(mlir::Value tensor, llvm::ArrayRef<Coord> at) = 0;
+  /// True if elements of a tensor are read from memory, not computed.
+  virtual bool isInMemory(mlir::Value tensor) const = 0;
   /// Elements of `tensor` where all `conditions` (scalar bools) hold,
   /// `otherwise` elsewhere; memory outside the tensor is not touched.
   virtual mlir::Value guarded(llvm::ArrayRef<mlir::Value> conditions,
@@ -90,11 +92,12 @@ public:
   virtual Coord loadIndex(mlir::Value indices, llvm::ArrayRef<Coord> at,
                           int64_t size) = 0;
   /// Combines body(iv) over all points of `extents`; iteration order is fixed.
-  /// `lanes` says that the innermost extent is contiguous in memory, so the
-  /// emitter may vectorise along it.
+  /// Vectors of up to `together` lanes along the innermost extent, from
+  /// multiples of their length on, come from one place: the emitter may take
+  /// them. 0: the extent is not contiguous in memory.
   virtual mlir::Value
   reduce(Combiner combiner, mlir::Type elementType,
-         llvm::ArrayRef<int64_t> extents, bool lanes,
+         llvm::ArrayRef<int64_t> extents, int64_t together,
          llvm::function_ref<mlir::Value(llvm::ArrayRef<Coord>)> body) = 0;
 
   // Elementwise functions. All take and give elements; VectorMath.h has more.

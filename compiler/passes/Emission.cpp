@@ -139,7 +139,7 @@ Value Emission::at(Value tensor, ArrayRef<Coord> coords) {
     return result;
   scope->known.emplace(std::move(key), result);
   Operation *op = tensor.getDefiningOp();
-  bool isHere = op && (inside.contains(op) || isFree(op));
+  bool isHere = !isInMemory(tensor);
   // A free view is only other coordinates.
   if (!isHere || inside.contains(op) || !isa<View>(op))
     elements += isHere ? weightOf(op) : 1;
@@ -174,6 +174,11 @@ Value Emission::perLane(Value tensor, ArrayRef<Coord> coords) {
   return element(tensorType(tensor).getElementType());
 }
 
+bool Emission::isInMemory(Value tensor) const {
+  Operation *op = tensor.getDefiningOp();
+  return !op || !(inside.contains(op) || isFree(op));
+}
+
 Value Emission::guarded(ArrayRef<Value>, Value tensor, ArrayRef<Coord> coords,
                         Number) {
   Inside branch(*this, width, newScope());
@@ -203,7 +208,7 @@ Coord Emission::loadIndex(Value indices, ArrayRef<Coord> coords, int64_t) {
 }
 
 Value Emission::reduce(Combiner, Type elementType, ArrayRef<int64_t> extents,
-                       bool alongLanes,
+                       int64_t together,
                        function_ref<Value(ArrayRef<Coord>)> body) {
   int64_t points = 1;
   for (int64_t extent : extents)
@@ -220,19 +225,19 @@ Value Emission::reduce(Combiner, Type elementType, ArrayRef<int64_t> extents,
     return result;
   }
   // Loops, the innermost with four chains and what remains of them.
-  int64_t step =
-      alongLanes && width == 1 && extents.back() >= lanes ? lanes : 1;
+  bool alongLanes = width == 1 && takesLanes(extents.back(), together, lanes);
+  int64_t step = alongLanes ? lanes : 1;
   Inside loops(*this, step > 1 ? step : width, newScope());
   Coords iv;
   for (size_t i = 0; i < extents.size(); ++i)
     iv.push_back({fresh(b.getIndexType())});
   iv.back().lane = step > 1 ? 1 : 0;
   iv.back().align = step;
-  for (int64_t chain = 0; chain < 4; ++chain) {
+  for (int64_t chain = 0; chain < chains; ++chain) {
     body(iv);
     iv.back().offset += step;
   }
-  if (extents.back() % (4 * step)) {
+  if (extents.back() % (chains * step)) {
     iv.back() = Coord::constant(0);
     width = loops.width;
     body(iv);

@@ -25,6 +25,16 @@ namespace nncc {
 
 /// Reductions over at most this many points are written out.
 constexpr int64_t unrollLimit = 32;
+/// Chains of a loop over a run of elements.
+constexpr int64_t chains = 4;
+
+/// True if a reduction of so many elements takes vectors of them. Lanes that do
+/// not come `together` are found one by one, in code a vector long, which gains
+/// nothing; but in a single turn of the loop all places are known.
+inline bool takesLanes(int64_t length, int64_t together, int64_t lanes) {
+  return together && length >= lanes &&
+         (together >= lanes || length < 2 * chains * lanes);
+}
 
 class Emission : public ElementEmitter {
 public:
@@ -48,6 +58,7 @@ public:
   mlir::Value constantAt(mlir::DenseElementsAttr value,
                          llvm::ArrayRef<Coord> at) override;
   mlir::Value perLane(mlir::Value tensor, llvm::ArrayRef<Coord> at) override;
+  bool isInMemory(mlir::Value tensor) const override;
   mlir::Value guarded(llvm::ArrayRef<mlir::Value> conditions,
                       mlir::Value tensor, llvm::ArrayRef<Coord> at,
                       Number otherwise) override;
@@ -58,7 +69,7 @@ public:
                   int64_t size) override;
   mlir::Value
   reduce(Combiner combiner, mlir::Type elementType,
-         llvm::ArrayRef<int64_t> extents, bool lanes,
+         llvm::ArrayRef<int64_t> extents, int64_t together,
          llvm::function_ref<mlir::Value(llvm::ArrayRef<Coord>)> body) override;
   mlir::Value fma(mlir::Value x, mlir::Value, mlir::Value) override {
     return x;

@@ -35,6 +35,13 @@ FUNCTIONS = {
     "slice": (lambda x: x[1:, ::2] * 2.0, (5, 9)),
     "index": (lambda x: x[:, -1, None, ...], (5, 9, 3)),
     "cat": (lambda x: torch.cat([x, x * 2.0, x[:, :3]], 1), (5, 9)),
+    # Parts that begin within a vector, and at the start of one.
+    "sum_of_cat": (lambda x: torch.cat([x, x * 2.0, x[:, :3]], 1).sum(1),
+                   (5, 90)),
+    "max_of_cat": (lambda x: torch.cat([x, x * 2.0, x + 1.0], 1).amax((0, 1)),
+                   (5, 90)),
+    "sum_of_whole_cat": (lambda x: torch.cat([x, x * 2.0, x[:, :3]], 1).sum(1),
+                         (5, 96)),
     "stack": (lambda x: torch.stack([x, x + 1.0], 1), (5, 32)),
     "sin_cos": (lambda x: torch.sin(x) * torch.cos(x), (5, 70)),
     "where": (lambda x: torch.where(x > 0, x, x * 0.1), (5, 70)),

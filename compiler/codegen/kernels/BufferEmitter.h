@@ -48,6 +48,9 @@ public:
   mlir::Value constantAt(mlir::DenseElementsAttr value,
                          llvm::ArrayRef<Coord> at) override;
   mlir::Value perLane(mlir::Value tensor, llvm::ArrayRef<Coord> at) override;
+  bool isInMemory(mlir::Value tensor) const override {
+    return buffers.contains(tensor);
+  }
   mlir::Value guarded(llvm::ArrayRef<mlir::Value> conditions,
                       mlir::Value tensor, llvm::ArrayRef<Coord> at,
                       Number otherwise) override;
@@ -58,7 +61,7 @@ public:
                   int64_t size) override;
   mlir::Value
   reduce(Combiner combiner, mlir::Type elementType,
-         llvm::ArrayRef<int64_t> extents, bool lanes,
+         llvm::ArrayRef<int64_t> extents, int64_t together,
          llvm::function_ref<mlir::Value(llvm::ArrayRef<Coord>)> body) override;
   mlir::Value fma(mlir::Value x, mlir::Value y, mlir::Value z) override;
   mlir::Value pow(mlir::Value x, mlir::Value y) override;

@@ -47,7 +47,7 @@ static Value writtenOut(ArrayRef<int64_t> extents,
 static Value inChains(BufferEmitter &e, int64_t length, Value identity,
                       function_ref<Value(Value, Coord)> into,
                       function_ref<Value(Value, Value)> merge) {
-  int64_t chains = 4, blocked = length / chains * chains;
+  int64_t blocked = length / chains * chains;
   SmallVector<Value> carried(chains, identity);
   carried =
       e.loop(0, blocked, chains, carried, [&](const Coord &i, ValueRange acc) {
@@ -62,7 +62,7 @@ static Value inChains(BufferEmitter &e, int64_t length, Value identity,
 }
 
 Value BufferEmitter::reduce(Combiner combiner, Type elementType,
-                            ArrayRef<int64_t> extents, bool lanes,
+                            ArrayRef<int64_t> extents, int64_t together,
                             function_ref<Value(ArrayRef<Coord>)> body) {
   bool isUnsigned = isUnsignedElement(elementType);
   Value identity = splat(elementType, identityOf(combiner, elementType));
@@ -77,8 +77,8 @@ Value BufferEmitter::reduce(Combiner combiner, Type elementType,
     return identity;
   if (points <= unrollLimit)
     return writtenOut(extents, merge, body);
-  if (lanes && width == 1 && target.loopLanes() > 1 &&
-      extents.back() >= target.loopLanes())
+  if (int64_t lanes = target.loopLanes();
+      width == 1 && lanes > 1 && takesLanes(extents.back(), together, lanes))
     return reduceAlongLanes(combiner, elementType, extents, body);
   Coords iv;
   auto into = [&](Value acc, Coord i) {
@@ -129,14 +129,14 @@ Value BufferEmitter::reduceAlongLanes(
     Combiner combiner, Type elementType, ArrayRef<int64_t> extents,
     function_ref<Value(ArrayRef<Coord>)> body) {
   int64_t length = extents.back(), vl = target.loopLanes();
-  int64_t chains = std::min<int64_t>(4, length / vl), block = chains * vl;
+  int64_t count = std::min(chains, length / vl), block = count * vl;
   int64_t blocked = length / block * block, vectorised = length / vl * vl;
   bool isUnsigned = isUnsignedElement(elementType);
   Number neutral = identityOf(combiner, elementType);
   SmallVector<Value> carried;
   {
     WithWidth wide(*this, vl);
-    carried.assign(chains, splat(elementType, neutral));
+    carried.assign(count, splat(elementType, neutral));
   }
   carried.push_back(splat(elementType, neutral)); // for the odd elements
   Coords iv;
@@ -154,7 +154,7 @@ Value BufferEmitter::reduceAlongLanes(
       WithWidth wide(*this, vl);
       acc = loop(0, blocked, block, acc, [&](const Coord &i, ValueRange in) {
         SmallVector<Value> next(in);
-        for (int64_t c = 0; c < chains; ++c)
+        for (int64_t c = 0; c < count; ++c)
           point(i, c * vl, 1, next[c]);
         return next;
       });

@@ -173,7 +173,7 @@ Value ContractOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
     Value value = e.at(tensor, coords);
     return from == to ? value : e.convert(value, from, to);
   };
-  return e.reduce(Combiner::sum, to, extents, false, [&](ArrayRef<Coord> k) {
+  return e.reduce(Combiner::sum, to, extents, 0, [&](ArrayRef<Coord> k) {
     for (size_t j = 0; j < k.size(); ++j)
       x[getLhsContract()[j]] = y[getRhsContract()[j]] = k[j];
     Value product = element(getLhs(), x);

@@ -1,6 +1,7 @@
 //===- Reduce.cpp - reductions --------------------------------------------===//
 #include "dialect/Gradient.h"
 #include "dialect/Nncc.h"
+#include <numeric>
 
 using namespace mlir;
 
@@ -61,14 +62,27 @@ void ReduceOp::evaluate(ArrayRef<RefTensor> inputs,
   });
 }
 
+/// The longest vectors along the last dimension, from multiples of their length
+/// on, that come from one place: from a part of what is joined here, or memory.
+static int64_t togetherIn(ElementEmitter &e, Value x) {
+  int64_t length = int64_t(1) << 30, start = 0, last = shapeOf(x).size() - 1;
+  auto concat = x.getDefiningOp<ConcatOp>();
+  if (!concat || e.isInMemory(x) || int64_t(concat.getDim()) != last)
+    return length;
+  for (Value part : concat.getOperands().drop_back())
+    length = std::gcd(length, start += shapeOf(part)[last]);
+  return length;
+}
+
 Value ReduceOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
   auto type = tensorType(getOperand());
   SmallVector<int64_t> kept = otherDims(getDims(), type.getRank());
   SmallVector<int64_t> extents;
   for (int64_t d : getDims())
     extents.push_back(type.getDimSize(d));
-  bool lanes = !getDims().empty() && getDims().back() == type.getRank() - 1;
-  return e.reduce(getCombiner(), type.getElementType(), extents, lanes,
+  bool isLast = !getDims().empty() && getDims().back() == type.getRank() - 1;
+  int64_t together = isLast ? togetherIn(e, getOperand()) : 0;
+  return e.reduce(getCombiner(), type.getElementType(), extents, together,
                   [&](ArrayRef<Coord> iv) {
                     Coords coords(type.getRank());
                     for (auto [i, d] : llvm::enumerate(kept))

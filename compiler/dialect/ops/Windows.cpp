@@ -154,7 +154,7 @@ Value FoldOp::emitElement(ElementEmitter &e, ArrayRef<Coord> at) {
     return e.guarded(conditions, getOperand(), coords, 0);
   };
   return e.reduce(Combiner::sum, tensorType(getResult()).getElementType(),
-                  getSizes(), false, part);
+                  getSizes(), 0, part);
 }
 
 void FoldOp::gradient(Gradient &g) {
