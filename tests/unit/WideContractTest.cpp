@@ -1,5 +1,5 @@
-// Products whose sums are wider than their operands, as machine code. No module
-// of the format makes one: only passes and other frontends of the dialect do.
+// Products whose sums are wider than their operands, as machine code. Recurrent
+// layers and attention of halves make them; other types only the dialect itself.
 #include "codegen/Object.h"
 #include "codegen/Pipelines.h"
 #include "codegen/kernels/LowerKernels.h"
