@@ -123,20 +123,20 @@ public:
     auto module = buildLlvmModule(llvmContext, *model, **kernels, target);
     if (!module)
       return end(Status::internal);
-    report("optimizing");
-    auto parts = optimize(*module, target, options.level, options.threads);
+    auto groups = optimize(*module, target, options.level, options.threads,
+                           reportKernels("optimizing"));
     if (stage != Stage::object)
-      linkParts(*module, parts);
+      linkGroups(*module, groups);
     addDescriptor(*module, *model, target, options.embedded);
     if (stage == Stage::llvm) {
       llvm::raw_string_ostream(result.output) << *module;
       return end(Status::done);
     }
-    report("writing machine code");
-    result.output =
-        stage == Stage::assembly
-            ? emitCode(*module, target, true)
-            : emitObject(*module, std::move(parts), target, options.threads);
+    auto written = reportKernels("writing machine code");
+    result.output = stage == Stage::assembly
+                        ? emitCode(*module, target, true)
+                        : emitObject(*module, std::move(groups), target,
+                                     options.threads, written);
     result.header = headerOf(*model);
     return end(Status::done);
   }
@@ -144,7 +144,15 @@ public:
 private:
   void report(const char *what) {
     if (options.progress)
-      options.progress(what);
+      options.progress(what, 0, 0);
+  }
+  /// Reports that it begins, and what is done of it when it is called.
+  std::function<void(unsigned, unsigned)> reportKernels(const char *what) {
+    report(what);
+    return [this, what](unsigned done, unsigned all) {
+      if (options.progress)
+        options.progress(what, done, all);
+    };
   }
   void tell(const Diagnostics &from) {
     llvm::raw_string_ostream os(result.messages);

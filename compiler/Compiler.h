@@ -61,8 +61,9 @@ struct CompileOptions {
   const EmbeddedWeights *embedded = nullptr;
   /// What generates code for kernels; null: the CPU's. For tests.
   const KernelTarget *kernels = nullptr;
-  /// Told what begins, if set: "reading the model", "kernel passes", ...
-  std::function<void(const char *)> progress;
+  /// Told what begins, if set: "reading the model", "kernel passes", ...; and
+  /// then, by several threads in turn, how many of `all` kernels are done.
+  std::function<void(const char *what, unsigned done, unsigned all)> progress;
   /// For tests of `check --bisect`: after this pass the result is doubled, this
   /// kernel overwrites an element.
   std::string wrongPass, wrongKernel;

@@ -20,6 +20,7 @@
 #include "llvm/Target/TargetMachine.h"
 #include "llvm/TargetParser/Triple.h"
 #include "llvm/Transforms/Utils/Cloning.h"
+#include <mutex>
 
 using namespace mlir;
 
@@ -120,8 +121,8 @@ static bool isUseless(llvm::StringRef pass) {
       {"DSEPass", "IndVarSimplifyPass", "LoopLoadEliminationPass"}, pass);
 }
 
-static void optimizePart(llvm::Module &module, const TargetInfo &target,
-                         unsigned level) {
+static void optimizeGroup(llvm::Module &module, const TargetInfo &target,
+                          unsigned level) {
   auto machine = createMachine(target);
   llvm::LoopAnalysisManager loops;
   llvm::FunctionAnalysisManager functions;
@@ -150,16 +151,16 @@ static void optimizePart(llvm::Module &module, const TargetInfo &target,
 
 /// Moves kernels into modules of their own, as bitcode: about `size`
 /// instructions each, in order. Here they become declarations.
-static std::vector<std::string> splitKernels(llvm::Module &module,
+static std::vector<KernelGroup> splitKernels(llvm::Module &module,
                                              unsigned size) {
-  std::vector<llvm::DenseSet<const llvm::GlobalValue *>> parts;
+  std::vector<llvm::DenseSet<const llvm::GlobalValue *>> groups;
   unsigned filled = size;
   std::vector<llvm::Function *> kernels;
   for (llvm::Function &code : module) {
     if (!code.getName().ends_with(codeSuffix))
       continue;
     if (filled >= size) {
-      parts.emplace_back();
+      groups.emplace_back();
       filled = 0;
     }
     filled += code.getInstructionCount();
@@ -167,19 +168,21 @@ static std::vector<std::string> splitKernels(llvm::Module &module,
         module.getFunction(code.getName().drop_back(codeSuffix.size()));
     kernel->setLinkage(llvm::GlobalValue::ExternalLinkage);
     kernel->setVisibility(llvm::GlobalValue::HiddenVisibility);
-    parts.back().insert(&code);
-    parts.back().insert(kernel);
+    groups.back().insert(&code);
+    groups.back().insert(kernel);
     kernels.push_back(kernel);
     kernels.push_back(&code);
   }
-  std::vector<std::string> list;
-  for (const auto &part : parts) {
+  std::vector<KernelGroup> list;
+  for (const auto &group : groups) {
     llvm::ValueToValueMapTy map;
     auto copy =
         llvm::CloneModule(module, map, [&](const llvm::GlobalValue *value) {
-          return part.contains(value) || isa<llvm::GlobalVariable>(value);
+          return group.contains(value) || isa<llvm::GlobalVariable>(value);
         });
-    llvm::raw_string_ostream os(list.emplace_back());
+    KernelGroup &added =
+        list.emplace_back(KernelGroup{"", unsigned(group.size() / 2)});
+    llvm::raw_string_ostream os(added.code);
     llvm::WriteBitcodeToFile(*copy, os);
   }
   for (llvm::Function *kernel : kernels)
@@ -189,41 +192,49 @@ static std::vector<std::string> splitKernels(llvm::Module &module,
   return list;
 }
 
-/// Calls `body` with each part as a module of a context of its own.
-static void forEachPart(std::vector<std::string> &parts, unsigned threads,
-                        llvm::function_ref<std::string(llvm::Module &)> body) {
+/// Calls `body` with each group as a module of a context of its own.
+static void forEachGroup(std::vector<KernelGroup> &groups, unsigned threads,
+                         KernelsDone done,
+                         llvm::function_ref<std::string(llvm::Module &)> body) {
   static const bool once = (skipSlowPasses(), true);
   (void)once;
+  unsigned count = 0, all = 0;
+  for (const KernelGroup &group : groups)
+    all += group.kernels;
+  std::mutex telling;
   llvm::DefaultThreadPool pool(llvm::hardware_concurrency(threads));
-  for (std::string &part : parts)
-    pool.async([&part, body] {
+  for (KernelGroup &group : groups)
+    pool.async([&, body] {
       llvm::LLVMContext context;
-      auto module = llvm::cantFail(
-          llvm::parseBitcodeFile(llvm::MemoryBufferRef(part, "part"), context));
-      part = body(*module);
+      auto module = llvm::cantFail(llvm::parseBitcodeFile(
+          llvm::MemoryBufferRef(group.code, "kernels"), context));
+      group.code = body(*module);
+      std::lock_guard lock(telling);
+      count += group.kernels;
+      done(count, all);
     });
   pool.wait();
 }
 
-std::vector<std::string> optimize(llvm::Module &module,
+std::vector<KernelGroup> optimize(llvm::Module &module,
                                   const TargetInfo &target, unsigned level,
-                                  unsigned threads) {
-  std::vector<std::string> parts = splitKernels(module, 4000);
-  forEachPart(parts, threads, [&](llvm::Module &part) {
-    optimizePart(part, target, level);
+                                  unsigned threads, KernelsDone done) {
+  std::vector<KernelGroup> groups = splitKernels(module, 4000);
+  forEachGroup(groups, threads, done, [&](llvm::Module &group) {
+    optimizeGroup(group, target, level);
     std::string text;
     llvm::raw_string_ostream os(text);
-    llvm::WriteBitcodeToFile(part, os);
+    llvm::WriteBitcodeToFile(group, os);
     return text;
   });
-  return parts;
+  return groups;
 }
 
-void linkParts(llvm::Module &module, llvm::ArrayRef<std::string> parts) {
+void linkGroups(llvm::Module &module, llvm::ArrayRef<KernelGroup> groups) {
   llvm::Linker linker(module);
-  for (const std::string &text : parts)
+  for (const KernelGroup &group : groups)
     linker.linkInModule(llvm::cantFail(llvm::parseBitcodeFile(
-        llvm::MemoryBufferRef(text, "part"), module.getContext())));
+        llvm::MemoryBufferRef(group.code, "kernels"), module.getContext())));
   for (llvm::Function &kernel : module)
     if (!kernel.isDeclaration() && kernel.hasHiddenVisibility()) {
       kernel.setVisibility(llvm::GlobalValue::DefaultVisibility);
@@ -231,13 +242,17 @@ void linkParts(llvm::Module &module, llvm::ArrayRef<std::string> parts) {
     }
 }
 
-std::string emitObject(llvm::Module &module, std::vector<std::string> parts,
-                       const TargetInfo &target, unsigned threads) {
-  forEachPart(parts, threads, [&](llvm::Module &part) {
-    return emitCode(part, target, false);
+std::string emitObject(llvm::Module &module, std::vector<KernelGroup> groups,
+                       const TargetInfo &target, unsigned threads,
+                       KernelsDone done) {
+  forEachGroup(groups, threads, done, [&](llvm::Module &group) {
+    return emitCode(group, target, false);
   });
-  parts.push_back(emitCode(module, target, false));
-  return joinObjects(parts);
+  std::vector<std::string> objects;
+  for (KernelGroup &group : groups)
+    objects.push_back(std::move(group.code));
+  objects.push_back(emitCode(module, target, false));
+  return joinObjects(objects);
 }
 
 std::string emitCode(llvm::Module &module, const TargetInfo &target,

@@ -24,19 +24,28 @@ std::unique_ptr<llvm::Module> buildLlvmModule(llvm::LLVMContext &context,
                                               mlir::ModuleOp kernels,
                                               const TargetInfo &target);
 
+/// Kernels as bitcode or machine code.
+struct KernelGroup {
+  std::string code;
+  unsigned kernels;
+};
+/// Told how many kernels are done, by one thread at a time.
+using KernelsDone = llvm::function_ref<void(unsigned done, unsigned all)>;
+
 /// Moves the kernels out of `module`, which keeps their declarations, and runs
 /// LLVM's pipeline for `level` in 0..3 on groups of them. Gives bitcode, which
 /// does not depend on the number of threads.
-std::vector<std::string> optimize(llvm::Module &module,
+std::vector<KernelGroup> optimize(llvm::Module &module,
                                   const TargetInfo &target, unsigned level,
-                                  unsigned threads);
+                                  unsigned threads, KernelsDone done);
 
 /// Moves them back, to be printed.
-void linkParts(llvm::Module &module, llvm::ArrayRef<std::string> parts);
+void linkGroups(llvm::Module &module, llvm::ArrayRef<KernelGroup> groups);
 
-/// Machine code of the parts and of `module`, as one object.
-std::string emitObject(llvm::Module &module, std::vector<std::string> parts,
-                       const TargetInfo &target, unsigned threads);
+/// Machine code of the groups and of `module`, as one object.
+std::string emitObject(llvm::Module &module, std::vector<KernelGroup> groups,
+                       const TargetInfo &target, unsigned threads,
+                       KernelsDone done);
 
 /// Machine code or, if `assembly`, its text.
 std::string emitCode(llvm::Module &module, const TargetInfo &target,

@@ -434,8 +434,8 @@ def test_files_that_are_no_models(nncc, lenet, suffix):
 
 
 def test_progress_on_a_terminal(lenet):
-    """Work of more than a second shows its stage, at most ten times a second,
-    and leaves the line empty."""
+    """Work of more than a second shows its stage and the kernels that are done,
+    at most ten times a second, and leaves the line empty."""
     text = subprocess.run(
         ["script", "-qec", f"{NNCC} {deep_model(lenet, 60)} -o m.so -j1",
          "/dev/null"], cwd=lenet, capture_output=True,
@@ -443,6 +443,9 @@ def test_progress_on_a_terminal(lenet):
     times = [float(t) for t in re.findall(
         r"\r\x1b\[K\[(\d+\.\d) s\] deep.json: ", text)]
     assert times and times[0] >= 1 and len(times) <= 10 * times[-1] + 1
+    done = re.findall(r"(?:optimizing|writing machine code), "
+                      r"(\d+) of (\d+) kernels", text)
+    assert done and all(0 < int(some) <= int(of) for some, of in done)
     assert text.rsplit("\r\x1b[K", 1)[1].startswith("nncc: deep for ")
 
 

@@ -102,12 +102,14 @@ void addEntries(Verb &verb, CompileOptions &options) {
 
 int CommonFlags::finish() {
   if (verbose)
-    options.progress =
-        [start = std::chrono::steady_clock::now()](const char *what) {
-          std::chrono::duration<double> time =
-              std::chrono::steady_clock::now() - start;
-          fprintf(stderr, "nncc: %6.2f s %s\n", time.count(), what);
-        };
+    options.progress = [start = std::chrono::steady_clock::now()](
+                           const char *what, unsigned, unsigned all) {
+      if (all)
+        return;
+      std::chrono::duration<double> time =
+          std::chrono::steady_clock::now() - start;
+      fprintf(stderr, "nncc: %6.2f s %s\n", time.count(), what);
+    };
   for (const std::string &text : dims) {
     DimSpec spec;
     std::string error;
@@ -130,8 +132,11 @@ int compileText(const std::string &path, const std::string &text,
   CompileOptions shown = options;
   std::string name = path == "-" ? "<stdin>" : path;
   if (!shown.progress)
-    shown.progress = [&](const char *what) {
-      progress.show(name + ": " + what);
+    shown.progress = [&](const char *what, unsigned done, unsigned all) {
+      std::string kernels = all ? ", " + std::to_string(done) + " of " +
+                                      std::to_string(all) + " kernels"
+                                : "";
+      progress.show(name + ": " + what + kernels);
     };
   result = compileModel(name, text, shown, stage);
   progress.clear();
