@@ -8,10 +8,12 @@ everything back. What libraries keep for themselves is not looked at.
 import array
 import collections
 import contextvars
+import datetime
 import dis
 import enum
 import functools
 import itertools
+import numbers
 import queue
 import random
 import sys
@@ -24,8 +26,9 @@ import torch
 
 from .patched import is_of_torch, names_in
 
-_PLAIN = (bool, int, float, complex, str, bytes, type(None), enum.Enum,
-          numpy.generic, torch.dtype)
+_PLAIN = (numbers.Number, str, bytes, range, type(None), enum.Enum,
+          datetime.date, datetime.time, datetime.timedelta, numpy.generic,
+          torch.dtype)
 _DICTS = (collections.OrderedDict, dict)
 _LISTS = (list, collections.deque)
 _ITERATORS = (itertools.count, itertools.cycle, itertools.chain,
@@ -122,7 +125,7 @@ class Kept:
         if isinstance(value, _PLAIN):
             self._number(name, lambda: repr(get()))
             return
-        if isinstance(value, torch.Tensor) or id(value) in self.seen:
+        if id(value) in self.seen:
             return
         self.seen.add(id(value))
         for kinds, look in _LOOKS:
@@ -154,7 +157,8 @@ class Kept:
         self._items(name, get, enumerate(value), tuple.__getitem__)
 
     def _set(self, name, value, get):
-        self._undo.append((_put_into_set, value, set(value)))
+        if isinstance(value, set):
+            self._undo.append((_put_into_set, value, set(value)))
         for one in value:
             if isinstance(one, _PLAIN):
                 self._number(f"{name}.{one}", lambda one=one:
@@ -241,6 +245,10 @@ class Kept:
         for key in held:
             if isinstance(own.get(key), dict):  # else it is of torch.jit
                 self._keep_dict(own[key])
+                for part, one in own[key].items():
+                    if isinstance(one, torch.Tensor):  # has attributes
+                        self._later(f"{name}.{part}", one,
+                                    lambda one=one: one)
         if is_module:
             names = value._non_persistent_buffers_set
             self._undo.append((_put_into_set, names, set(names)))
@@ -327,7 +335,8 @@ class Kept:
 
 _LOOKS = (
     (torch.nn.Module, Kept._module), (_DICTS, Kept._dict),
-    (_LISTS, Kept._list), (tuple, Kept._tuple), (set, Kept._set),
+    (_LISTS, Kept._list), (tuple, Kept._tuple),
+    ((set, frozenset), Kept._set), (torch.Tensor, Kept._attributes),
     (numpy.ndarray, Kept._array),
     ((array.array, bytearray), Kept._numbers),
     (contextvars.ContextVar, Kept._context), (random.Random, Kept._random),

@@ -5,6 +5,9 @@ import array
 import collections
 import contextvars
 import dataclasses
+import datetime
+import decimal
+import fractions
 import functools
 import itertools
 import queue
@@ -97,6 +100,10 @@ def through_a_call(m):
     in_variable(m)
 
 
+def in_parameter(m):
+    m.layer.weight.n = getattr(m.layer.weight, "n", 0) + 1
+
+
 def in_cell():
     count = 0
 
@@ -122,6 +129,12 @@ class Local(threading.local):
 def queue_of():
     result = queue.Queue()
     result.put(1), result.put(2), result.put(3)
+    return result
+
+
+def tensor_with_a_number():
+    result = torch.zeros(2)
+    result.n = 0
     return result
 
 
@@ -161,6 +174,18 @@ ATTRIBUTES = {
     "array": (lambda m: np.add.at(m.kept, 0, 1), lambda: np.zeros(2), "kept"),
     "number of numpy": (lambda m: setattr(m, "kept", m.kept + np.int64(1)),
                         lambda: np.int64(0), "kept"),
+    "fraction": (lambda m: setattr(m, "kept", m.kept + 1),
+                 lambda: fractions.Fraction(1, 2), "kept"),
+    "decimal": (lambda m: setattr(m, "kept", m.kept + 1),
+                lambda: decimal.Decimal(1), "kept"),
+    "time": (lambda m: setattr(m, "kept", m.kept * 2),
+             lambda: datetime.timedelta(1), "kept"),
+    "range": (lambda m: setattr(m, "kept", m.kept[1:]), lambda: range(99),
+              "kept"),
+    "frozen set": (lambda m: setattr(m, "kept", m.kept - {min(m.kept)}),
+                   lambda: frozenset(range(99)), "kept.1"),
+    "attribute of a tensor": (lambda m: setattr(m.kept, "n", m.kept.n + 1),
+                              tensor_with_a_number, "kept.n"),
     "array of Python": (lambda m: m.kept.__setitem__(0, m.kept[0] + 1),
                         lambda: array.array("i", [0]), "kept"),
     "bytes": (lambda m: m.kept.__setitem__(0, m.kept[0] + 1),
@@ -207,6 +232,8 @@ def state_of(value):
         return repr(value.bit_generator.state)
     if isinstance(value, (Plain, Slots)):
         return value.step
+    if isinstance(value, torch.Tensor):
+        return value.n
     if hasattr(value, "__next__") and not hasattr(value, "gi_frame"):
         return list(itertools.islice(value, 6))
     if isinstance(value, queue.Queue):
@@ -242,6 +269,7 @@ def test_attributes(tmp_path, name):
     (in_list_outside, "variable test_export_kept.COUNTS.0"),
     (in_itself, "variable in_itself.calls"),
     (in_default, "variable in_default.0"),
+    (in_parameter, "attribute 0.layer.weight.n"),
     (in_cell(), "variable count")])
 def test_variables(tmp_path, change, what):
     module = nn.Sequential(Named(change))
