@@ -297,6 +297,10 @@ def test_progress(tmp_path, capfd, monkeypatch):
     lines = capfd.readouterr().err.splitlines()
     assert lines[-1] == ("nncc: checking the exported model: one training step "
                          "beside PyTorch's")
+    verify(tmp_path, given[0], given[1], {})
+    lines = capfd.readouterr().err.splitlines()
+    assert lines[-1] == ("nncc: checking the exported model: train mode and "
+                         "gradients beside PyTorch's")
 
 
 def test_drawn_again():
