@@ -22,8 +22,12 @@ class _Run(torch.autograd.Function):
         ctx.outputs = [(name, t.shape, t.dtype) for name, t in results.items()
                        if name not in ctx.buffers]
         ctx.set_materialize_grads(False)
+        reaching = set().union(*(
+            module.reached.get(key, ()) for key, needed in zip(
+                module.gradients, ctx.needs_input_grad[2:]) if needed))
         ctx.mark_non_differentiable(
-            *[t for t in outputs if not t.is_floating_point()])
+            *[t for t, (name, *_) in zip(outputs, ctx.outputs)
+              if name not in reaching])
         return outputs
 
     @staticmethod
@@ -44,8 +48,7 @@ class _Run(torch.autograd.Function):
         results = module.call("backward", (*inputs, *given), ctx.step)
         module.set_buffers(after)
         of = [results[key] if used & module.reached.get(key, set()) else None
-              for key in ("grad." + name for name in
-                          [*module.inputs, *module.trained])]
+              for key in module.gradients]
         return (None, None, *of)
 
 
@@ -77,6 +80,7 @@ class CompiledModule(torch.nn.Module):
         gradients = compiled.signature("backward")[1]
         self.trained = [n for n in self.memory if "grad." + n in gradients]
         self.reached = compiled.reached("backward")
+        self.gradients = ["grad." + n for n in [*self.inputs, *self.trained]]
         self.updated = [n for n in compiled.signature("train_forward")[1]
                         if n in self.memory]
         owned = {name: torch.nn.Parameter(tensor) if name in self.trained

@@ -440,3 +440,25 @@ def test_what_has_no_gradient(tmp_path, used):
         torch.testing.assert_close(own, theirs)
         if own.grad is not None:
             torch.testing.assert_close(own.grad, theirs.grad)
+
+
+@pytest.mark.parametrize("frozen", [(), ("a",), ("a", "b")])
+@pytest.mark.parametrize("of", [(), (0,), (1,), (0, 1)])
+def test_outputs_without_a_gradient(tmp_path, frozen, of):
+    """Those that nothing with a gradient reaches: in PyTorch backward fails
+    there, and does not end in silence."""
+    torch.manual_seed(0)
+    net = Wrap(lambda m, x, z: (m.a(x), m.b(x.detach()), x.detach() * 2, z * 2,
+                                (m.a(x) + z).detach(), x * 0 + z),
+               a=nn.Linear(4, 4), b=nn.Linear(4, 4))
+    inputs = X, torch.randn(X.shape)
+    nncc.export(net, inputs, tmp_path)
+    ours = nncc.compile(tmp_path, entries=("forward", "train_forward",
+                                           "backward")).module().train()
+    for name in frozen:
+        for module in (net.get_submodule(name), ours.get_submodule(name)):
+            module.requires_grad_(False)
+    given = [x.clone().requires_grad_(i in of) for i, x in enumerate(inputs)]
+    theirs, own = ([y.requires_grad for y in module(*given)]
+                   for module in (net, ours))
+    assert own == theirs
