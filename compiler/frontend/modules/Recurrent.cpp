@@ -214,7 +214,7 @@ static void recurrent(Registry &r, const char *name, const char *doc, ArgDef hx,
                       ArgDefs more, Cell cell) {
   ArgDefs args = {integer("input_size").min(1),
                   integer("hidden_size").min(1),
-                  integer("num_layers", 1).min(1).max(1024),
+                  integer("num_layers", 1).min(1).max(256),
                   flag("bias", true),
                   flag("batch_first", false),
                   number("dropout", 0.0).min(0).max(1),
