@@ -143,6 +143,7 @@ template <bool isOlder> static void registerNorms(Registry &r) {
       .parametrization({space + "weight_norm"}, {integer("dim", 0).orNull()})
       .hidden(hiddenWeightNorm<isOlder>)
       .types(TypeRule::floating)
+      .inF32()
       .emit(emitWeightNorm);
   define(r, "divided by its largest singular value")
       .parametrization({space + "spectral_norm"},
@@ -151,6 +152,7 @@ template <bool isOlder> static void registerNorms(Registry &r) {
                         number("eps", 1e-12).min(0)})
       .hidden(hiddenSpectralNorm<isOlder>)
       .types(TypeRule::floating)
+      .inF32()
       .emit([](Call &c) { return emitSpectralNorm(c, !isOlder); });
 }
 

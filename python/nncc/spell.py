@@ -208,7 +208,7 @@ class Spelling:
 
     def weight_norm(self):
         """g v / |v|, the norm over all dimensions but one, or over all (-1):
-        what torch.nn.utils.weight_norm calls."""
+        what torch.nn.utils.weight_norm calls. Of halves in f32."""
         v, g = self.raw[:2]
         dim = self.argument(2, "dim")[0]
         dim = 0 if dim is None else dim
@@ -218,16 +218,26 @@ class Spelling:
             return self.tracer.add(op, inputs, arguments, tensor,
                                    self.hint).results
 
+        direction, length = self.inputs[:2]
+        is_half = v.dtype in (torch.float16, torch.bfloat16)
+        if is_half:
+            v, g = v.float(), g.float()
+            direction = step("Tensor.to", [direction], {"dtype": "f32"}, v)
+            length = step("Tensor.to", [length], {"dtype": "f32"}, g)
         norm = v * v
-        value = step("torch.mul", [self.inputs[0]] * 2, {}, norm)
+        value = step("torch.mul", [direction] * 2, {}, norm)
         if dims:
             norm = norm.sum(dims, keepdim=dim != -1)
             value = step("Tensor.sum", [value], {
                 "dim": dims, "keepdim": dim != -1}, norm)
         norm = norm.sqrt()
         value = step("torch.sqrt", [value], {}, norm)
-        value = step("torch.div", [self.inputs[1], value], {}, g / norm)
-        return self.add("torch.mul", [self.inputs[0], value])
+        value = step("torch.div", [length, value], {}, g / norm)
+        if not is_half:
+            return self.add("torch.mul", [direction, value])
+        value = step("torch.mul", [direction, value], {}, v * (g / norm))
+        return self.add("Tensor.to", [value],
+                        {"dtype": dtype_name(self.result.dtype)})
 
     def make(self):
         """torch.tensor of numbers is a constant; of a tensor, a copy without a

@@ -1,4 +1,5 @@
 """Parametrized tensors, tied tensors, functional norms."""
+import copy
 import json
 import re
 
@@ -118,6 +119,31 @@ def test_weight_norm_of_a_recurrent_layer(tmp_path):
     torch.manual_seed(0)
     layer = nn.utils.weight_norm(nn.LSTM(6, 6), "weight_hh_l0")
     nncc.export(Wrap(layer), (torch.randn(4, 6),), tmp_path)
+
+
+HALF_NORMS = {
+    "weight_norm": parametrizations.weight_norm,
+    "weight_norm_all": lambda layer: parametrizations.weight_norm(
+        layer, dim=None),
+    "weight_norm_read": lambda layer: Reads(parametrizations.weight_norm(
+        layer)),
+    "spectral_norm": parametrizations.spectral_norm,
+}
+
+
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("name", HALF_NORMS)
+def test_norms_of_halves(tmp_path, name, half):
+    """Squares of these weights do not fit f16; a norm is taken in f32."""
+    torch.manual_seed(0)
+    layer = nn.Linear(300, 7)
+    layer.weight.data *= 20000
+    module = Wrap(HALF_NORMS[name](layer)).to(half).eval()
+    x = torch.randn(5, 300).to(half)
+    exact = copy.deepcopy(module).double()(x.double())
+    nncc.export(module, (x,), tmp_path)
+    ours = torch.as_tensor(nncc.compile(tmp_path)(x)).double()
+    assert (ours - exact).norm() <= 1.1 * (module(x) - exact).norm()
 
 
 REMOVE = (": remove the parametrization before export "
