@@ -47,8 +47,8 @@ for _method, _op in {
     for _side in ("", "r", "i"):
         _OPERATORS[f"__{_side}{_method}__"] = f"torch.{_op}"
 # The receiver is the right operand.
-REVERSED = {"__rsub__", "__rtruediv__", "__rdiv__", "__rpow__", "__rmatmul__",
-            "__rfloordiv__", "__rmod__", "__rlshift__", "__rrshift__", "rsub"}
+REVERSED = {"__rsub__", "__rpow__", "__rmatmul__", "__rfloordiv__", "__rmod__",
+            "__rlshift__", "__rrshift__", "rsub"}
 
 # Conversions: the result's element type is all that they say.
 CONVERSIONS = {

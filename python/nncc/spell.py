@@ -137,6 +137,8 @@ class Spelling:
             return self.make()
         if name == "_weight_norm":
             return self.weight_norm()
+        if name in ("__rtruediv__", "__rdiv__"):
+            return self.divide()
         if name in ("detach", "alias"):
             return self.add("Tensor.detach" if name == "detach" else
                             "Tensor.clone", self.inputs[:1])
@@ -238,6 +240,14 @@ class Spelling:
         value = step("torch.mul", [direction, value], {}, v * (g / norm))
         return self.add("Tensor.to", [value],
                         {"dtype": dtype_name(self.result.dtype)})
+
+    def divide(self):
+        """3 / x, which PyTorch computes as x.reciprocal() * 3: infinite where
+        1 / x is."""
+        inverse = self.raw[0].reciprocal()
+        value = self.tracer.add("torch.div", [1, self.inputs[0]], {},
+                                inverse, "reciprocal").results
+        return self.add("torch.mul", [value, self.inputs[1]])
 
     def make(self):
         """torch.tensor of numbers is a constant; of a tensor, a copy without a

@@ -65,6 +65,19 @@ def test_types(tmp_path, name, dtype, cpu):
     compare(torch.as_tensor(compiled(x)), model(x))
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_numbers_over_tensors(tmp_path, dtype):
+    """PyTorch takes the reciprocal first: infinite where it is, and rounded."""
+    model = Wrap(lambda x: (3 / x, 0.3 / x, 0 / x))
+    x = torch.cat([samples(dtype, (12, 20)).flatten(),
+                   torch.tensor([0, 1e-5, -1e-39, 1e-310]).to(dtype)])
+    nncc.export(model, (x,), str(tmp_path))
+    for result, expected in zip(nncc.compile(str(tmp_path))(x), model(x)):
+        result = torch.as_tensor(result)
+        assert torch.equal(result.isnan(), expected.isnan())
+        assert torch.equal(result.nan_to_num(), expected.nan_to_num())
+
+
 @pytest.mark.parametrize("cpu", ["native", "x86-64-v3", "x86-64"])
 @pytest.mark.parametrize("dtype", DTYPES + [torch.bool], ids=str)
 def test_conversions(tmp_path, dtype, cpu):
