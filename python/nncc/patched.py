@@ -85,9 +85,15 @@ class _Reach:
             for space in _SPACES:
                 own = vars(space).get(name)
                 if is_function(own):
-                    self.is_patched |= getattr(own, "__name__", name) not in (
-                        name, "_" + name)
+                    self.is_patched |= _plain(name) != _plain(
+                        getattr(own, "__name__", name))
                     self._visit(own)
+
+
+def _plain(name):
+    """Torch has log_sigmoid as logsigmoid and sym_int as _sym_int; with an
+    underscore at the end it is another function."""
+    return name[:-1].replace("_", "") + name[-1:]
 
 
 def names_in(code):

@@ -208,6 +208,12 @@ REFUSED = {
     "item assignment": (lambda m, x: x.clone().__setitem__(0, 1) or x.abs()
                         .__setitem__(0, 1) or torch.linalg.norm(x),
                         "torch.linalg.norm is not supported in 1 (FILE)"),
+    # Which call functions of torch that have two names.
+    "two names": (lambda m, x: F.interpolate(x[None], scale_factor=2),
+                  "F.interpolate is not supported in 1 (FILE)"),
+    "another two": (lambda m, x: F.multilabel_soft_margin_loss(x, x * 0),
+                    "F.multilabel_soft_margin_loss is not supported in 1 "
+                    "(FILE)"),
     "input in place": (lambda m, x: x.add_(1), "the input x is changed in "
                        "place, which who calls a compiled model does not see "
                        "in 1 (FILE): change a clone"),
