@@ -224,9 +224,10 @@ Type widenHalves(Call &call) {
     bool isFirst = &operand == operands.data();
     if (std::optional<Number> number = call.literal(operand.name))
       value = scalar(*call.builder, keepsDigits ? f32 : type, *number);
-    else if (!value.isFloat())
-      continue;
-    else if (!value.rank() && !(keepsDigits && !isFirst))
+    else if (!value.isFloat() && (operand.def->elements != Elements::any ||
+                                  value.element().isInteger(1)))
+      continue; // no numbers
+    else if (value.rank() || isFirst || !keepsDigits)
       value = convert(value, type);
     widen(value);
   }

@@ -78,6 +78,33 @@ def test_numbers_over_tensors(tmp_path, dtype):
         assert torch.equal(result.nan_to_num(), expected.nan_to_num())
 
 
+INTEGERS_BESIDE = {
+    "arithmetic": lambda x, i: (x + i, i - x, x * i, i * x, i / x),
+    "remainder": lambda x, i: (torch.remainder(i, x), torch.remainder(x, i)),
+    "compare": lambda x, i: (x < i, x == i, i >= x),
+    "in place": lambda x, i: (x.clone().add_(i), x.clone().mul_(i)),
+    "rank 0": lambda x, i: (x + i[0, 0], i[0, 0] * x, x * i[0, 0],
+                            x / i[0, 0], i[0, 0] - x),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int16], ids=str)
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("name", INTEGERS_BESIDE)
+def test_integers_beside_halves(tmp_path, name, half, dtype):
+    """They are rounded to the half before anything is done with them."""
+    model = Pair(INTEGERS_BESIDE[name])
+    i = (torch.arange(240).reshape(12, 20) * 41 - 4099).to(dtype)
+    x = samples(half, (12, 20)) * 100
+    x[:6] = i[:6]
+    nncc.export(model, (x, i), str(tmp_path))
+    for result, expected in zip(nncc.compile(str(tmp_path))(x, i),
+                                model(x, i)):
+        result = torch.as_tensor(result)
+        assert result.dtype == expected.dtype
+        assert torch.equal(result.nan_to_num(), expected.nan_to_num())
+
+
 @pytest.mark.parametrize("cpu", ["native", "x86-64-v3", "x86-64"])
 @pytest.mark.parametrize("dtype", DTYPES + [torch.bool], ids=str)
 def test_conversions(tmp_path, dtype, cpu):
