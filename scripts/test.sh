@@ -20,7 +20,7 @@ build/venv/bin/python -m pytest -q -n 2 --dist loadgroup tests/cli tests/parity 
   --junit-xml=$results/python.xml
 # What is no record, on kernels that look where they read and write; records do
 # it by themselves (parity/test_bounds.py).
-NNCC=build/bin/nncc-bounds build/venv/bin/python -m pytest -q -n 2 \
+NNCC="$PWD/build/bin/nncc-bounds" build/venv/bin/python -m pytest -q -n 2 \
   tests/parity/test_{attention_gradients,compositions,gradients,losses}.py \
   tests/parity/test_{models,parametrized,recurrent,regressions}.py \
   tests/parity/test_{training,types}.py \
