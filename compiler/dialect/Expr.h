@@ -233,6 +233,9 @@ Expr convolution(Expr x, Expr kernel, const ConvolutionShape &shape);
 Expr gather(Expr x, Expr indices, int64_t dim);
 /// base (rows, columns) with updates (n, columns) added to rows `indices` (n).
 Expr scatterAdd(Expr base, Expr indices, Expr updates);
+/// softmax(q k^T scale + mask), which attention multiplies v with: in f32 of
+/// halves. `mask` may be missing.
+Expr attentionWeights(Expr q, Expr k, Expr mask, double scale, bool causal);
 /// `mask` may be missing.
 Expr attention(Expr q, Expr k, Expr v, Expr mask, double scale, bool causal);
 /// Gradients of q, k and v, given that of attention's result.

@@ -137,6 +137,25 @@ void AttentionOp::evaluate(ArrayRef<RefTensor> inputs,
   }
 }
 
+Expr attentionWeights(Expr q, Expr k, Expr mask, double scale, bool causal) {
+  ExprBuilder &c = q.context();
+  int64_t n = q.rank() - 2;
+  SmallVector<int64_t> batch = llvm::to_vector(llvm::seq<int64_t>(0, n));
+  Type sums = computeType(q.element());
+  Expr scores = contract(q, k, batch, batch, {n + 1}, {n + 1}, sums) * scale;
+  if (mask)
+    scores = scores + convert(mask, sums);
+  if (causal) {
+    Type i64 = c.b.getI64Type();
+    Expr row = iota(c, i64, scores.shape(), n);
+    Expr column = iota(c, i64, scores.shape(), n + 1);
+    Expr hidden =
+        full(c, sums, scores.shape(), -std::numeric_limits<double>::infinity());
+    scores = select(compare(Predicate::le, column, row), scores, hidden);
+  }
+  return maskedSoftmax(scores, n + 1);
+}
+
 /// dmask = P (dP - rowsum(P dP)) is as large as the scores: where it is wanted
 /// they are kept in memory.
 void AttentionOp::gradient(Gradient &g) {
@@ -161,16 +180,7 @@ void AttentionOp::gradient(Gradient &g) {
     return contract(convert(x, own), y, batch, batch, {n + xSum}, {n + ySum},
                     sums);
   };
-  Expr scores = product(q, k, 1, 1) * scale + wide(mask);
-  if (getCausal()) {
-    Type i64 = g.c.b.getI64Type();
-    Expr row = iota(g.c, i64, scores.shape(), n);
-    Expr column = iota(g.c, i64, scores.shape(), n + 1);
-    Expr hidden = full(g.c, scores.element(), scores.shape(),
-                       -std::numeric_limits<double>::infinity());
-    scores = select(compare(Predicate::le, column, row), scores, hidden);
-  }
-  Expr p = maskedSoftmax(scores, n + 1);
+  Expr p = attentionWeights(q, k, mask, scale, getCausal());
   Expr dP = product(g.of, v, 1, 1);
   Expr dS = p * (dP - sum(p * dP, {n + 1}, true));
   give(2, product(p, g.of, 0, 0));

@@ -47,21 +47,8 @@ static Result emitAttention(Call &c) {
   llvm::SmallVector<int64_t> batch;
   for (int64_t d = 0; d < rank - 2; ++d)
     batch.push_back(d);
-  mlir::Type own = q.element(), sums = computeType(own);
-  Expr scores =
-      contract(q, k, batch, batch, {rank - 1}, {rank - 1}, sums) * scale;
-  if (mask)
-    scores = scores + convert(mask, sums);
-  if (causal) {
-    mlir::Type i64 = mlir::IntegerType::get(q.element().getContext(), 64);
-    Expr row = iota(q.context(), i64, scores.shape(), rank - 2);
-    Expr column = iota(q.context(), i64, scores.shape(), rank - 1);
-    Expr hidden = full(q.context(), sums, scores.shape(),
-                       -std::numeric_limits<double>::infinity());
-    scores = select(compare(Predicate::le, column, row), scores, hidden);
-  }
-  Expr weights = maskedSoftmax(scores, rank - 1);
-  return contract(convert(c.dropout(weights, p), own), v, batch, batch,
+  Expr weights = attentionWeights(q, k, mask, scale, causal);
+  return contract(convert(c.dropout(weights, p), q.element()), v, batch, batch,
                   {rank - 1}, {rank - 2});
 }
 
