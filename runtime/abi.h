@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#define NNCC_ABI_VERSION 6
+#define NNCC_ABI_VERSION 7
 
 /* CPU features that code may require. */
 #define NNCC_CPU_AVX (1u << 0)
@@ -54,6 +54,7 @@ typedef struct nncc_buffer {
   uint64_t space; /* nncc_space */
   uint64_t value;
   uint64_t offset; /* bytes behind that place */
+  uint64_t bytes;  /* of the tensor */
   /* In a loop: bytes that it moves with each iteration, and that it is away in
    * odd ones. */
   int64_t stride, alternate;
@@ -61,6 +62,47 @@ typedef struct nncc_buffer {
 
 /* The most buffers of one kernel call. */
 #define NNCC_MAX_BUFFERS 64
+
+typedef enum nncc_image_kind {
+  NNCC_IMAGE_PTX,     /* text, ends with a zero byte */
+  NNCC_IMAGE_CUBIN,   /* for the architecture that it was assembled for */
+  NNCC_IMAGE_EMULATOR /* an nncc_emulated: host code, for tests */
+} nncc_image_kind;
+
+typedef struct nncc_image {
+  uint64_t kind; /* nncc_image_kind */
+  uint64_t bytes;
+  const void *data;
+} nncc_image;
+
+/* A kernel for a GPU. It takes an address per buffer and the number of tiles,
+ * as i64; thread t runs tile t. Any of the images has it, the best stands
+ * first. */
+typedef struct nncc_device_kernel {
+  const char *function;
+  const nncc_image *images;
+  uint64_t image_count;
+  uint64_t threads; /* of a block */
+} nncc_device_kernel;
+
+/* What an emulated thread asks of who runs it. */
+typedef enum nncc_special {
+  NNCC_SPECIAL_TID,   /* number of the thread in its block */
+  NNCC_SPECIAL_NTID,  /* threads of a block */
+  NNCC_SPECIAL_CTAID, /* number of the block */
+  NNCC_SPECIAL_NCTAID /* blocks */
+} nncc_special;
+typedef struct nncc_emulator {
+  uint32_t (*special)(uint64_t which); /* nncc_special */
+} nncc_emulator;
+
+/* The image of a kernel as host code (tests/emulator). */
+typedef struct nncc_emulated {
+  const char *function;
+  /* One thread of it, on parameters as cuLaunchKernel takes them. */
+  void (*thread)(void *const *parameters);
+  const nncc_emulator **host; /* the emulator writes itself here */
+} nncc_emulated;
 
 typedef struct nncc_tensor {
   const char *name;
@@ -74,7 +116,10 @@ typedef struct nncc_tensor {
 } nncc_tensor;
 
 typedef struct nncc_step {
-  nncc_kernel kernel; /* null: a loop, or else the host's all_reduce */
+  /* Of a program for the CPU, or of one for a GPU; both null: a loop, or else
+   * the host's all_reduce. */
+  nncc_kernel kernel;
+  const nncc_device_kernel *device;
   int64_t tiles;
   const nncc_buffer *buffers;
   uint64_t buffer_count;
@@ -129,12 +174,27 @@ typedef struct nncc_embedded {
   const void *prepared;
 } nncc_embedded;
 
+/* The program for GPUs of one architecture. */
+typedef struct nncc_cuda {
+  uint64_t sm;    /* of its PTX: 80 is sm_80; 0: for the emulator */
+  uint64_t exact; /* runs on GPUs of that number alone: sm_90a */
+  const nncc_device_kernel *kernels;
+  uint64_t kernel_count;
+  /* By entry: as many bodies as the model's entry has, with the same inputs
+   * and outputs. */
+  const nncc_body *const *bodies;
+  const nncc_body *prepare; /* as the model's */
+  uint64_t prepared_bytes;
+  const struct nncc_backend *backend; /* of runtime/cuda */
+} nncc_cuda;
+
+/* The tables of entries and `prepare` are the program for the CPU. */
 typedef struct nncc_model {
   uint32_t abi_version;
   uint32_t reserved;
   const char *compiler; /* "nncc 0.1.0" */
   const char *name;
-  const char *cpu; /* compiled for */
+  const char *cpu; /* compiled for; "": it has no code for a CPU */
   uint64_t cpu_features;
   const nncc_entry *entries; /* those that users call */
   uint64_t entry_count;
@@ -150,6 +210,8 @@ typedef struct nncc_model {
   /* A hash of what the model's file says it computes, in hexadecimal; its sizes
    * and training aside. */
   const char *graph;
+  const nncc_cuda *cudas; /* lower architectures first */
+  uint64_t cuda_count;
 } nncc_model;
 
 #endif /* NNCC_RUNTIME_ABI_H */

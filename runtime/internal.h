@@ -30,9 +30,7 @@ struct nncc_weights {
   nncc_file *file;      /* where the others lie */
   void *prepared;
   bool ready;
-  /* What preparing needs; kept for weights that change. */
-  char *prepare_arena;
-  void **prepare_outputs;
+  char *prepare_arena; /* kept for weights that change */
 };
 
 struct nncc_file {
@@ -70,8 +68,7 @@ void nncc_weights_refresh(nncc_weights *weights);
 
 /* The steps of a body on given memory. */
 typedef struct nncc_memory {
-  char *arena;
-  const char *prepared;
+  char *arena, *prepared;
   const void *const *inputs;
   void *const *outputs;
   const void *const *weights;

@@ -2,15 +2,18 @@
 #include "internal.h"
 #include <string.h>
 
-_Static_assert(sizeof(nncc_buffer) == 40, "abi");
-_Static_assert(sizeof(nncc_step) == 80, "abi");
+_Static_assert(sizeof(nncc_buffer) == 48, "abi");
+_Static_assert(sizeof(nncc_step) == 88, "abi");
 _Static_assert(sizeof(nncc_tensor) == 64, "abi");
 _Static_assert(sizeof(nncc_body) == 72, "abi");
 _Static_assert(sizeof(nncc_entry) == 56, "abi");
 _Static_assert(sizeof(nncc_alias) == 16, "abi");
-_Static_assert(sizeof(nncc_model) == 144, "abi");
-
+_Static_assert(sizeof(nncc_model) == 160, "abi");
 _Static_assert(sizeof(nncc_limit) == 32, "abi");
+_Static_assert(sizeof(nncc_image) == 24, "abi");
+_Static_assert(sizeof(nncc_device_kernel) == 32, "abi");
+_Static_assert(sizeof(nncc_emulated) == 24, "abi");
+_Static_assert(sizeof(nncc_cuda) == 64, "abi");
 
 nncc_status nncc_check_model(const nncc_model *model) {
   if (!model)

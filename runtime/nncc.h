@@ -31,7 +31,8 @@ typedef enum nncc_status {
   NNCC_ERROR_CPU,   /* the object needs features that this CPU lacks */
   NNCC_ERROR_ABI,   /* the object is from another version of nncc */
   NNCC_ERROR_RANGE, /* an index input points outside its table */
-  NNCC_ERROR_HOST   /* a function of the host gave up */
+  NNCC_ERROR_HOST,  /* a function of the host gave up */
+  NNCC_ERROR_DEVICE /* no driver, no GPU, no code for it; the driver's error */
 } nncc_status;
 
 typedef struct nncc_weights nncc_weights;
@@ -90,6 +91,12 @@ typedef struct nncc_gradient {
   uint64_t count; /* of elements */
   void *data;
 } nncc_gradient;
+/* Where a context runs. */
+typedef enum nncc_device {
+  NNCC_CPU,
+  NNCC_CUDA, /* an error if there is no GPU that the model has code for */
+  NNCC_AUTO  /* a GPU if one fits, else the CPU */
+} nncc_device;
 typedef struct nncc_options {
   /* Threads of the context's own pool; 0 and 1: none. */
   uint32_t threads;
@@ -107,6 +114,13 @@ typedef struct nncc_options {
    * them; null: there is one process. */
   int (*all_reduce)(void *host, const nncc_gradient *bucket, uint32_t count);
   void *all_reduce_host;
+  uint32_t device;        /* an nncc_device */
+  uint32_t device_number; /* which GPU */
+  /* On a GPU: inputs and outputs of a run lie in its memory, aligned to 16
+   * bytes, and what nncc_context_read and _write take too. A run returns at
+   * once; nncc_context_synchronize tells how it ended. */
+  uint32_t device_pointers;
+  void *stream; /* a CUstream of the host's; null: one of the context's own */
 } nncc_options;
 
 /* `weights` may be null for a model without state or with embedded weights;
@@ -123,8 +137,8 @@ NNCC_API nncc_status nncc_context_set_weights(nncc_context *context,
  * They live as long as the context does. */
 NNCC_API const nncc_weights *nncc_context_weights(const nncc_context *context);
 /* Memory of a tensor of the weights that a training context owns, to be read
- * and written between runs; null if there is none. After a write:
- * nncc_context_changed. */
+ * and written between runs; null if there is none, and on a GPU (read and write
+ * below). After a write: nncc_context_changed. */
 NNCC_API void *nncc_context_tensor(nncc_context *context, const char *name);
 NNCC_API void nncc_context_changed(nncc_context *context);
 /* Random numbers of the next run that does not count steps itself (train_step
@@ -132,7 +146,27 @@ NNCC_API void nncc_context_changed(nncc_context *context);
  */
 NNCC_API nncc_status nncc_context_seed(nncc_context *context, uint64_t seed,
                                        uint64_t step);
+/* A tensor of the weights that a training context owns, wherever it lies. */
+NNCC_API nncc_status nncc_context_read(nncc_context *context, const char *name,
+                                       void *data, size_t bytes);
+NNCC_API nncc_status nncc_context_write(nncc_context *context, const char *name,
+                                        const void *data, size_t bytes);
+/* Waits until all runs have ended; the first error of one since the last wait.
+ * On a CPU there is nothing to wait for. */
+NNCC_API nncc_status nncc_context_synchronize(nncc_context *context);
 NNCC_API void nncc_context_free(nncc_context *context);
+
+typedef struct nncc_device_facts {
+  char name[256];
+  uint32_t sm; /* 90: compute capability 9.0; 0 of a CPU */
+  uint32_t multiprocessors;
+  uint32_t driver;         /* 13000: the newest CUDA it knows, 13.0 */
+  uint64_t memory, unused; /* bytes in all, and of no one now */
+} nncc_device_facts;
+/* Facts about GPU `number`; an error if it is not there. NNCC_AUTO: of the CPU
+ * if there is no GPU. */
+NNCC_API nncc_status nncc_device_info(nncc_device device, uint32_t number,
+                                      nncc_device_facts *facts);
 
 /* --- Running --------------------------------------------------------------
  * Does not allocate; with one thread it makes no system call. */

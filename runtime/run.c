@@ -65,7 +65,7 @@ static nncc_memory memory_of(nncc_context *context, const nncc_entry *entry,
     memory.prepared = weights->prepared;
     memory.weights = weights->tensors;
   } else if (embedded) {
-    memory.prepared = embedded->prepared;
+    memory.prepared = (char *)(uintptr_t)embedded->prepared;
     memory.weights = embedded->tensors;
   }
   return memory;

@@ -24,7 +24,7 @@ static void *place(const nncc_buffer *buffer, const nncc_memory *memory) {
   case NNCC_KEY:
     return (void *)(uintptr_t)memory->key;
   case NNCC_PREPARED:
-    return (char *)(uintptr_t)memory->prepared + buffer->value;
+    return memory->prepared + buffer->value;
   }
   return NULL;
 }

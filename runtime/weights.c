@@ -38,7 +38,6 @@ void nncc_weights_free(nncc_weights *weights) {
   nncc_file_free(weights->file);
   free(weights->prepared);
   free(weights->prepare_arena);
-  free(weights->prepare_outputs);
   free(weights);
 }
 
@@ -124,30 +123,21 @@ nncc_status nncc_weights_save(const nncc_weights *weights, const char *path) {
 
 static nncc_status allocate_prepared(nncc_weights *weights) {
   const nncc_model *model = weights->model;
-  const nncc_body *body = model->prepare;
-  /* Results lie one after the other, each on a 64-byte boundary. */
-  uint64_t count = 0, bytes = 0;
-  while (bytes < model->prepared_bytes)
-    bytes += (body->outputs[count++].bytes + 63) / 64 * 64;
   weights->prepared = nncc_allocate(model->prepared_bytes);
-  weights->prepare_arena = nncc_allocate(body->arena_bytes);
-  weights->prepare_outputs = calloc(count + 1, sizeof(void *));
-  if (!weights->prepared || !weights->prepare_arena ||
-      !weights->prepare_outputs)
+  weights->prepare_arena = nncc_allocate(model->prepare->arena_bytes);
+  if (!weights->prepared || !weights->prepare_arena)
     return nncc_fail(NNCC_ERROR_MEMORY, "no memory to prepare weights");
-  bytes = 0;
-  for (uint64_t i = 0; i < count; ++i) {
-    weights->prepare_outputs[i] = (char *)weights->prepared + bytes;
-    bytes += (body->outputs[i].bytes + 63) / 64 * 64;
-  }
   return NNCC_OK;
 }
 
 void nncc_weights_refresh(nncc_weights *weights) {
   static const nncc_options alone;
-  nncc_memory memory = {
-      weights->prepare_arena, NULL, NULL, weights->prepare_outputs,
-      weights->tensors,       NULL};
+  nncc_memory memory = {weights->prepare_arena,
+                        weights->prepared,
+                        NULL,
+                        NULL,
+                        weights->tensors,
+                        NULL};
   if (weights->model->prepare)
     nncc_run_steps(weights->model->prepare, &memory, &alone);
 }
@@ -164,9 +154,7 @@ nncc_status nncc_weights_prepare(nncc_weights *weights) {
     return status;
   nncc_weights_refresh(weights);
   free(weights->prepare_arena);
-  free(weights->prepare_outputs);
   weights->prepare_arena = NULL;
-  weights->prepare_outputs = NULL;
   weights->ready = true;
   return NNCC_OK;
 }

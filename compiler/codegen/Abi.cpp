@@ -107,9 +107,9 @@ llvm::Constant *Descriptor::tensors(llvm::ArrayRef<TensorInfo> list) {
 llvm::Constant *Descriptor::buffers(llvm::ArrayRef<Place> places) {
   Constants rows;
   for (const Place &place : places)
-    rows.push_back(
-        record({number(place.space), number(place.number), number(place.offset),
-                number(place.stride), number(place.alternate)}));
+    rows.push_back(record({number(place.space), number(place.number),
+                           number(place.offset), number(place.bytes),
+                           number(place.stride), number(place.alternate)}));
   return table(rows);
 }
 
@@ -124,7 +124,7 @@ Descriptor::Constants Descriptor::steps(llvm::ArrayRef<Step> list) {
     bool isKernel = step.kind == Step::Kind::kernel;
     llvm::Constant *code = isKernel ? module.getFunction(step.name) : null();
     rows.push_back(
-        record({code, number(step.tiles), buffers(step.buffers),
+        record({code, null(), number(step.tiles), buffers(step.buffers),
                 number(step.buffers.size()), text(step.name), text(step.origin),
                 number(step.flops), tensors(step.tensors), number(step.body),
                 number(step.times)}));
@@ -224,14 +224,27 @@ void Descriptor::add(ModuleOp model, const EmbeddedWeights *embedded) {
   llvm::Constant *prepare =
       program.prepare ? global(body(*program.prepare)) : null();
   Constants aliasRows = aliases(model, program);
-  llvm::Constant *descriptor = global(record(
-      {llvm::ConstantInt::get(i32, NNCC_ABI_VERSION),
-       llvm::ConstantInt::get(i32, 0), compiler, nameText, cpu,
-       number(target.requiredFeatures), entryTable, number(entries.size()),
-       state, number(program.state.size()), prepare,
-       number(program.preparedBytes), table(aliasRows),
-       number(aliasRows.size()), embeddedState(embedded, program),
-       hash(program.state), text(program.training), text(program.graph)}));
+  llvm::Constant *descriptor =
+      global(record({llvm::ConstantInt::get(i32, NNCC_ABI_VERSION),
+                     llvm::ConstantInt::get(i32, 0),
+                     compiler,
+                     nameText,
+                     cpu,
+                     number(target.requiredFeatures),
+                     entryTable,
+                     number(entries.size()),
+                     state,
+                     number(program.state.size()),
+                     prepare,
+                     number(program.preparedBytes),
+                     table(aliasRows),
+                     number(aliasRows.size()),
+                     embeddedState(embedded, program),
+                     hash(program.state),
+                     text(program.training),
+                     text(program.graph),
+                     null(),
+                     number(0)}));
   auto *type = llvm::FunctionType::get(pointer, false);
   auto *function =
       llvm::Function::Create(type, llvm::GlobalValue::ExternalLinkage,

@@ -64,13 +64,15 @@ private:
 } // namespace
 
 void StepWriter::noteReturned() {
+  bool isPrepare = entry.getName() == "prepare";
   uint64_t output = 0;
   Operation *ret = entry.getBody().front().getTerminator();
   for (auto [i, value] : llvm::enumerate(ret->getOperands())) {
     bool isUpdate = bool(entry.getResultAttr(i, updateAttr));
-    Place place = isUpdate
-                      ? shared.state(valueName(entry.getResultAttrDict(i), i))
-                      : Place{NNCC_OUTPUT, output};
+    Place place =
+        isUpdate    ? shared.state(valueName(entry.getResultAttrDict(i), i))
+        : isPrepare ? Place{NNCC_PREPARED, uint64_t(shared.preparedOffsets[i])}
+                    : Place{NNCC_OUTPUT, output};
     output += !isUpdate;
     returned.try_emplace(storageOf(value).root, place);
   }
@@ -134,8 +136,10 @@ Place StepWriter::element(ScanOp scan, Value whole, int64_t step) {
 
 std::vector<Place> StepWriter::places(ValueRange values) {
   std::vector<Place> list;
-  for (Value value : values)
+  for (Value value : values) {
     list.push_back(placeOf(value));
+    list.back().bytes = byteSize(tensorType(value));
+  }
   return list;
 }
 

@@ -17,7 +17,7 @@ namespace nncc {
 struct Place {
   nncc_space space;
   uint64_t number; // its `value`
-  int64_t offset = 0, stride = 0, alternate = 0;
+  int64_t offset = 0, stride = 0, alternate = 0, bytes = 0;
 };
 
 /// Tiles [0, tiles) of a kernel; or the head of a loop; or a call of the host

@@ -74,7 +74,11 @@ class Options(ctypes.Structure):
                 ("parallel_for", ctypes.c_void_p), ("host", ctypes.c_void_p),
                 ("trains", ctypes.c_uint32), ("seed", ctypes.c_uint64),
                 ("all_reduce", AllReduce),
-                ("all_reduce_host", ctypes.c_void_p)]
+                ("all_reduce_host", ctypes.c_void_p),
+                ("device", ctypes.c_uint32),
+                ("device_number", ctypes.c_uint32),
+                ("device_pointers", ctypes.c_uint32),
+                ("stream", ctypes.c_void_p)]
 
 
 def load(path):
