@@ -31,13 +31,19 @@ enum class Stage {
   reportJson,
   llvm,
   assembly,
+  ptx,
   object
 };
 
 struct CompileOptions {
   std::string cpu = "native";
-  /// The triple, as clang spells it; "" is x86-64 Linux, all there is so far.
+  /// The triple of the CPU, as clang spells it ("" is x86-64 Linux, all there
+  /// is so far); or "cuda", "cuda:sm_80,sm_90a": GPUs beside that CPU.
   std::string target;
+  /// No program for the CPU.
+  bool deviceOnly = false;
+  /// Images of kernels for GPUs: "any", "ptx", "cubin".
+  std::string images = "any";
   /// LLVM's level. 3 gave no faster code for 1.5 x the compile time (LeNet-5,
   /// ResNet-18, MobileNetV2, LSTM tagger, BERT).
   unsigned level = 2;
@@ -100,7 +106,10 @@ struct CompileResult {
   std::string modelName;
   /// Of the entry that needs most.
   int64_t arenaBytes = 0;
-  std::string cpu; // compiled for
+  std::string cpu; // compiled for; "": no program for a CPU
+  /// The architectures of GPUs that it has a program for, with the images of
+  /// its kernels: "sm_90a (cubin, ptx)".
+  std::vector<std::string> gpus;
 };
 
 /// Compiles the model in `text`, which was read from `file`.

@@ -1,5 +1,6 @@
 //===- Reference.cpp - the interpreter's view of a model ------------------===//
 #include "Reference.h"
+#include "Targets.h"
 #include "WrongPass.h"
 #include "codegen/Signature.h"
 #include "codegen/Pipelines.h"
@@ -163,12 +164,10 @@ ReferenceResult interpretModel(const std::string &file, const std::string &text,
                                const ReferenceOptions &what) {
   Reference reference(what, inputs, weights);
   ReferenceResult &result = reference.result;
-  TargetInfo target;
-  const KernelTarget &how = options.kernels ? *options.kernels : cpuTarget();
-  if (!how.lookup(options.cpu, target, result.messages)) {
-    result.status = Status::usage;
+  std::vector<ProgramTarget> targets;
+  result.status = chooseTargets(options, targets, result.messages);
+  if (result.status != Status::done)
     return result;
-  }
   MLIRContext context(MLIRContext::Threading::DISABLED);
   Diagnostics diagnostics(file, text);
   OwningOpRef<ModuleOp> model =
@@ -192,7 +191,9 @@ ReferenceResult interpretModel(const std::string &file, const std::string &text,
   if (!what.everyPass)
     return result;
   PassManager passes(&context);
-  populateKernelPipeline(passes, target, how, {});
+  populateCommonPipeline(passes);
+  const ProgramTarget &target = targets.back();
+  populateKernelPipeline(passes, target.facts, *target.how, {});
   passes.addInstrumentation(std::make_unique<AfterPass>(reference));
   // Hooks behind a pass run last to first: the fault comes before the look.
   injectWrongPass(passes, options.wrongPass);

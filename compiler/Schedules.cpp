@@ -59,15 +59,16 @@ static void checkNumbers(const JsonMember &member, func::FuncOp kernel,
                                          number.key + ", only " + has);
 }
 
-void checkSchedules(const std::string &text, ModuleOp model,
+void checkSchedules(const std::string &text, ArrayRef<ModuleOp> models,
                     Diagnostics &problems) {
   if (text.empty())
     return;
   auto json = parseJson(text, problems);
   std::map<std::string, func::FuncOp> kernels;
-  for (auto kernel : model.getOps<func::FuncOp>())
-    if (auto key = kernel->getAttrOfType<StringAttr>(kernelKeyAttr))
-      kernels.emplace(key.str(), kernel);
+  for (ModuleOp model : models)
+    for (auto kernel : model.getOps<func::FuncOp>())
+      if (auto key = kernel->getAttrOfType<StringAttr>(kernelKeyAttr))
+        kernels.emplace(key.str(), kernel);
   bool fits = false;
   for (const JsonMember &member : json->members)
     fits = fits || kernels.count(member.key);

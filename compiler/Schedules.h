@@ -13,10 +13,12 @@ namespace nncc {
 ScheduleTable parseSchedules(const std::string &text, const KernelTarget &how,
                              Diagnostics &problems);
 
-/// Reports what the same text asks for and this model, whose kernels have their
-/// schedules, does not have: numbers that a kernel lacks; keys of no kernel are
-/// warnings, which may belong to another entry, unless they are all there is.
-void checkSchedules(const std::string &text, mlir::ModuleOp model,
+/// Reports what the same text asks for and these models, whose kernels have
+/// their schedules, do not have: numbers that a kernel lacks; keys of no kernel
+/// are warnings, which may belong to another entry, unless they are all there
+/// is.
+void checkSchedules(const std::string &text,
+                    llvm::ArrayRef<mlir::ModuleOp> models,
                     Diagnostics &problems);
 
 } // namespace nncc

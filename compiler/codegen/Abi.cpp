@@ -21,12 +21,14 @@ namespace {
 
 class Descriptor {
 public:
-  Descriptor(llvm::Module &module, const TargetInfo &target)
-      : module(module), context(module.getContext()), target(target),
+  Descriptor(llvm::Module &module)
+      : module(module), context(module.getContext()),
         i64(llvm::Type::getInt64Ty(context)),
         pointer(llvm::PointerType::getUnqual(context)) {}
 
-  void add(ModuleOp model, const EmbeddedWeights *embedded);
+  void add(ModuleOp model, const TargetInfo *cpu,
+           llvm::ArrayRef<DeviceProgram> devices,
+           const EmbeddedWeights *embedded);
 
 private:
   using Constants = std::vector<llvm::Constant *>;
@@ -64,7 +66,12 @@ private:
   Constants steps(llvm::ArrayRef<Step> list);
   llvm::Constant *limits(llvm::ArrayRef<Limit> list);
   llvm::Constant *body(const Body &body);
+  Constants bodies(const Entry &entry);
   llvm::Constant *entry(const Entry &entry);
+  llvm::Constant *image(const DeviceKernel &kernel, const DeviceImage &image);
+  llvm::Constant *deviceKernels(const DeviceCode &code);
+  llvm::Constant *device(const DeviceProgram &program, const Program &steps);
+  llvm::Constant *external(llvm::StringRef name);
   Constants aliases(ModuleOp model, const Program &program);
   llvm::Constant *hash(llvm::ArrayRef<TensorInfo> list);
   llvm::Constant *bytes(std::string_view data);
@@ -73,10 +80,11 @@ private:
 
   llvm::Module &module;
   llvm::LLVMContext &context;
-  const TargetInfo &target;
   llvm::Type *i64;
   llvm::PointerType *pointer;
   llvm::StringMap<llvm::Constant *> strings;
+  /// Of the program for a GPU that is written: its kernels by name.
+  llvm::StringMap<llvm::Constant *> onDevice;
 };
 
 } // namespace
@@ -121,10 +129,13 @@ Descriptor::Constants Descriptor::steps(llvm::ArrayRef<Step> list) {
     // What a loop runs is written before its own row.
     Constants inside = steps(list.take_front(step.body));
     list = list.drop_front(step.body);
-    bool isKernel = step.kind == Step::Kind::kernel;
-    llvm::Constant *code = isKernel ? module.getFunction(step.name) : null();
+    llvm::Constant *code = null(), *device = null();
+    if (step.kind == Step::Kind::kernel)
+      (onDevice.empty() ? code : device) = onDevice.empty()
+                                               ? module.getFunction(step.name)
+                                               : onDevice.lookup(step.name);
     rows.push_back(
-        record({code, null(), number(step.tiles), buffers(step.buffers),
+        record({code, device, number(step.tiles), buffers(step.buffers),
                 number(step.buffers.size()), text(step.name), text(step.origin),
                 number(step.flops), tensors(step.tensors), number(step.body),
                 number(step.times)}));
@@ -151,16 +162,82 @@ llvm::Constant *Descriptor::body(const Body &what) {
                  number(what.limits.size()), accumulate, text(what.sizes)});
 }
 
-llvm::Constant *Descriptor::entry(const Entry &what) {
-  Constants bodies;
+Descriptor::Constants Descriptor::bodies(const Entry &what) {
+  Constants rows;
   for (const Body &each : what.bodies)
-    bodies.push_back(body(each));
+    rows.push_back(body(each));
+  return rows;
+}
+
+llvm::Constant *Descriptor::entry(const Entry &what) {
   const Body &any = what.bodies.front();
   return record({text(what.name), number(any.inputs.size()),
-                 number(any.outputs.size()), table(bodies),
-                 number(bodies.size()), number(what.period),
+                 number(any.outputs.size()), table(bodies(what)),
+                 number(what.bodies.size()), number(what.period),
                  number(what.updates)});
 }
+
+//===----------------------------------------------------------------------===//
+// Programs for GPUs
+//===----------------------------------------------------------------------===//
+
+llvm::Constant *Descriptor::external(llvm::StringRef name) {
+  return module.getOrInsertGlobal(name, llvm::Type::getInt8Ty(context));
+}
+
+llvm::Constant *Descriptor::image(const DeviceKernel &kernel,
+                                  const DeviceImage &what) {
+  llvm::Constant *data;
+  if (what.kind == NNCC_IMAGE_EMULATOR) {
+    llvm::Constant *thread = cast<llvm::Constant>(
+        module
+            .getOrInsertFunction(emulatedName(kernel.name),
+                                 llvm::Type::getVoidTy(context), pointer)
+            .getCallee());
+    data = global(record(
+        {text(kernel.name), thread, module.getNamedGlobal(emulatorSlot)}));
+  } else {
+    data = bytes(what.bytes);
+    cast<llvm::GlobalVariable>(data)->setSection(".nncc.cuda");
+  }
+  return record({number(what.kind), number(what.bytes.size()), data});
+}
+
+/// The table of kernels; notes where each stands.
+llvm::Constant *Descriptor::deviceKernels(const DeviceCode &code) {
+  Constants rows;
+  for (const DeviceKernel &kernel : code.kernels) {
+    Constants images;
+    for (const DeviceImage &each : kernel.images)
+      images.push_back(image(kernel, each));
+    rows.push_back(record({text(kernel.name), table(images),
+                           number(images.size()), number(deviceThreads)}));
+  }
+  llvm::Constant *kernels = table(rows);
+  for (auto [i, kernel] : llvm::enumerate(code.kernels))
+    onDevice[kernel.name] = llvm::ConstantExpr::getInBoundsGetElementPtr(
+        rows.front()->getType(), kernels, number(i));
+  return kernels;
+}
+
+llvm::Constant *Descriptor::device(const DeviceProgram &program,
+                                   const Program &steps) {
+  llvm::Constant *kernels = deviceKernels(program.code);
+  Constants entries;
+  for (const Entry &each : steps.entries)
+    entries.push_back(table(bodies(each)));
+  llvm::Constant *prepare =
+      steps.prepare ? global(body(*steps.prepare)) : null();
+  onDevice.clear();
+  return record({number(program.target.sm), number(program.target.isExact),
+                 kernels, number(program.code.kernels.size()), table(entries),
+                 prepare, number(steps.preparedBytes),
+                 external("nncc_cuda_backend")});
+}
+
+//===----------------------------------------------------------------------===//
+// The model
+//===----------------------------------------------------------------------===//
 
 Descriptor::Constants Descriptor::aliases(ModuleOp model,
                                           const Program &program) {
@@ -209,8 +286,35 @@ llvm::Constant *Descriptor::hash(llvm::ArrayRef<TensorInfo> list) {
   return llvm::ConstantDataArray::get(context, llvm::ArrayRef<uint8_t>(result));
 }
 
-void Descriptor::add(ModuleOp model, const EmbeddedWeights *embedded) {
+/// The signatures of a program alone.
+static void dropSteps(Program &program) {
+  for (Entry &entry : program.entries)
+    for (Body &any : entry.bodies)
+      for (Body *body = &any; body; body = body->accumulate.get()) {
+        body->steps.clear();
+        body->arenaBytes = 0;
+      }
+  program.prepare = nullptr;
+  program.preparedBytes = 0;
+}
+
+void Descriptor::add(ModuleOp model, const TargetInfo *cpu,
+                     llvm::ArrayRef<DeviceProgram> devices,
+                     const EmbeddedWeights *embedded) {
   Program program = programOf(model);
+  if (!cpu)
+    dropSteps(program);
+  if (!devices.empty() && !devices.front().target.sm)
+    new llvm::GlobalVariable(module, pointer, false,
+                             llvm::GlobalValue::ExternalLinkage, null(),
+                             emulatorSlot);
+  Constants cudas;
+  for (const DeviceProgram &each : devices) {
+    Program steps = programOf(each.model);
+    for (auto [used, also] : llvm::zip_equal(program.isUsed, steps.isUsed))
+      used = used || also;
+    cudas.push_back(device(each, steps));
+  }
   Constants entries;
   for (const Entry &each : program.entries)
     entries.push_back(entry(each));
@@ -218,7 +322,7 @@ void Descriptor::add(ModuleOp model, const EmbeddedWeights *embedded) {
       model->getAttrOfType<StringAttr>(modelNameAttr).getValue();
   auto *i32 = llvm::Type::getInt32Ty(context);
   llvm::Constant *compiler = text(versionText);
-  llvm::Constant *nameText = text(name), *cpu = text(target.cpu);
+  llvm::Constant *nameText = text(name), *cpuText = text(cpu ? cpu->cpu : "");
   llvm::Constant *entryTable = table(entries);
   llvm::Constant *state = tensors(program.state);
   llvm::Constant *prepare =
@@ -229,8 +333,8 @@ void Descriptor::add(ModuleOp model, const EmbeddedWeights *embedded) {
                      llvm::ConstantInt::get(i32, 0),
                      compiler,
                      nameText,
-                     cpu,
-                     number(target.requiredFeatures),
+                     cpuText,
+                     number(cpu ? cpu->requiredFeatures : 0),
                      entryTable,
                      number(entries.size()),
                      state,
@@ -243,8 +347,8 @@ void Descriptor::add(ModuleOp model, const EmbeddedWeights *embedded) {
                      hash(program.state),
                      text(program.training),
                      text(program.graph),
-                     null(),
-                     number(0)}));
+                     table(cudas),
+                     number(cudas.size())}));
   auto *type = llvm::FunctionType::get(pointer, false);
   auto *function =
       llvm::Function::Create(type, llvm::GlobalValue::ExternalLinkage,
@@ -254,9 +358,10 @@ void Descriptor::add(ModuleOp model, const EmbeddedWeights *embedded) {
   b.CreateRet(descriptor);
 }
 
-void addDescriptor(llvm::Module &module, ModuleOp model,
-                   const TargetInfo &target, const EmbeddedWeights *embedded) {
-  Descriptor(module, target).add(model, embedded);
+void addDescriptor(llvm::Module &module, ModuleOp model, const TargetInfo *cpu,
+                   llvm::ArrayRef<DeviceProgram> devices,
+                   const EmbeddedWeights *embedded) {
+  Descriptor(module).add(model, cpu, devices, embedded);
 }
 
 } // namespace nncc

@@ -1,6 +1,5 @@
 //===- Object.cpp - from kernels to an object file ------------------------===//
 #include "codegen/Object.h"
-#include "codegen/JoinObjects.h"
 #include "dialect/Nncc.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
@@ -51,65 +50,43 @@ static void skipSlowPasses() {
       option->addOccurrence(0, name, "true");
 }
 
-/// The function of the ABI around a kernel: takes its pointers from an array.
-static void addWrapper(llvm::Module &module, llvm::Function *kernel,
-                       llvm::StringRef name) {
-  llvm::LLVMContext &context = module.getContext();
-  auto *pointer = llvm::PointerType::getUnqual(context);
-  auto *i64 = llvm::Type::getInt64Ty(context);
-  auto *type = llvm::FunctionType::get(llvm::Type::getVoidTy(context),
-                                       {pointer, i64, i64}, false);
-  auto *wrapper = llvm::Function::Create(
-      type, llvm::GlobalValue::InternalLinkage, name, module);
-  llvm::IRBuilder<> b(llvm::BasicBlock::Create(context, "", wrapper));
-  if (llvm::DISubprogram *lines = kernel->getSubprogram()) {
-    auto *own = llvm::MDNode::replaceWithDistinct(lines->clone());
-    wrapper->setSubprogram(own);
-    b.SetCurrentDebugLocation(
-        llvm::DILocation::get(context, lines->getLine(), 0, own));
-  }
-  std::vector<llvm::Value *> arguments;
-  size_t buffers = kernel->arg_size() - 2;
-  for (size_t i = 0; i < buffers; ++i) {
-    auto *slot = b.CreateConstInBoundsGEP1_64(pointer, wrapper->getArg(0), i);
-    arguments.push_back(b.CreateLoad(pointer, slot));
-  }
-  arguments.push_back(wrapper->getArg(1));
-  arguments.push_back(wrapper->getArg(2));
-  b.CreateCall(kernel, arguments);
-  b.CreateRetVoid();
-}
-
-std::unique_ptr<llvm::Module> buildLlvmModule(llvm::LLVMContext &context,
-                                              ModuleOp model, ModuleOp kernels,
-                                              const TargetInfo &target) {
-  registerBuiltinDialectTranslation(*kernels.getContext());
-  registerLLVMDialectTranslation(*kernels.getContext());
-  std::unique_ptr<llvm::Module> module =
-      translateModuleToLLVMIR(kernels, context, "nncc");
-  if (!module)
-    return nullptr;
-  auto machine = createMachine(target);
-  module->setTargetTriple(llvm::Triple(target.triple));
-  module->setDataLayout(machine->createDataLayout());
-  for (auto kernel : model.getOps<func::FuncOp>()) {
-    if (kernel.isPublic())
-      continue;
-    llvm::Function *code = module->getFunction(kernel.getName());
-    code->setLinkage(llvm::GlobalValue::InternalLinkage);
-    code->setName(kernel.getName() + codeSuffix);
-    addWrapper(*module, code, kernel.getName());
-  }
-  for (llvm::Function &function : *module) {
+void retarget(llvm::Module &module, const TargetInfo &target) {
+  module.setTargetTriple(llvm::Triple(target.triple));
+  module.setDataLayout(createMachine(target)->createDataLayout());
+  for (llvm::Function &function : module) {
     if (function.isDeclaration())
       continue;
     function.addFnAttr("target-cpu", target.cpu);
+    function.removeFnAttr("target-features");
     if (!target.features.empty())
       function.addFnAttr("target-features", target.features);
     function.addFnAttr(llvm::Attribute::NoUnwind);
     for (const auto &[name, value] : target.attributes)
       function.addFnAttr(name, value);
   }
+}
+
+std::unique_ptr<llvm::Module> buildLlvmModule(llvm::LLVMContext &context,
+                                              ModuleOp kernels,
+                                              const TargetInfo &target,
+                                              const KernelTarget &how) {
+  registerBuiltinDialectTranslation(*kernels.getContext());
+  registerLLVMDialectTranslation(*kernels.getContext());
+  std::unique_ptr<llvm::Module> module =
+      translateModuleToLLVMIR(kernels, context, "nncc");
+  if (!module)
+    return nullptr;
+  std::vector<llvm::Function *> functions;
+  for (llvm::Function &function : *module)
+    if (!function.isDeclaration())
+      functions.push_back(&function);
+  for (llvm::Function *code : functions) {
+    std::string name = code->getName().str();
+    code->setLinkage(llvm::GlobalValue::InternalLinkage);
+    code->setName(name + codeSuffix);
+    how.wrap(*code, name);
+  }
+  retarget(*module, target);
   return module;
 }
 
@@ -121,8 +98,7 @@ static bool isUseless(llvm::StringRef pass) {
       {"DSEPass", "IndVarSimplifyPass", "LoopLoadEliminationPass"}, pass);
 }
 
-static void optimizeGroup(llvm::Module &module, const TargetInfo &target,
-                          unsigned level) {
+void optimize(llvm::Module &module, const TargetInfo &target, unsigned level) {
   auto machine = createMachine(target);
   llvm::LoopAnalysisManager loops;
   llvm::FunctionAnalysisManager functions;
@@ -149,11 +125,16 @@ static void optimizeGroup(llvm::Module &module, const TargetInfo &target,
   passes.run(module, modules);
 }
 
-/// Moves kernels into modules of their own, as bitcode: about `size`
-/// instructions each, in order. Here they become declarations.
-static std::vector<KernelGroup> splitKernels(llvm::Module &module,
-                                             unsigned size) {
+std::string bitcodeOf(const llvm::Module &module) {
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  llvm::WriteBitcodeToFile(module, os);
+  return text;
+}
+
+std::vector<KernelGroup> splitKernels(llvm::Module &module, unsigned size) {
   std::vector<llvm::DenseSet<const llvm::GlobalValue *>> groups;
+  std::vector<KernelGroup> list;
   unsigned filled = size;
   std::vector<llvm::Function *> kernels;
   for (llvm::Function &code : module) {
@@ -161,6 +142,7 @@ static std::vector<KernelGroup> splitKernels(llvm::Module &module,
       continue;
     if (filled >= size) {
       groups.emplace_back();
+      list.emplace_back();
       filled = 0;
     }
     filled += code.getInstructionCount();
@@ -170,20 +152,17 @@ static std::vector<KernelGroup> splitKernels(llvm::Module &module,
     kernel->setVisibility(llvm::GlobalValue::HiddenVisibility);
     groups.back().insert(&code);
     groups.back().insert(kernel);
+    list.back().kernels.push_back(kernel->getName().str());
     kernels.push_back(kernel);
     kernels.push_back(&code);
   }
-  std::vector<KernelGroup> list;
-  for (const auto &group : groups) {
+  for (auto [group, added] : llvm::zip_equal(groups, list)) {
     llvm::ValueToValueMapTy map;
-    auto copy =
-        llvm::CloneModule(module, map, [&](const llvm::GlobalValue *value) {
+    auto copy = llvm::CloneModule(
+        module, map, [&group = group](const llvm::GlobalValue *value) {
           return group.contains(value) || isa<llvm::GlobalVariable>(value);
         });
-    KernelGroup &added =
-        list.emplace_back(KernelGroup{"", unsigned(group.size() / 2)});
-    llvm::raw_string_ostream os(added.code);
-    llvm::WriteBitcodeToFile(*copy, os);
+    added.code = bitcodeOf(*copy);
   }
   for (llvm::Function *kernel : kernels)
     kernel->deleteBody();
@@ -192,15 +171,14 @@ static std::vector<KernelGroup> splitKernels(llvm::Module &module,
   return list;
 }
 
-/// Calls `body` with each group as a module of a context of its own.
-static void forEachGroup(std::vector<KernelGroup> &groups, unsigned threads,
-                         KernelsDone done,
-                         llvm::function_ref<std::string(llvm::Module &)> body) {
+void forEachGroup(
+    std::vector<KernelGroup> &groups, unsigned threads, KernelsDone done,
+    llvm::function_ref<std::string(llvm::Module &, const KernelGroup &)> body) {
   static const bool once = (skipSlowPasses(), true);
   (void)once;
   unsigned count = 0, all = 0;
   for (const KernelGroup &group : groups)
-    all += group.kernels;
+    all += group.kernels.size();
   std::mutex telling;
   llvm::DefaultThreadPool pool(llvm::hardware_concurrency(threads));
   for (KernelGroup &group : groups)
@@ -208,26 +186,12 @@ static void forEachGroup(std::vector<KernelGroup> &groups, unsigned threads,
       llvm::LLVMContext context;
       auto module = llvm::cantFail(llvm::parseBitcodeFile(
           llvm::MemoryBufferRef(group.code, "kernels"), context));
-      group.code = body(*module);
+      group.code = body(*module, group);
       std::lock_guard lock(telling);
-      count += group.kernels;
+      count += group.kernels.size();
       done(count, all);
     });
   pool.wait();
-}
-
-std::vector<KernelGroup> optimize(llvm::Module &module,
-                                  const TargetInfo &target, unsigned level,
-                                  unsigned threads, KernelsDone done) {
-  std::vector<KernelGroup> groups = splitKernels(module, 4000);
-  forEachGroup(groups, threads, done, [&](llvm::Module &group) {
-    optimizeGroup(group, target, level);
-    std::string text;
-    llvm::raw_string_ostream os(text);
-    llvm::WriteBitcodeToFile(group, os);
-    return text;
-  });
-  return groups;
 }
 
 void linkGroups(llvm::Module &module, llvm::ArrayRef<KernelGroup> groups) {
@@ -242,19 +206,6 @@ void linkGroups(llvm::Module &module, llvm::ArrayRef<KernelGroup> groups) {
     }
 }
 
-std::string emitObject(llvm::Module &module, std::vector<KernelGroup> groups,
-                       const TargetInfo &target, unsigned threads,
-                       KernelsDone done) {
-  forEachGroup(groups, threads, done, [&](llvm::Module &group) {
-    return emitCode(group, target, false);
-  });
-  std::vector<std::string> objects;
-  for (KernelGroup &group : groups)
-    objects.push_back(std::move(group.code));
-  objects.push_back(emitCode(module, target, false));
-  return joinObjects(objects);
-}
-
 std::string emitCode(llvm::Module &module, const TargetInfo &target,
                      bool assembly) {
   auto machine = createMachine(target);
@@ -264,7 +215,7 @@ std::string emitCode(llvm::Module &module, const TargetInfo &target,
   auto type = assembly ? llvm::CodeGenFileType::AssemblyFile
                        : llvm::CodeGenFileType::ObjectFile;
   bool unsupported = machine->addPassesToEmitFile(passes, os, nullptr, type);
-  assert(!unsupported && "x86 emits objects and assembly");
+  assert(!unsupported && "x86 emits both, NVPTX assembly");
   (void)unsupported;
   passes.run(module);
   return std::string(buffer.begin(), buffer.end());

@@ -7,7 +7,7 @@
 #ifndef NNCC_CODEGEN_OBJECT_H
 #define NNCC_CODEGEN_OBJECT_H
 
-#include "codegen/Target.h"
+#include "codegen/kernels/KernelKind.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "llvm/IR/LLVMContext.h"
 #include "llvm/IR/Module.h"
@@ -17,35 +17,41 @@
 
 namespace nncc {
 
-/// LLVM IR of `kernels` (LLVM dialect) with a `void k(ptr, i64, i64)` per
-/// kernel of `model`.
+/// LLVM IR of `kernels` (LLVM dialect), with the function that calls each as
+/// the target wants it (KernelTarget::wrap), under the kernel's name.
 std::unique_ptr<llvm::Module> buildLlvmModule(llvm::LLVMContext &context,
-                                              mlir::ModuleOp model,
                                               mlir::ModuleOp kernels,
-                                              const TargetInfo &target);
+                                              const TargetInfo &target,
+                                              const KernelTarget &how);
+
+/// Makes `module` one for that target.
+void retarget(llvm::Module &module, const TargetInfo &target);
 
 /// Kernels as bitcode or machine code.
 struct KernelGroup {
   std::string code;
-  unsigned kernels;
+  std::vector<std::string> kernels; // their names
 };
 /// Told how many kernels are done, by one thread at a time.
 using KernelsDone = llvm::function_ref<void(unsigned done, unsigned all)>;
 
-/// Moves the kernels out of `module`, which keeps their declarations, and runs
-/// LLVM's pipeline for `level` in 0..3 on groups of them. Gives bitcode, which
-/// does not depend on the number of threads.
-std::vector<KernelGroup> optimize(llvm::Module &module,
-                                  const TargetInfo &target, unsigned level,
-                                  unsigned threads, KernelsDone done);
+/// Moves the kernels out of `module`, which keeps their declarations, into
+/// groups of about `size` instructions, in order. Gives bitcode.
+std::vector<KernelGroup> splitKernels(llvm::Module &module, unsigned size);
+
+/// Calls `body`, on several threads, with each group as a module of a context
+/// of its own, and keeps what it gives, which does not depend on the number of
+/// threads.
+void forEachGroup(
+    std::vector<KernelGroup> &groups, unsigned threads, KernelsDone done,
+    llvm::function_ref<std::string(llvm::Module &, const KernelGroup &)> body);
+
+/// LLVM's pipeline for `level` in 0..3.
+void optimize(llvm::Module &module, const TargetInfo &target, unsigned level);
+std::string bitcodeOf(const llvm::Module &module);
 
 /// Moves them back, to be printed.
 void linkGroups(llvm::Module &module, llvm::ArrayRef<KernelGroup> groups);
-
-/// Machine code of the groups and of `module`, as one object.
-std::string emitObject(llvm::Module &module, std::vector<KernelGroup> groups,
-                       const TargetInfo &target, unsigned threads,
-                       KernelsDone done);
 
 /// Machine code or, if `assembly`, its text.
 std::string emitCode(llvm::Module &module, const TargetInfo &target,

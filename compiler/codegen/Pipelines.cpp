@@ -21,12 +21,15 @@ static void verifyStage(OpPassManager &pm, const char *stage) {
   pm.addPass(createNnccVerifyStage(options));
 }
 
-void populateKernelPipeline(OpPassManager &pm, const TargetInfo &target,
-                            const KernelTarget &how,
-                            const ScheduleTable &schedules, int64_t maxArena) {
+void populateCommonPipeline(OpPassManager &pm) {
   pm.addPass(createNnccAutodiff()); // before anything specialises ops
   verifyStage(pm, "differentiated");
   pm.addPass(createNnccSimplify());
+}
+
+void populateKernelPipeline(OpPassManager &pm, const TargetInfo &target,
+                            const KernelTarget &how,
+                            const ScheduleTable &schedules, int64_t maxArena) {
   NnccLayoutOptions layout;
   layout.lanes = target.loopLanes();
   layout.panel = target.panelVectors * layout.lanes;

@@ -7,7 +7,11 @@
 
 namespace nncc {
 
-/// nncc dialect as imported -> entries that call kernels on planned buffers.
+/// What is the same for all targets, from the nncc dialect as imported:
+/// gradients and what follows from algebra.
+void populateCommonPipeline(mlir::OpPassManager &pm);
+
+/// Behind it: entries that call kernels on planned buffers, for a target.
 void populateKernelPipeline(mlir::OpPassManager &pm, const TargetInfo &target,
                             const KernelTarget &how,
                             const ScheduleTable &schedules,

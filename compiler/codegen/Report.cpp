@@ -162,7 +162,8 @@ static void writeText(const json::Object &report, llvm::raw_ostream &os) {
   }
 }
 
-std::string reportOf(ModuleOp model, const TargetInfo &target, bool asJson) {
+std::string reportOf(ModuleOp model, const TargetInfo &target,
+                     const DeviceCode *code, bool asJson) {
   json::Array entries, kernels;
   int64_t parameters = 0, bytes = 0;
   for (const TensorInfo &weight : weightsOf(model)) {

@@ -18,12 +18,17 @@
 namespace nncc {
 
 struct TargetInfo {
-  std::string triple, cpu;
+  std::string triple, cpu; // of a GPU: its architecture
   /// LLVM's feature string ("+avx2,+fma,..."), and attributes of all functions.
   std::string features;
   std::vector<std::pair<std::string, std::string>> attributes;
   /// What the runtime must find before it runs the code (runtime/abi.h).
   uint64_t requiredFeatures = 0;
+
+  /// Of a GPU: the number of its architecture, 90 of sm_90; 0: the emulator.
+  /// Code for an exact one runs on that number alone (sm_90a).
+  int64_t sm = 0;
+  bool isExact = false;
 
   int64_t vectorBytes = 16, registers = 16; // of a vector
   /// Vectors of the widest panel of packed weights.

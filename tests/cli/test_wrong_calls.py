@@ -80,11 +80,36 @@ WRONG = [
      "the names of clang's -mcpu= are known)"),
     (("compile", "lenet.json", "--target=aarch64-linux-gnu"), 4,
      "no code generator for --target=aarch64-linux-gnu; "
-     "x86_64-unknown-linux-gnu is supported"),
+     "x86_64-unknown-linux-gnu and cuda are supported"),
     # Flags that would do nothing, or say different things.
     (("compile", "lenet.json", "-o", "m.txt"), 2, "-o m.txt: a compiled model "
-     "ends in .o, .a or .so, assembly in .s, LLVM's in .ll; --emit=STAGE "
-     "writes others"),
+     "ends in .o, .a or .so, assembly in .s, LLVM's in .ll, PTX in .ptx; "
+     "--emit=STAGE writes others"),
+    # Programs for GPUs.
+    (("compile", "lenet.json", "--target=cuda:sm_91"), 2,
+     'unknown GPU architecture "sm_91", did you mean "sm_90"? (sm_75, sm_80, '
+     "sm_86, sm_87, sm_89, sm_90, sm_90a, sm_100, sm_100a, sm_103, sm_103a, "
+     "sm_120, sm_120a, sm_121, sm_121a are known)"),
+    (("compile", "lenet.json", "--target=cuda:"), 2,
+     'unknown GPU architecture "" (sm_75, sm_80, sm_86, sm_87, sm_89, sm_90, '
+     "sm_90a, sm_100, sm_100a, sm_103, sm_103a, sm_120, sm_120a, sm_121, "
+     "sm_121a are known)"),
+    (("compile", "lenet.json", "--target=cuda:sm_80,sm_80"), 2,
+     "--target names sm_80 twice"),
+    (("compile", "lenet.json", "--target=cuda:emulator,sm_80"), 2,
+     "the emulator stands alone in --target"),
+    (("compile", "lenet.json", "--device-only"), 2,
+     "--device-only needs --target=cuda"),
+    (("compile", "lenet.json", "--emit=ptx"), 2,
+     "--emit=ptx needs --target=cuda:sm_80"),
+    (("compile", "lenet.json", "--emit=ptx", "--target=cuda"), 2,
+     "--emit=ptx shows one architecture: --target=cuda:sm_80"),
+    (("compile", "lenet.json", "--emit=ptx", "--target=cuda:emulator"), 2,
+     "the emulator runs no PTX"),
+    (("compile", "lenet.json", "--emit=asm", "--target=cuda",
+      "--device-only"), 2,
+     "there is no assembly with --device-only, --emit=ptx is what a GPU "
+     "runs"),
     (("compile", "lenet.json", "--emit=llvm", "-o", "m.s"), 2,
      "--emit=llvm and -o m.s ask for different things: llvm and asm"),
     (("compile", "lenet.json", "-c", "-S"), 2,
@@ -269,10 +294,10 @@ WRONG = [
      "--threads 1,2,1: 1 stands there twice"),
     (("compile", "lenet.json", "--target", "x86_64-linux-gnux32"), 4,
      "no code generator for --target=x86_64-linux-gnux32; "
-     "x86_64-unknown-linux-gnu is supported"),
+     "x86_64-unknown-linux-gnu and cuda are supported"),
     (("compile", "lenet.json", "--target", "x86_64-linux-android"), 4,
      "no code generator for --target=x86_64-linux-android; "
-     "x86_64-unknown-linux-gnu is supported"),
+     "x86_64-unknown-linux-gnu and cuda are supported"),
     ((*RUN, *W, *X, "--outputs", "y"), 2,
      "--outputs y: arrays are written as .safetensors, .npz or .npy"),
     ((*RUN, "-x"), 2,

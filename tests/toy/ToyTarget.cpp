@@ -191,7 +191,8 @@ const KernelTarget &nncc::toyTarget() {
   static const KernelKind kinds[] = {
       {"backward", one, isBackward, oneTile, emitBackward},
       {"loops", one, isAny, oneTile, emitLoops}};
-  static const KernelTarget target{kinds, cpuTarget().isTriple, lookup,
-                                   bufferType, emitter};
+  static const KernelTarget target{kinds,   cpuTarget().isTriple,
+                                   lookup,  bufferType,
+                                   emitter, cpuTarget().wrap};
   return target;
 }

@@ -1,5 +1,6 @@
 // Products whose sums are wider than their operands, as machine code. Recurrent
-// layers and attention of halves make them; other types only the dialect itself.
+// layers and attention of halves make them; other types only the dialect
+// itself.
 #include "codegen/Object.h"
 #include "codegen/Pipelines.h"
 #include "codegen/kernels/LowerKernels.h"
@@ -53,7 +54,7 @@ std::string product(StringRef from, StringRef to, ArrayRef<In> x,
   EXPECT_TRUE(succeeded(kernels) && succeeded(lower.run(**kernels)));
 
   auto own = std::make_unique<llvm::LLVMContext>();
-  auto code = nncc::buildLlvmModule(*own, *model, **kernels, target);
+  auto code = nncc::buildLlvmModule(*own, **kernels, target, nncc::cpuTarget());
   for (llvm::Function &function : *code)
     if (!function.isDeclaration())
       function.setLinkage(llvm::GlobalValue::ExternalLinkage);

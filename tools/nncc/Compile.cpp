@@ -66,6 +66,10 @@ const std::vector<StageName> &stages() {
        {"-O", "-g", "-j", "--weights", "--embed-weights", "--json"}},
       {"llvm", Stage::llvm, "ll", {"--weights", "--embed-weights", "--json"}},
       {"asm", Stage::assembly, "s", {"--weights", "--embed-weights", "--json"}},
+      {"ptx",
+       Stage::ptx,
+       "ptx",
+       {"--weights", "--embed-weights", "--json", "-g"}},
       {"object", Stage::object, "", {}}};
   return list;
 }
@@ -110,7 +114,7 @@ int CompileVerb::chooseStage() {
   return fail(exitUsage,
               "-o " + output +
                   ": a compiled model ends in .o, .a or .so, assembly in .s, "
-                  "LLVM's in .ll; --emit=STAGE writes others");
+                  "LLVM's in .ll, PTX in .ptx; --emit=STAGE writes others");
 }
 
 int CompileVerb::checkFlags(Verb &verb) {
@@ -189,6 +193,14 @@ int CompileVerb::writeResult(CompileResult &result) {
   return writeObject(result);
 }
 
+/// "znver4, sm_80 (ptx), sm_90a (cubin, ptx)".
+static std::string targetsOf(const CompileResult &result) {
+  std::string text = result.cpu;
+  for (const std::string &gpu : result.gpus)
+    text += (text.empty() ? "" : ", ") + gpu;
+  return text;
+}
+
 int CompileVerb::summarize(const CompileResult &result, double seconds) {
   if (double(result.arenaBytes) > machineMemory())
     note("warning: an arena of " + std::to_string(result.arenaBytes) +
@@ -197,6 +209,7 @@ int CompileVerb::summarize(const CompileResult &result, double seconds) {
     return printJson(
         llvm::json::Object{{"model", jsonText(result.modelName)},
                            {"cpu", jsonText(result.cpu)},
+                           {"gpus", llvm::json::Array(result.gpus)},
                            {"output", jsonText(output)},
                            {"header", jsonText(headerPath())},
                            {"object_bytes", int64_t(result.output.size())},
@@ -205,7 +218,8 @@ int CompileVerb::summarize(const CompileResult &result, double seconds) {
   char numbers[80];
   snprintf(numbers, sizeof numbers, ", arena %lld bytes, %.2f s",
            (long long)result.arenaBytes, seconds);
-  note(result.modelName + " for " + result.cpu + ": " + output + numbers);
+  note(result.modelName + " for " + targetsOf(result) + ": " + output +
+       numbers);
   return exitDone;
 }
 
@@ -256,7 +270,7 @@ Verb makeCompile() {
   for (const StageName &stage : stages())
     names.push_back(stage.name);
   verb.choice("--emit", "STAGE", names, self->emit,
-              "print a stage: graph, nncc, kernels, linalg, llvm, asm");
+              "print a stage: graph, nncc, kernels, linalg, llvm, asm, ptx");
   verb.flag("-c", self->asObject, "an object, as --emit=object");
   verb.flag("-S", self->asAssembly, "assembly in NAME.s, as --emit=asm");
   verb.text("--weights", "FILE", self->weights,
@@ -276,8 +290,13 @@ Verb makeCompile() {
                            "digit in front, and does not begin with nncc_";
             }});
   self->flags.addTo(verb);
-  verb.text("--target", "TRIPLE", self->flags.options.target,
-            "x86_64-linux-gnu is the only one so far");
+  verb.text("--target", "TARGET", self->flags.options.target,
+            "cuda, cuda:sm_80,sm_90a: GPUs too (x86_64-linux-gnu)");
+  verb.flag("--device-only", self->flags.options.deviceOnly,
+            "no code for the CPU beside that for GPUs");
+  verb.choice("--images", "KIND", {"any", "ptx", "cubin"},
+              self->flags.options.images,
+              "of kernels for GPUs: ptx, cubin (by ptxas), any");
   verb.flag("-g", self->flags.options.debugLines,
             "debug lines: kernels point at their lines of the model");
   verb.flag("--json", self->asJson, "a summary as JSON on stdout");

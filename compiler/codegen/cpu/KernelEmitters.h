@@ -10,6 +10,10 @@
 #include "codegen/cpu/GemmShape.h"
 #include "codegen/kernels/KernelCode.h"
 
+namespace llvm {
+class Function;
+}
+
 namespace nncc {
 
 /// The emitter of a kernel of the CPU.
@@ -33,6 +37,10 @@ int64_t emitAttentionBackward(KernelCode &code);
 /// result, by squares of vectors.
 bool isTranspose(mlir::func::FuncOp kernel, const TargetInfo &target);
 int64_t emitTranspose(KernelCode &code);
+
+/// The function `name` of the ABI (nncc_kernel) around a kernel: it takes its
+/// pointers from an array.
+void wrapForAbi(llvm::Function &kernel, llvm::StringRef name);
 
 /// acc[r][v] += sum_k lhs[rowStarts[r] + k] * rhs[columnStarts[v] + k], as
 /// vectors of the current width along rhs; accumulators row-major. Dimensions

@@ -264,8 +264,8 @@ const KernelTarget &cpuTarget() {
       {"product", product, isProduct, chooseProduct, emitGemm, wantsProduct},
       {"transpose", loops, isTranspose, chooseLoops, emitTranspose},
       {"loops", loops, isAny, chooseLoops, emitLoops}};
-  static const KernelTarget target{kinds, isCpuTriple, lookupCpu, bufferType,
-                                   emitter};
+  static const KernelTarget target{kinds,      isCpuTriple, lookupCpu,
+                                   bufferType, emitter,     wrapForAbi};
   return target;
 }
 

@@ -12,6 +12,10 @@
 #include "passes/Passes.h"
 #include <memory>
 
+namespace llvm {
+class Function;
+}
+
 namespace nncc {
 
 /// A number of a schedule: from 1 to `most`.
@@ -50,6 +54,9 @@ struct KernelTarget {
   std::unique_ptr<BufferEmitter> (*emitter)(mlir::OpBuilder &b,
                                             mlir::Location loc,
                                             const TargetInfo &target);
+  /// Adds the function `name` beside the code of a kernel, which calls it as
+  /// this target's kernels are called.
+  void (*wrap)(llvm::Function &code, llvm::StringRef name);
 
   /// What all kinds together ask of form-kernels.
   KernelFacts facts(const TargetInfo &target) const;
