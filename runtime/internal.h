@@ -83,6 +83,15 @@ void nncc_call_step(const nncc_step *step, const nncc_memory *memory,
 nncc_status nncc_run_steps(const nncc_body *body, const nncc_memory *memory,
                            const nncc_options *options);
 
+/* Errors about the tensors of a call; the last names what was compiled. */
+nncc_status nncc_check_limits(const nncc_body *body, const void *const *inputs);
+nncc_status nncc_check_overlaps(const nncc_context *context,
+                                const nncc_entry *entry, const nncc_body *body);
+nncc_status nncc_check_views(const nncc_tensor *tensors, const nncc_view *views,
+                             uint64_t count, const char *what);
+const nncc_body *nncc_find_body(const nncc_entry *entry,
+                                const nncc_view *inputs, uint32_t count);
+
 /* Bits of NNCC_CPU_* that this machine has. */
 uint64_t nncc_cpu_features(void);
 /* An error if this machine or runtime cannot run the object. */
