@@ -83,6 +83,23 @@ void nncc_call_step(const nncc_step *step, const nncc_memory *memory,
 nncc_status nncc_run_steps(const nncc_body *body, const nncc_memory *memory,
                            const nncc_options *options);
 
+/* How a device runs steps: the order, loops and groups of gradients are the
+ * same on all of them. */
+typedef struct nncc_walk {
+  const nncc_memory *memory; /* addresses as the device has them */
+  const nncc_options *options;
+  nncc_status (*call)(const struct nncc_walk *walk, const nncc_step *step,
+                      uint64_t iteration);
+  /* Hands gradients to options->all_reduce, which is not null. */
+  nncc_status (*reduce)(const struct nncc_walk *walk,
+                        const nncc_gradient *bucket, uint32_t count);
+  void *device;
+} nncc_walk;
+nncc_status nncc_walk_steps(const nncc_body *body, const nncc_walk *walk);
+/* The host's all_reduce, its code as a status. */
+nncc_status nncc_call_host(const nncc_options *options,
+                           const nncc_gradient *bucket, uint32_t count);
+
 /* Errors about the tensors of a call; the last names what was compiled. */
 nncc_status nncc_check_limits(const nncc_body *body, const void *const *inputs);
 nncc_status nncc_check_overlaps(const nncc_context *context,

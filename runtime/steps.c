@@ -1,4 +1,4 @@
-/* steps.c - the steps of a body on given memory. */
+/* steps.c - the steps of a body on given memory, on any device; on a CPU. */
 #include "internal.h"
 
 typedef struct call {
@@ -39,8 +39,7 @@ void *nncc_buffer_address(const nncc_buffer *buffer, const nncc_memory *memory,
 enum { max_gradients = 64 };
 
 /* In groups of at most `max_gradients`. */
-static nncc_status all_reduce(const nncc_step *step, const nncc_memory *memory,
-                              const nncc_options *options) {
+static nncc_status all_reduce(const nncc_step *step, const nncc_walk *walk) {
   nncc_gradient bucket[max_gradients];
   uint32_t count = 0;
   for (uint64_t k = 0; k < step->buffer_count; ++k) {
@@ -48,15 +47,40 @@ static nncc_status all_reduce(const nncc_step *step, const nncc_memory *memory,
     nncc_dtype dtype = (nncc_dtype)tensor->dtype;
     bucket[count++] = (nncc_gradient){
         tensor->name, dtype, tensor->bytes / nncc_dtype_bytes(dtype),
-        nncc_buffer_address(&step->buffers[k], memory, 0)};
+        nncc_buffer_address(&step->buffers[k], walk->memory, 0)};
     if (count < max_gradients && k + 1 < step->buffer_count)
       continue;
-    int code = options->all_reduce(options->all_reduce_host, bucket, count);
-    if (code)
-      return nncc_fail(NNCC_ERROR_HOST, "all_reduce gave %d", code);
+    nncc_status status = walk->reduce(walk, bucket, count);
+    if (status)
+      return status;
     count = 0;
   }
   return NNCC_OK;
+}
+
+nncc_status nncc_call_host(const nncc_options *options,
+                           const nncc_gradient *bucket, uint32_t count) {
+  int code = options->all_reduce(options->all_reduce_host, bucket, count);
+  return code ? nncc_fail(NNCC_ERROR_HOST, "all_reduce gave %d", code)
+              : NNCC_OK;
+}
+
+nncc_status nncc_walk_steps(const nncc_body *body, const nncc_walk *walk) {
+  nncc_status status = NNCC_OK;
+  for (uint64_t i = 0; !status && i < body->step_count; ++i) {
+    const nncc_step *step = &body->steps[i];
+    if (step->iterations) {
+      for (uint64_t iteration = 0; iteration < step->iterations; ++iteration)
+        for (uint64_t k = 1; !status && k <= step->loop_steps; ++k)
+          status = walk->call(walk, step + k, iteration);
+      i += step->loop_steps;
+    } else if (step->kernel || step->device) {
+      status = walk->call(walk, step, 0);
+    } else if (walk->options->all_reduce) {
+      status = all_reduce(step, walk);
+    }
+  }
+  return status;
 }
 
 void nncc_call_step(const nncc_step *step, const nncc_memory *memory,
@@ -72,22 +96,19 @@ void nncc_call_step(const nncc_step *step, const nncc_memory *memory,
   }
 }
 
+static nncc_status call_kernel(const nncc_walk *walk, const nncc_step *step,
+                               uint64_t iteration) {
+  nncc_call_step(step, walk->memory, iteration, walk->options);
+  return NNCC_OK;
+}
+
+static nncc_status reduce(const nncc_walk *walk, const nncc_gradient *bucket,
+                          uint32_t count) {
+  return nncc_call_host(walk->options, bucket, count);
+}
+
 nncc_status nncc_run_steps(const nncc_body *body, const nncc_memory *memory,
                            const nncc_options *options) {
-  for (uint64_t i = 0; i < body->step_count; ++i) {
-    const nncc_step *step = &body->steps[i];
-    if (step->iterations) {
-      for (uint64_t iteration = 0; iteration < step->iterations; ++iteration)
-        for (uint64_t k = 1; k <= step->loop_steps; ++k)
-          nncc_call_step(step + k, memory, iteration, options);
-      i += step->loop_steps;
-    } else if (step->kernel) {
-      nncc_call_step(step, memory, 0, options);
-    } else if (options->all_reduce) {
-      nncc_status status = all_reduce(step, memory, options);
-      if (status)
-        return status;
-    }
-  }
-  return NNCC_OK;
+  nncc_walk walk = {memory, options, call_kernel, reduce, NULL};
+  return nncc_walk_steps(body, &walk);
 }
