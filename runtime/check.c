@@ -40,6 +40,22 @@ nncc_status nncc_check_limits(const nncc_body *body,
   return NNCC_OK;
 }
 
+/* An input that was left out lies in the object. */
+nncc_status nncc_check_pointers(nncc_context *context, const nncc_entry *entry,
+                                const nncc_body *body) {
+  const nncc_backend *backend = context->program->backend;
+  nncc_status status = NNCC_OK;
+  for (uint64_t i = 0; !status && i < entry->input_count; ++i)
+    if (body->inputs[i].bytes && context->inputs[i] != body->inputs[i].initial)
+      status = backend->check_pointer(context, "input", body->inputs[i].name,
+                                      context->inputs[i]);
+  for (uint64_t o = 0; !status && o < entry->output_count; ++o)
+    if (body->outputs[o].bytes)
+      status = backend->check_pointer(context, "output", body->outputs[o].name,
+                                      context->outputs[o]);
+  return status;
+}
+
 static bool overlap(const void *x, const nncc_tensor *a, const void *y,
                     const nncc_tensor *b) {
   uintptr_t p = (uintptr_t)x, q = (uintptr_t)y;
@@ -60,13 +76,23 @@ static nncc_status check_overlap(const char *what, const void *data,
   return NNCC_OK;
 }
 
+/* Where the tensors of a context that trains lie: with device pointers, those
+ * on the GPU. */
+static const void *const *states_of(const nncc_context *context) {
+  if (!context->own)
+    return NULL;
+  return context->options.device_pointers
+             ? context->program->backend->states(context)
+             : (const void *const *)context->own->owned;
+}
+
 /* Steps write outputs, and state of the context's own, in any order: what they
  * write may be nothing else. */
 nncc_status nncc_check_overlaps(const nncc_context *context,
                                 const nncc_entry *entry,
                                 const nncc_body *body) {
   const nncc_model *model = context->model;
-  void *const *owned = context->own ? context->own->owned : NULL;
+  const void *const *owned = states_of(context);
   uint64_t states = owned ? model->weight_count : 0;
   const void *const *in = context->inputs;
   const void *const *out = (const void *const *)context->outputs;
@@ -79,13 +105,12 @@ nncc_status nncc_check_overlaps(const nncc_context *context,
       status = check_overlap("output", out[o], tensor, "output", out,
                              body->outputs, o);
     if (!status)
-      status =
-          check_overlap("output", out[o], tensor, "the context's",
-                        (const void *const *)owned, model->weights, states);
+      status = check_overlap("output", out[o], tensor, "the context's", owned,
+                             model->weights, states);
   }
   for (uint64_t i = 0; !status && entry->trains && i < entry->input_count; ++i)
     status = check_overlap("input", in[i], &body->inputs[i], "the context's",
-                           (const void *const *)owned, model->weights, states);
+                           owned, model->weights, states);
   return status;
 }
 

@@ -10,6 +10,18 @@ static void run_in_pool(void *host, int64_t count, nncc_range_body body,
   nncc_pool_run(host, count, body, argument);
 }
 
+/* Weights that a training context changes are nobody else's on a GPU. */
+static nncc_status check_owner(const nncc_context *context,
+                               const nncc_weights *weights) {
+  const nncc_context *owner = weights ? weights->trained_by : NULL;
+  if (!owner || context->options.trains ||
+      (!owner->program && !context->program))
+    return NNCC_OK;
+  return nncc_fail(NNCC_ERROR_WEIGHTS,
+                   "these weights belong to a context that trains: on a GPU "
+                   "another one needs weights of its own");
+}
+
 static nncc_status check_weights(const nncc_model *model,
                                  const nncc_weights *weights) {
   if (model->weight_count && !weights && !model->embedded)
@@ -24,8 +36,8 @@ static nncc_status check_weights(const nncc_model *model,
   return NNCC_OK;
 }
 
-/* Room for the tensors and the arena of the largest entry, which may fail; the
-   arena's bytes. */
+/* Room for the tensors of the largest entry, and on a CPU its arena, which may
+   fail; the arena's bytes. */
 static uint64_t allocate_for_entries(nncc_context *context) {
   const nncc_model *model = context->model;
   uint64_t bytes = 0, inputs = 1, outputs = 1;
@@ -42,8 +54,87 @@ static uint64_t allocate_for_entries(nncc_context *context) {
   }
   context->inputs = calloc(inputs, sizeof *context->inputs);
   context->outputs = calloc(outputs, sizeof *context->outputs);
-  context->arena = nncc_allocate(bytes);
+  context->arena = nncc_allocate(context->program ? 0 : bytes);
   return bytes;
+}
+
+/* The pool, room, and a GPU's part. */
+static nncc_status open_context(nncc_context *context) {
+  nncc_options *options = &context->options;
+  uint32_t threads = options->threads;
+  uint64_t bytes = allocate_for_entries(context);
+  bool needs_pool = !context->program && !options->parallel_for && threads > 1;
+  if (needs_pool) {
+    context->pool = nncc_pool_create(threads);
+    options->parallel_for = run_in_pool;
+    options->host = context->pool;
+  }
+  if (!context->arena || !context->inputs || !context->outputs ||
+      (needs_pool && !context->pool))
+    return nncc_fail(NNCC_ERROR_MEMORY,
+                     "no memory for an arena of %llu bytes and %u threads",
+                     (unsigned long long)bytes, threads ? threads : 1);
+  if (context->program)
+    return context->program->backend->open(context);
+  return context->own ? nncc_weights_allocate_prepared(context->own) : NNCC_OK;
+}
+
+static nncc_status choose_cpu(const nncc_context *context) {
+  const nncc_model *model = context->model;
+  if (!model->cpu[0])
+    return nncc_fail(NNCC_ERROR_DEVICE,
+                     "%s has no code for a CPU: compile without --device-only",
+                     model->name);
+  if (context->options.device_pointers)
+    return nncc_fail(NNCC_ERROR_ARGUMENT,
+                     "options.device_pointers is for a GPU, the context is to "
+                     "run on a CPU");
+  return NNCC_OK;
+}
+
+static nncc_status choose_gpu(nncc_context *context) {
+  const nncc_model *model = context->model;
+  if (!model->cuda_count)
+    return nncc_fail(NNCC_ERROR_DEVICE,
+                     "%s has no code for a GPU: compile with --target=cuda",
+                     model->name);
+  return model->cudas->backend->choose(model, context->options.device_number,
+                                       &context->program);
+}
+
+/* Where the context runs: sets `program`. */
+static nncc_status choose_device(nncc_context *context) {
+  nncc_status status;
+  switch (context->options.device) {
+  case NNCC_CPU:
+    return choose_cpu(context);
+  case NNCC_CUDA:
+    return choose_gpu(context);
+  case NNCC_AUTO:
+    status = choose_gpu(context);
+    /* Where the CPU cannot do, the GPU's sentence is the better one. */
+    if (status != NNCC_ERROR_DEVICE || !context->model->cpu[0] ||
+        context->options.device_pointers)
+      return status;
+    return choose_cpu(context);
+  default:
+    return nncc_fail(NNCC_ERROR_ARGUMENT,
+                     "options.device is %u: 0 is the CPU, 1 a GPU, 2 either",
+                     context->options.device);
+  }
+}
+
+static nncc_status own_weights(nncc_context *context) {
+  if (!context->options.trains)
+    return NNCC_OK;
+  nncc_status status =
+      nncc_weights_copy(context->model, context->weights, &context->own);
+  if (status)
+    return status;
+  context->own->trained_by = context;
+  context->weights = context->own;
+  context->stale = true;
+  return NNCC_OK;
 }
 
 nncc_status nncc_context_create(const nncc_model *model,
@@ -69,31 +160,18 @@ nncc_status nncc_context_create(const nncc_model *model,
   if (options)
     context->options = *options;
   context->key[0] = (int64_t)context->options.seed;
-  if (context->options.trains) {
-    status = nncc_weights_copy(model, weights, &context->own);
-    if (status) {
-      free(context);
-      return status;
-    }
-    context->weights = context->own;
-    context->stale = true;
-  }
-  uint64_t bytes = allocate_for_entries(context);
-  if (!context->options.parallel_for && context->options.threads > 1) {
-    context->pool = nncc_pool_create(context->options.threads);
-    context->options.parallel_for = run_in_pool;
-    context->options.host = context->pool;
-  }
-  if (!context->arena || !context->inputs || !context->outputs ||
-      (context->options.threads > 1 && !options->parallel_for &&
-       !context->pool)) {
+  status = choose_device(context);
+  if (!status)
+    status = check_owner(context, weights);
+  if (!status)
+    status = own_weights(context);
+  if (!status)
+    status = open_context(context);
+  if (status)
     nncc_context_free(context);
-    return nncc_fail(NNCC_ERROR_MEMORY,
-                     "no memory for an arena of %llu bytes and %u threads",
-                     (unsigned long long)bytes, options ? options->threads : 1);
-  }
-  *result = context;
-  return NNCC_OK;
+  else
+    *result = context;
+  return status;
 }
 
 nncc_status nncc_context_set_weights(nncc_context *context,
@@ -105,24 +183,16 @@ nncc_status nncc_context_set_weights(nncc_context *context,
                      "a context that trains keeps its own weights");
   nncc_status status = check_weights(context->model, weights);
   if (!status)
+    status = check_owner(context, weights);
+  if (!status && context->program)
+    status = context->program->backend->set_weights(context, weights);
+  if (!status)
     context->weights = weights;
   return status;
 }
 
 const nncc_weights *nncc_context_weights(const nncc_context *context) {
   return context ? context->weights : NULL;
-}
-
-void *nncc_context_tensor(nncc_context *context, const char *name) {
-  if (!context || !context->own || !name)
-    return NULL;
-  int64_t i = nncc_find_tensor(context->model, name);
-  return i < 0 ? NULL : context->own->owned[i];
-}
-
-void nncc_context_changed(nncc_context *context) {
-  if (context && context->own)
-    context->stale = true;
 }
 
 nncc_status nncc_context_seed(nncc_context *context, uint64_t seed,
@@ -134,9 +204,22 @@ nncc_status nncc_context_seed(nncc_context *context, uint64_t seed,
   return NNCC_OK;
 }
 
+nncc_device nncc_context_device(const nncc_context *context) {
+  return context && context->program ? NNCC_CUDA : NNCC_CPU;
+}
+
+nncc_status nncc_context_synchronize(nncc_context *context) {
+  if (!context)
+    return nncc_fail(NNCC_ERROR_ARGUMENT, "the context is null");
+  return context->program ? context->program->backend->synchronize(context)
+                          : NNCC_OK;
+}
+
 void nncc_context_free(nncc_context *context) {
   if (!context)
     return;
+  if (context->program)
+    context->program->backend->close(context);
   nncc_pool_free(context->pool);
   nncc_weights_free(context->own);
   free(context->arena);

@@ -23,6 +23,9 @@ void nncc_pool_run(nncc_pool *pool, int64_t count, nncc_range_body body,
                    void *argument);
 void nncc_pool_free(nncc_pool *pool);
 
+/* Weights of one object on one GPU; a list of the backend's. */
+typedef struct nncc_device_weights nncc_device_weights;
+
 struct nncc_weights {
   const nncc_model *model;
   const void **tensors; /* by number in the model; null: not set */
@@ -30,7 +33,9 @@ struct nncc_weights {
   nncc_file *file;      /* where the others lie */
   void *prepared;
   bool ready;
-  char *prepare_arena; /* kept for weights that change */
+  char *prepare_arena;          /* kept for weights that change */
+  nncc_device_weights *devices; /* where they are too */
+  nncc_context *trained_by;     /* of a context that trains, its own */
 };
 
 struct nncc_file {
@@ -43,28 +48,66 @@ struct nncc_file {
   size_t mapped_bytes;
 };
 
+/* What runs the programs for GPUs, runtime/cuda. It is called through a model's
+ * tables alone, so that an object without such a program does not pull it into
+ * a link. Steps and bodies are those of the context's program. */
+typedef struct nncc_backend {
+  /* The model's program for that GPU; NNCC_ERROR_DEVICE if nothing fits. */
+  nncc_status (*choose)(const nncc_model *model, uint32_t number,
+                        const nncc_cuda **program);
+  /* Memory and weights there: context->device. close takes what open left. */
+  nncc_status (*open)(nncc_context *context);
+  void (*close)(nncc_context *context);
+  nncc_status (*set_weights)(nncc_context *context,
+                             const nncc_weights *weights);
+  /* Packed forms of its own weights, again. */
+  nncc_status (*prepare)(nncc_context *context);
+  /* An error if it is not memory of the GPU, aligned to 16 bytes. */
+  nncc_status (*check_pointer)(nncc_context *context, const char *what,
+                               const char *name, const void *pointer);
+  /* The addresses of its own weights there, by number. */
+  const void *const *(*states)(const nncc_context *context);
+  nncc_status (*run)(nncc_context *context, const nncc_entry *entry,
+                     const nncc_body *body, const int64_t key[2]);
+  void *(*run_step)(nncc_context *context, const nncc_entry *entry,
+                    const nncc_body *body, const nncc_step *step,
+                    uint64_t iteration, const int64_t key[2]);
+  nncc_status (*read)(nncc_context *context, uint64_t number, void *data);
+  nncc_status (*write)(nncc_context *context, uint64_t number,
+                       const void *data);
+  nncc_status (*read_all)(nncc_context *context); /* into its own weights */
+  nncc_status (*synchronize)(nncc_context *context);
+  void (*free_weights)(nncc_device_weights *list);
+} nncc_backend;
+
 struct nncc_context {
   const nncc_model *model;
   const nncc_weights *weights;
   nncc_weights *own; /* of a context that trains: the same, to be changed */
   bool stale;        /* own weights changed since they were prepared */
+  bool behind;       /* and on the GPU since they were read from there */
   int64_t key[2];    /* seed and step of random numbers */
   nncc_pool *pool;
   nncc_options options;
   char *arena;
+  const nncc_cuda *program; /* of a GPU; null: the context runs on the CPU */
+  void *device;             /* the backend's */
   /* Room for the addresses of an entry's tensors. */
   const void **inputs;
   void **outputs;
 };
 
-/* A copy that owns its tensors and may change; state that `from` lacks is
- * zeros. Null for a model with embedded weights. */
+/* A copy that owns its tensors and may change, not prepared; state that `from`
+ * lacks is zeros. Null for a model with embedded weights. */
 nncc_status nncc_weights_copy(const nncc_model *model, const nncc_weights *from,
                               nncc_weights **copy);
 /* The number of the tensor with that name or alias, or -1. */
 int64_t nncc_find_tensor(const nncc_model *model, const char *name);
+nncc_status nncc_weights_allocate_prepared(nncc_weights *weights);
 /* Prepares again; does not allocate. */
 void nncc_weights_refresh(nncc_weights *weights);
+/* Reads from the GPU what a context that trains there has changed. */
+nncc_status nncc_weights_read(const nncc_weights *weights);
 
 /* The steps of a body on given memory. */
 typedef struct nncc_memory {
@@ -82,6 +125,9 @@ void nncc_call_step(const nncc_step *step, const nncc_memory *memory,
                     uint64_t iteration, const nncc_options *options);
 nncc_status nncc_run_steps(const nncc_body *body, const nncc_memory *memory,
                            const nncc_options *options);
+
+/* Of one call of all_reduce. */
+enum { nncc_max_gradients = 64 };
 
 /* How a device runs steps: the order, loops and groups of gradients are the
  * same on all of them. */
@@ -102,6 +148,8 @@ nncc_status nncc_call_host(const nncc_options *options,
 
 /* Errors about the tensors of a call; the last names what was compiled. */
 nncc_status nncc_check_limits(const nncc_body *body, const void *const *inputs);
+nncc_status nncc_check_pointers(nncc_context *context, const nncc_entry *entry,
+                                const nncc_body *body);
 nncc_status nncc_check_overlaps(const nncc_context *context,
                                 const nncc_entry *entry, const nncc_body *body);
 nncc_status nncc_check_views(const nncc_tensor *tensors, const nncc_view *views,

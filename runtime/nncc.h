@@ -111,7 +111,10 @@ typedef struct nncc_options {
   uint64_t seed;
   /* Replaces each gradient of a bucket by its mean over all processes that
    * train together; 0 if that worked. Called in the order in which backward has
-   * them; null: there is one process. */
+   * them; null: there is one process. On a GPU all steps before have ended
+   * then; gradients lie on the host, as copies that go back to the GPU, unless
+   * device_pointers is set: then they are there, and what the host does to them
+   * has to be done when it returns, or be in order with `stream`. */
   int (*all_reduce)(void *host, const nncc_gradient *bucket, uint32_t count);
   void *all_reduce_host;
   uint32_t device;        /* an nncc_device */
@@ -151,6 +154,8 @@ NNCC_API nncc_status nncc_context_read(nncc_context *context, const char *name,
                                        void *data, size_t bytes);
 NNCC_API nncc_status nncc_context_write(nncc_context *context, const char *name,
                                         const void *data, size_t bytes);
+/* NNCC_CPU or NNCC_CUDA: where NNCC_AUTO ended. */
+NNCC_API nncc_device nncc_context_device(const nncc_context *context);
 /* Waits until all runs have ended; the first error of one since the last wait.
  * On a CPU there is nothing to wait for. */
 NNCC_API nncc_status nncc_context_synchronize(nncc_context *context);
@@ -193,10 +198,15 @@ NNCC_API nncc_status nncc_run_body(nncc_context *context, const char *entry,
                                    uint32_t body, const void *const *inputs,
                                    void *const *outputs);
 
-/* One step of a body of the entry by itself, on the calling thread; for tools
- * that compare and time kernels, which run all in order. `iteration` is that of
- * the loop the step is in. Gives the memory of what it writes; null after an
- * error. */
+/* The steps that the context runs for that body of the entry: those of the
+ * program for its device. Null if there is no such body. */
+NNCC_API const nncc_body *nncc_context_body(const nncc_context *context,
+                                            const nncc_entry *entry,
+                                            uint32_t body);
+/* One step of such a body by itself, on the calling thread; for tools that
+ * compare and time kernels, which run all in order. `iteration` is that of the
+ * loop the step is in. Gives the memory of what it writes, null after an error;
+ * from a GPU a copy on the host, good until the next call. */
 NNCC_API void *nncc_run_step(nncc_context *context, const nncc_entry *entry,
                              const nncc_step *step, uint64_t iteration,
                              const void *const *inputs, void *const *outputs);

@@ -13,15 +13,19 @@ static const nncc_entry *find_entry(const nncc_model *model, const char *name) {
   return NULL;
 }
 
-/* What the steps of an entry work on. `key` takes the random key. */
-static nncc_memory memory_of(nncc_context *context, const nncc_entry *entry,
-                             int64_t key[2]) {
-  key[0] = context->key[0];
-  key[1] = context->key[1];
-  const int64_t *done =
-      entry->trains ? nncc_context_tensor(context, "optimizer.step") : NULL;
-  if (done)
-    key[1] = *done;
+/* Of random numbers: training counts steps by itself. */
+static void key_of(const nncc_context *context, const nncc_entry *entry,
+                   int64_t key[2]) {
+  memcpy(key, context->key, sizeof context->key);
+  int64_t i = entry->trains && context->own
+                  ? nncc_find_tensor(context->model, "optimizer.step")
+                  : -1;
+  if (i >= 0)
+    key[1] = *(const int64_t *)context->own->owned[i];
+}
+
+/* What the steps of an entry work on. */
+static nncc_memory memory_of(nncc_context *context, const int64_t key[2]) {
   const nncc_weights *weights = context->weights;
   const nncc_embedded *embedded = context->model->embedded;
   nncc_memory memory = {context->arena,   NULL, context->inputs,
@@ -59,35 +63,78 @@ static nncc_status complete(nncc_context *context, const nncc_entry *entry,
 }
 
 /* Packed forms of weights that a step has changed. */
-static void refresh(nncc_context *context, const nncc_entry *entry) {
+static nncc_status refresh(nncc_context *context, const nncc_entry *entry) {
   if (!context->stale || entry->trains)
-    return;
-  nncc_weights_refresh(context->own);
-  context->stale = false;
+    return NNCC_OK;
+  nncc_status status = NNCC_OK;
+  if (context->program)
+    status = context->program->backend->prepare(context);
+  else
+    nncc_weights_refresh(context->own);
+  context->stale = status;
+  return status;
+}
+
+const nncc_body *nncc_context_body(const nncc_context *context,
+                                   const nncc_entry *entry, uint32_t body) {
+  if (!context || !entry || body >= entry->body_count)
+    return NULL;
+  return context->program
+             ? &context->program->bodies[entry - context->model->entries][body]
+             : &entry->bodies[body];
 }
 
 /* `context->inputs` and `context->outputs` are set. */
-static nncc_status run(nncc_context *context, const nncc_entry *entry,
-                       const nncc_body *body) {
+static nncc_status check(nncc_context *context, const nncc_entry *entry,
+                         const nncc_body *body) {
   nncc_status status = complete(context, entry, body);
+  if (!status && context->options.device_pointers)
+    status = nncc_check_pointers(context, entry, body);
   if (!status)
     status = nncc_check_overlaps(context, entry, body);
-  if (!status)
+  if (!status && !context->options.device_pointers)
     status = nncc_check_limits(body, context->inputs);
+  return status;
+}
+
+static nncc_status run(nncc_context *context, const nncc_entry *entry,
+                       uint32_t number) {
+  const nncc_body *body = nncc_context_body(context, entry, number);
+  nncc_status status = check(context, entry, body);
+  if (!status)
+    status = refresh(context, entry);
   if (status)
     return status;
-  refresh(context, entry);
   int64_t key[2];
-  nncc_memory memory = memory_of(context, entry, key);
+  key_of(context, entry, key);
   if (entry->trains && entry->period > 1 &&
       (key[1] + 1) % (int64_t)entry->period)
     body = body->accumulate;
-  status = nncc_run_steps(body, &memory, &context->options);
+  if (context->program) {
+    status = context->program->backend->run(context, entry, body, key);
+  } else {
+    nncc_memory memory = memory_of(context, key);
+    status = nncc_run_steps(body, &memory, &context->options);
+  }
   if (entry->trains)
-    context->stale = true;
+    context->stale = context->behind = true;
   else
     ++context->key[1];
   return status;
+}
+
+/* The body that has the step. */
+static const nncc_body *body_of(const nncc_context *context,
+                                const nncc_entry *entry,
+                                const nncc_step *step) {
+  for (uint32_t b = 0; b < entry->body_count; ++b)
+    for (const nncc_body *body = nncc_context_body(context, entry, b); body;
+         body = body->accumulate)
+      if (step >= body->steps && step < body->steps + body->step_count)
+        return body;
+  nncc_fail(NNCC_ERROR_ARGUMENT, "%s has no such step on this device",
+            entry->name);
+  return NULL;
 }
 
 void *nncc_run_step(nncc_context *context, const nncc_entry *entry,
@@ -98,15 +145,26 @@ void *nncc_run_step(nncc_context *context, const nncc_entry *entry,
     nncc_fail(NNCC_ERROR_ARGUMENT, "an argument of run is null");
     return NULL;
   }
+  const nncc_body *body = body_of(context, entry, step);
+  if (!body)
+    return NULL;
   for (uint64_t i = 0; i < entry->input_count; ++i)
     context->inputs[i] = inputs[i];
   for (uint64_t o = 0; o < entry->output_count; ++o)
     context->outputs[o] = outputs[o];
-  if (complete(context, entry, &entry->bodies[0]))
+  nncc_status status = complete(context, entry, body);
+  if (!status && context->options.device_pointers)
+    status = nncc_check_pointers(context, entry, body);
+  if (!status)
+    status = refresh(context, entry);
+  if (status)
     return NULL;
-  refresh(context, entry);
   int64_t key[2];
-  nncc_memory memory = memory_of(context, entry, key);
+  key_of(context, entry, key);
+  if (context->program)
+    return context->program->backend->run_step(context, entry, body, step,
+                                               iteration, key);
+  nncc_memory memory = memory_of(context, key);
   if (step->kernel)
     nncc_call_step(step, &memory, iteration, &alone);
   return nncc_buffer_address(&step->buffers[step->buffer_count - 1], &memory,
@@ -128,7 +186,7 @@ nncc_status nncc_run_body(nncc_context *context, const char *name,
     context->inputs[i] = inputs[i];
   for (uint64_t o = 0; o < entry->output_count; ++o)
     context->outputs[o] = outputs[o];
-  return run(context, entry, &entry->bodies[body]);
+  return run(context, entry, body);
 }
 
 nncc_status nncc_run(nncc_context *context, const char *name,
@@ -166,5 +224,5 @@ nncc_status nncc_run(nncc_context *context, const char *name,
     in[i] = i < input_count ? inputs[i].data : NULL;
   for (uint32_t o = 0; o < output_count; ++o)
     out[o] = outputs[o].data;
-  return run(context, entry, body);
+  return run(context, entry, (uint32_t)(body - entry->bodies));
 }

@@ -36,11 +36,9 @@ void *nncc_buffer_address(const nncc_buffer *buffer, const nncc_memory *memory,
          (int64_t)(iteration & 1) * buffer->alternate;
 }
 
-enum { max_gradients = 64 };
-
-/* In groups of at most `max_gradients`. */
+/* In groups of at most nncc_max_gradients. */
 static nncc_status all_reduce(const nncc_step *step, const nncc_walk *walk) {
-  nncc_gradient bucket[max_gradients];
+  nncc_gradient bucket[nncc_max_gradients];
   uint32_t count = 0;
   for (uint64_t k = 0; k < step->buffer_count; ++k) {
     const nncc_tensor *tensor = &step->reduced[k];
@@ -48,7 +46,7 @@ static nncc_status all_reduce(const nncc_step *step, const nncc_walk *walk) {
     bucket[count++] = (nncc_gradient){
         tensor->name, dtype, tensor->bytes / nncc_dtype_bytes(dtype),
         nncc_buffer_address(&step->buffers[k], walk->memory, 0)};
-    if (count < max_gradients && k + 1 < step->buffer_count)
+    if (count < nncc_max_gradients && k + 1 < step->buffer_count)
       continue;
     nncc_status status = walk->reduce(walk, bucket, count);
     if (status)

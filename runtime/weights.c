@@ -33,6 +33,8 @@ void nncc_weights_free(nncc_weights *weights) {
     return;
   for (uint64_t i = 0; i < weights->model->weight_count; ++i)
     free(weights->owned[i]);
+  if (weights->devices)
+    weights->model->cudas->backend->free_weights(weights->devices);
   free(weights->owned);
   free(weights->tensors);
   nncc_file_free(weights->file);
@@ -93,6 +95,9 @@ nncc_status nncc_weights_get(const nncc_weights *weights, const char *name,
                      bytes);
   if (!weights->tensors[i])
     return nncc_fail(NNCC_ERROR_WEIGHTS, "%s was not set", name);
+  nncc_status status = nncc_weights_read(weights);
+  if (status)
+    return status;
   if (bytes)
     memcpy(data, weights->tensors[i], bytes);
   return NNCC_OK;
@@ -103,6 +108,8 @@ nncc_status nncc_weights_save(const nncc_weights *weights, const char *path) {
     return nncc_fail(NNCC_ERROR_ARGUMENT, "an argument is null");
   const nncc_model *model = weights->model;
   nncc_status status = all_set(weights);
+  if (!status)
+    status = nncc_weights_read(weights);
   if (status)
     return status;
   nncc_file_tensor *list = calloc(model->weight_count + 1, sizeof *list);
@@ -121,8 +128,10 @@ nncc_status nncc_weights_save(const nncc_weights *weights, const char *path) {
   return status;
 }
 
-static nncc_status allocate_prepared(nncc_weights *weights) {
+nncc_status nncc_weights_allocate_prepared(nncc_weights *weights) {
   const nncc_model *model = weights->model;
+  if (!model->prepare)
+    return NNCC_OK;
   weights->prepared = nncc_allocate(model->prepared_bytes);
   weights->prepare_arena = nncc_allocate(model->prepare->arena_bytes);
   if (!weights->prepared || !weights->prepare_arena)
@@ -148,8 +157,8 @@ nncc_status nncc_weights_prepare(nncc_weights *weights) {
   if (weights->ready)
     return NNCC_OK;
   nncc_status status = all_set(weights);
-  if (!status && weights->model->prepare)
-    status = allocate_prepared(weights);
+  if (!status)
+    status = nncc_weights_allocate_prepared(weights);
   if (status)
     return status;
   nncc_weights_refresh(weights);
@@ -162,7 +171,9 @@ nncc_status nncc_weights_prepare(nncc_weights *weights) {
 nncc_status nncc_weights_copy(const nncc_model *model, const nncc_weights *from,
                               nncc_weights **result) {
   nncc_weights *copy;
-  nncc_status status = nncc_weights_create(model, &copy);
+  nncc_status status = from ? nncc_weights_read(from) : NNCC_OK;
+  if (!status)
+    status = nncc_weights_create(model, &copy);
   if (status)
     return status;
   const void *const *tensors = from              ? from->tensors
@@ -181,8 +192,6 @@ nncc_status nncc_weights_copy(const nncc_model *model, const nncc_weights *from,
     else
       memset(copy->owned[i], 0, tensor->bytes);
   }
-  if (!status && model->prepare)
-    status = allocate_prepared(copy);
   copy->ready = true;
   if (status)
     nncc_weights_free(copy);
@@ -192,9 +201,19 @@ nncc_status nncc_weights_copy(const nncc_model *model, const nncc_weights *from,
 }
 
 const void *nncc_weights_data(const nncc_weights *weights, uint64_t number) {
-  return weights && number < weights->model->weight_count
+  return weights && number < weights->model->weight_count &&
+                 !nncc_weights_read(weights)
              ? weights->tensors[number]
              : NULL;
+}
+
+nncc_status nncc_weights_read(const nncc_weights *weights) {
+  nncc_context *context = weights->trained_by;
+  if (!context || !context->program || !context->behind)
+    return NNCC_OK;
+  nncc_status status = context->program->backend->read_all(context);
+  context->behind = status;
+  return status;
 }
 
 const void *nncc_weights_prepared(const nncc_weights *weights) {

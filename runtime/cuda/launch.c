@@ -1,0 +1,81 @@
+/* launch.c - steps and copies on a stream of a GPU. */
+#include "cuda.h"
+
+nncc_status nncc_launch(const nncc_walk *walk, const nncc_step *step,
+                        uint64_t iteration) {
+  const nncc_queue *queue = walk->device;
+  if (!step->tiles) /* CUDA refuses a grid without blocks */
+    return NNCC_OK;
+  CUfunction function;
+  nncc_status status = nncc_gpu_function(queue->gpu, step->device, &function);
+  if (status)
+    return status;
+  /* The null behind the last tells the emulator how many there are; CUDA knows
+   * it from the kernel. */
+  CUdeviceptr addresses[NNCC_MAX_BUFFERS];
+  void *parameters[NNCC_MAX_BUFFERS + 2];
+  int64_t tiles = step->tiles, threads = (int64_t)step->device->threads;
+  uint64_t count = step->buffer_count;
+  for (uint64_t k = 0; k < count; ++k) {
+    addresses[k] = (CUdeviceptr)(uintptr_t)nncc_buffer_address(
+        &step->buffers[k], walk->memory, iteration);
+    parameters[k] = &addresses[k];
+  }
+  parameters[count] = &tiles;
+  parameters[count + 1] = NULL;
+  const nncc_driver *driver = queue->gpu->driver;
+  CUresult result = driver->cuLaunchKernel(
+      function, (unsigned)((tiles + threads - 1) / threads), 1, 1,
+      (unsigned)threads, 1, 1, 0, queue->stream, parameters, NULL);
+  return result ? nncc_cuda_fail(driver, result,
+                                 "kernel %s cannot be launched on GPU %u",
+                                 step->device->function, queue->gpu->number)
+                : NNCC_OK;
+}
+
+nncc_status nncc_wait(const nncc_queue *queue, const char *what) {
+  CUresult result = queue->gpu->driver->cuStreamSynchronize(queue->stream);
+  return result
+             ? nncc_cuda_fail(queue->gpu->driver, result, "%s failed on GPU %u",
+                              what, queue->gpu->number)
+             : NNCC_OK;
+}
+
+static nncc_status copied(const nncc_queue *queue, CUresult result,
+                          const char *where, uint64_t bytes) {
+  return result ? nncc_cuda_fail(queue->gpu->driver, result,
+                                 "%llu bytes cannot be copied %s GPU %u",
+                                 (unsigned long long)bytes, where,
+                                 queue->gpu->number)
+                : NNCC_OK;
+}
+
+nncc_status nncc_copy_in(const nncc_queue *queue, const void *to,
+                         const void *from, uint64_t bytes) {
+  return bytes ? copied(queue,
+                        queue->gpu->driver->cuMemcpyHtoDAsync_v2(
+                            (CUdeviceptr)(uintptr_t)to, from, bytes,
+                            queue->stream),
+                        "to", bytes)
+               : NNCC_OK;
+}
+
+nncc_status nncc_copy_out(const nncc_queue *queue, void *to, const void *from,
+                          uint64_t bytes) {
+  return bytes ? copied(queue,
+                        queue->gpu->driver->cuMemcpyDtoHAsync_v2(
+                            to, (CUdeviceptr)(uintptr_t)from, bytes,
+                            queue->stream),
+                        "from", bytes)
+               : NNCC_OK;
+}
+
+nncc_status nncc_copy_there(const nncc_queue *queue, const void *to,
+                            const void *from, uint64_t bytes) {
+  return bytes ? copied(queue,
+                        queue->gpu->driver->cuMemcpyDtoDAsync_v2(
+                            (CUdeviceptr)(uintptr_t)to,
+                            (CUdeviceptr)(uintptr_t)from, bytes, queue->stream),
+                        "on", bytes)
+               : NNCC_OK;
+}
