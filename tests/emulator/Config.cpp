@@ -1,0 +1,90 @@
+//===- Config.cpp - what NNCC_EMULATOR asks for ---------------------------===//
+#include "Emulator.h"
+#include <cstdio>
+#include <cstdlib>
+
+namespace emulator {
+
+void say(const std::string &text) {
+  fprintf(stderr, "nncc emulator: %s\n", text.c_str());
+}
+
+static bool readNumber(const std::string &text, uint64_t &value) {
+  char *end = nullptr;
+  value = strtoull(text.c_str(), &end, 10);
+  return !text.empty() && !*end && text[0] != '-';
+}
+
+static bool readFlag(const std::string &word, Config &config) {
+  struct {
+    const char *name;
+    bool &value;
+  } flags[] = {{"late", config.isLate},
+               {"checked", config.isChecked},
+               {"guards", config.hasGuards},
+               {"backwards", config.isBackwards},
+               {"stats", config.hasStats}};
+  for (auto &flag : flags)
+    if (word == flag.name)
+      return flag.value = true;
+  return false;
+}
+
+/// fail=cuStreamCreate:2
+static bool readFailure(const std::string &value, Config &config) {
+  size_t colon = value.find(':');
+  uint64_t code;
+  if (colon == value.npos || !readNumber(value.substr(colon + 1), code))
+    return false;
+  config.failing = value.substr(0, colon);
+  config.failure = int(code);
+  return true;
+}
+
+static bool readWord(const std::string &word, Config &config) {
+  size_t equals = word.find('=');
+  if (equals == word.npos)
+    return readFlag(word, config);
+  std::string name = word.substr(0, equals), value = word.substr(equals + 1);
+  if (name == "fail")
+    return readFailure(value, config);
+  if (name == "fault") {
+    config.fault = value;
+    return !value.empty();
+  }
+  uint64_t number;
+  if (!readNumber(value, number))
+    return false;
+  if (name == "seed")
+    config.seed = number;
+  else if (name == "memory")
+    config.memory = number;
+  else if (name == "driver")
+    config.driver = int(number);
+  else if (name == "devices")
+    config.devices = int(number);
+  else if (name == "sm")
+    config.sm = int(number);
+  else if (name == "code")
+    config.code = int(number);
+  else
+    return false;
+  return true;
+}
+
+bool readConfig(Config &config) {
+  const char *text = getenv("NNCC_EMULATOR");
+  std::string rest = text ? text : "";
+  while (!rest.empty()) {
+    size_t comma = rest.find(',');
+    std::string word = rest.substr(0, comma);
+    rest = comma == rest.npos ? "" : rest.substr(comma + 1);
+    if (!readWord(word, config)) {
+      say("NNCC_EMULATOR has \"" + word + "\", which is no word of its own");
+      return false;
+    }
+  }
+  return true;
+}
+
+} // namespace emulator
