@@ -414,6 +414,8 @@ CompileResult compileModel(const std::string &file, const std::string &text,
   return Compilation(file, text, options).run(stage);
 }
 
+std::string architectureFor(unsigned sm) { return bestArchitecture(sm); }
+
 std::string schemaText() { return modelSchema(); }
 
 } // namespace nncc

@@ -116,6 +116,10 @@ struct CompileResult {
 CompileResult compileModel(const std::string &file, const std::string &text,
                            const CompileOptions &options, Stage stage);
 
+/// The best architecture that there is code for on a GPU of compute capability
+/// `sm` / 10: "sm_90a"; "emulator" for 0; "" if there is none.
+std::string architectureFor(unsigned sm);
+
 /// The JSON Schema of the model format.
 std::string schemaText();
 

@@ -43,7 +43,7 @@ nncc_status nncc_check_limits(const nncc_body *body,
 /* An input that was left out lies in the object. */
 nncc_status nncc_check_pointers(nncc_context *context, const nncc_entry *entry,
                                 const nncc_body *body) {
-  const nncc_backend *backend = context->program->backend;
+  const nncc_backend *backend = nncc_backend_of(context->program);
   nncc_status status = NNCC_OK;
   for (uint64_t i = 0; !status && i < entry->input_count; ++i)
     if (body->inputs[i].bytes && context->inputs[i] != body->inputs[i].initial)
@@ -82,7 +82,7 @@ static const void *const *states_of(const nncc_context *context) {
   if (!context->own)
     return NULL;
   return context->options.device_pointers
-             ? context->program->backend->states(context)
+             ? nncc_backend_of(context->program)->states(context)
              : (const void *const *)context->own->owned;
 }
 

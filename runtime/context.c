@@ -75,7 +75,7 @@ static nncc_status open_context(nncc_context *context) {
                      "no memory for an arena of %llu bytes and %u threads",
                      (unsigned long long)bytes, threads ? threads : 1);
   if (context->program)
-    return context->program->backend->open(context);
+    return nncc_backend_of(context->program)->open(context);
   return context->own ? nncc_weights_allocate_prepared(context->own) : NNCC_OK;
 }
 
@@ -98,8 +98,8 @@ static nncc_status choose_gpu(nncc_context *context) {
     return nncc_fail(NNCC_ERROR_DEVICE,
                      "%s has no code for a GPU: compile with --target=cuda",
                      model->name);
-  return model->cudas->backend->choose(model, context->options.device_number,
-                                       &context->program);
+  return nncc_backend_of(model->cudas)
+      ->choose(model, context->options.device_number, &context->program);
 }
 
 /* Where the context runs: sets `program`. */
@@ -185,7 +185,7 @@ nncc_status nncc_context_set_weights(nncc_context *context,
   if (!status)
     status = check_owner(context, weights);
   if (!status && context->program)
-    status = context->program->backend->set_weights(context, weights);
+    status = nncc_backend_of(context->program)->set_weights(context, weights);
   if (!status)
     context->weights = weights;
   return status;
@@ -211,15 +211,16 @@ nncc_device nncc_context_device(const nncc_context *context) {
 nncc_status nncc_context_synchronize(nncc_context *context) {
   if (!context)
     return nncc_fail(NNCC_ERROR_ARGUMENT, "the context is null");
-  return context->program ? context->program->backend->synchronize(context)
-                          : NNCC_OK;
+  return context->program
+             ? nncc_backend_of(context->program)->synchronize(context)
+             : NNCC_OK;
 }
 
 void nncc_context_free(nncc_context *context) {
   if (!context)
     return;
   if (context->program)
-    context->program->backend->close(context);
+    nncc_backend_of(context->program)->close(context);
   nncc_pool_free(context->pool);
   nncc_weights_free(context->own);
   free(context->arena);

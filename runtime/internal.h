@@ -80,6 +80,14 @@ typedef struct nncc_backend {
   void (*free_weights)(nncc_device_weights *list);
 } nncc_backend;
 
+/* This runtime's, if it is linked. */
+extern const nncc_backend nncc_cuda_backend __attribute__((weak));
+/* What runs a program: this runtime's own where there is one. A library that
+ * was loaded has another, which would leave its errors there. */
+static inline const nncc_backend *nncc_backend_of(const nncc_cuda *program) {
+  return &nncc_cuda_backend ? &nncc_cuda_backend : program->backend;
+}
+
 struct nncc_context {
   const nncc_model *model;
   const nncc_weights *weights;

@@ -163,7 +163,7 @@ NNCC_API void nncc_context_free(nncc_context *context);
 
 typedef struct nncc_device_facts {
   char name[256];
-  uint32_t sm; /* 90: compute capability 9.0; 0 of a CPU */
+  uint32_t sm; /* 90: compute capability 9.0; 0 of a CPU, and emulated */
   uint32_t multiprocessors;
   uint32_t driver;         /* 13000: the newest CUDA it knows, 13.0 */
   uint64_t memory, unused; /* bytes in all, and of no one now */

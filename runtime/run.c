@@ -68,7 +68,7 @@ static nncc_status refresh(nncc_context *context, const nncc_entry *entry) {
     return NNCC_OK;
   nncc_status status = NNCC_OK;
   if (context->program)
-    status = context->program->backend->prepare(context);
+    status = nncc_backend_of(context->program)->prepare(context);
   else
     nncc_weights_refresh(context->own);
   context->stale = status;
@@ -111,7 +111,7 @@ static nncc_status run(nncc_context *context, const nncc_entry *entry,
       (key[1] + 1) % (int64_t)entry->period)
     body = body->accumulate;
   if (context->program) {
-    status = context->program->backend->run(context, entry, body, key);
+    status = nncc_backend_of(context->program)->run(context, entry, body, key);
   } else {
     nncc_memory memory = memory_of(context, key);
     status = nncc_run_steps(body, &memory, &context->options);
@@ -162,8 +162,8 @@ void *nncc_run_step(nncc_context *context, const nncc_entry *entry,
   int64_t key[2];
   key_of(context, entry, key);
   if (context->program)
-    return context->program->backend->run_step(context, entry, body, step,
-                                               iteration, key);
+    return nncc_backend_of(context->program)
+        ->run_step(context, entry, body, step, iteration, key);
   nncc_memory memory = memory_of(context, key);
   if (step->kernel)
     nncc_call_step(step, &memory, iteration, &alone);

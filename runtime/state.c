@@ -39,8 +39,9 @@ static nncc_status find(const nncc_context *context, const char *name,
   if (!context->own->owned[i])
     return nncc_fail(NNCC_ERROR_WEIGHTS, "%s was not set", name);
   if (bytes && context->options.device_pointers)
-    return context->program->backend->check_pointer(
-        (nncc_context *)(uintptr_t)context, "the memory for", name, data);
+    return nncc_backend_of(context->program)
+        ->check_pointer((nncc_context *)(uintptr_t)context, "the memory for",
+                        name, data);
   return NNCC_OK;
 }
 
@@ -51,7 +52,7 @@ nncc_status nncc_context_read(nncc_context *context, const char *name,
   if (status || !bytes)
     return status;
   if (context->program)
-    return context->program->backend->read(context, (uint64_t)i, data);
+    return nncc_backend_of(context->program)->read(context, (uint64_t)i, data);
   memcpy(data, context->own->owned[i], bytes);
   return NNCC_OK;
 }
@@ -64,7 +65,7 @@ nncc_status nncc_context_write(nncc_context *context, const char *name,
     return status;
   context->stale = context->behind = true;
   if (context->program)
-    return context->program->backend->write(context, (uint64_t)i, data);
+    return nncc_backend_of(context->program)->write(context, (uint64_t)i, data);
   memcpy(context->own->owned[i], data, bytes);
   return NNCC_OK;
 }

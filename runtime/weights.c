@@ -34,7 +34,7 @@ void nncc_weights_free(nncc_weights *weights) {
   for (uint64_t i = 0; i < weights->model->weight_count; ++i)
     free(weights->owned[i]);
   if (weights->devices)
-    weights->model->cudas->backend->free_weights(weights->devices);
+    nncc_backend_of(weights->model->cudas)->free_weights(weights->devices);
   free(weights->owned);
   free(weights->tensors);
   nncc_file_free(weights->file);
@@ -211,7 +211,7 @@ nncc_status nncc_weights_read(const nncc_weights *weights) {
   nncc_context *context = weights->trained_by;
   if (!context || !context->program || !context->behind)
     return NNCC_OK;
-  nncc_status status = context->program->backend->read_all(context);
+  nncc_status status = nncc_backend_of(context->program)->read_all(context);
   context->behind = status;
   return status;
 }

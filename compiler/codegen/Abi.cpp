@@ -305,9 +305,10 @@ void Descriptor::add(ModuleOp model, const TargetInfo *cpu,
   if (!cpu)
     dropSteps(program);
   if (!devices.empty() && !devices.front().target.sm)
-    new llvm::GlobalVariable(module, pointer, false,
-                             llvm::GlobalValue::ExternalLinkage, null(),
-                             emulatorSlot);
+    (new llvm::GlobalVariable(module, pointer, false,
+                              llvm::GlobalValue::ExternalLinkage, null(),
+                              emulatorSlot))
+        ->setVisibility(llvm::GlobalValue::HiddenVisibility);
   Constants cudas;
   for (const DeviceProgram &each : devices) {
     Program steps = programOf(each.model);

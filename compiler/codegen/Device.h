@@ -60,6 +60,8 @@ bool isCudaTarget(llvm::StringRef target);
 /// false and a sentence if it cannot be meant.
 bool lookupArchitectures(llvm::StringRef target, std::vector<TargetInfo> &list,
                          std::string &error);
+/// The best for a GPU of that number; "" if there is none.
+std::string bestArchitecture(int64_t sm);
 /// "sm_90a", "emulator".
 std::string architectureOf(const TargetInfo &target);
 

@@ -55,6 +55,23 @@ static json::Object kernelInfo(func::FuncOp kernel) {
       {"flops", int64_t(flopsOf(kernel))}};
 }
 
+/// How a kernel for a GPU is launched, and its images.
+static void addDevice(json::Object &info, const DeviceKernel &kernel) {
+  const char *const kinds[] = {"ptx", "cubin", "emulator"};
+  int64_t tiles = *info.getInteger("tiles"), threads = deviceThreads;
+  info["blocks"] = (tiles + threads - 1) / threads;
+  info["threads"] = threads;
+  json::Object images;
+  for (const DeviceImage &image : kernel.images)
+    images[kinds[image.kind]] = int64_t(image.bytes.size());
+  info["image_bytes"] = std::move(images);
+  if (!kernel.usage)
+    return;
+  info["registers"] = kernel.usage->registers;
+  info["stack_bytes"] = kernel.usage->stackBytes;
+  info["spill_bytes"] = kernel.usage->spillBytes;
+}
+
 static json::Object entryInfo(ModuleOp model, func::FuncOp entry) {
   json::Array calls;
   DenseMap<Operation *, int64_t> number;
@@ -111,9 +128,23 @@ static std::string describe(const json::Object &tensor) {
   return text;
 }
 
+static void writeLaunch(const json::Object &kernel, llvm::raw_ostream &os) {
+  if (!kernel.get("blocks"))
+    return;
+  os << "; " << *kernel.getInteger("blocks") << " blocks of "
+     << *kernel.getInteger("threads") << " threads";
+  if (kernel.get("registers"))
+    os << ", " << *kernel.getInteger("registers") << " registers, "
+       << *kernel.getInteger("stack_bytes") << " bytes of stack";
+  for (const auto &[kind, bytes] : *kernel.getObject("image_bytes"))
+    if (*bytes.getAsInteger())
+      os << ", " << kind.str() << ' ' << *bytes.getAsInteger() << " bytes";
+}
+
 static void writeText(const json::Object &report, llvm::raw_ostream &os) {
-  os << *report.getString("model") << " for " << *report.getString("cpu")
-     << ": " << *report.getInteger("parameters") << " parameters in "
+  os << *report.getString("model") << " for "
+     << *report.getString(report.get("cpu") ? "cpu" : "gpu") << ": "
+     << *report.getInteger("parameters") << " parameters in "
      << report.getArray("weights")->size() << " tensors, "
      << *report.getInteger("weight_bytes") << " bytes\n";
   for (const json::Value &value : *report.getArray("entries")) {
@@ -158,6 +189,7 @@ static void writeText(const json::Object &report, llvm::raw_ostream &os) {
     llvm::interleave(
         *kernel.getArray("ops"), os,
         [&](const json::Value &v) { os << *v.getAsString(); }, " ");
+    writeLaunch(kernel, os);
     os << '\n';
   }
 }
@@ -176,9 +208,11 @@ std::string reportOf(ModuleOp model, const TargetInfo &target,
     else
       kernels.push_back(kernelInfo(function));
   }
+  for (size_t i = 0; code && i < code->kernels.size(); ++i)
+    addDevice(*kernels[i].getAsObject(), code->kernels[i]);
   json::Object report{
       {"model", model->getAttrOfType<StringAttr>(modelNameAttr).getValue()},
-      {"cpu", target.cpu},
+      {code ? "gpu" : "cpu", code ? architectureOf(target) : target.cpu},
       {"abi_version", NNCC_ABI_VERSION},
       {"parameters", parameters},
       {"weight_bytes", bytes},

@@ -303,7 +303,7 @@ Value ElementEmitter::convert(Value x, Type from, Type to) {
   if (isa<FloatType>(from)) {
     // Narrow integers wrap, as they do in PyTorch.
     from = to.getIntOrFloatBitWidth() < 32 ? b.getI32Type() : to;
-    x = arith::FPToSIOp::create(b, loc, typeOf(from), x);
+    x = truncate(x, from);
   }
   unsigned fromBits = from.getIntOrFloatBitWidth(),
            toBits = to.getIntOrFloatBitWidth();

@@ -108,6 +108,9 @@ public:
   virtual mlir::Value widen(mlir::Value bits, mlir::FloatType half) = 0;
   /// The bits of an f32 rounded to a half, to nearest, ties to even.
   virtual mlir::Value narrow(mlir::Value x, mlir::FloatType half) = 0;
+  /// A float toward zero, as an i32 or i64; the least one for NaN and what none
+  /// holds.
+  virtual mlir::Value truncate(mlir::Value x, mlir::Type integer) = 0;
   mlir::Value neg(mlir::Value x);
   mlir::Value abs(mlir::Value x);
   mlir::Value sqrt(mlir::Value x);

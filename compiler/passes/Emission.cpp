@@ -260,6 +260,10 @@ Value Emission::narrow(Value x, FloatType) {
   return any(vector ? Type(VectorType::get(vector.getShape(), i16)) : i16);
 }
 
+Value Emission::truncate(Value x, Type integer) {
+  return arith::FPToSIOp::create(b, loc, typeOf(integer), x);
+}
+
 //===----------------------------------------------------------------------===//
 // Coordinates
 //===----------------------------------------------------------------------===//

@@ -77,6 +77,7 @@ public:
   mlir::Value pow(mlir::Value x, mlir::Value) override { return x; }
   mlir::Value widen(mlir::Value bits, mlir::FloatType half) override;
   mlir::Value narrow(mlir::Value x, mlir::FloatType half) override;
+  mlir::Value truncate(mlir::Value x, mlir::Type integer) override;
 
 protected:
   mlir::Value indexOp(char op, mlir::Value x, mlir::Value y) override;

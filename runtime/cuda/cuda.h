@@ -117,8 +117,6 @@ void nncc_free_shared(nncc_device_weights *list);
 
 /* --- backend.c --- */
 
-extern const nncc_backend nncc_cuda_backend;
-
 /* What a context has on a GPU: nncc_context.device. */
 typedef struct nncc_place {
   nncc_queue queue;

@@ -75,6 +75,8 @@ static nncc_status gpu_facts(uint32_t number, nncc_device_facts *facts) {
     result = driver->cuDeviceTotalMem_v2(&total, device);
   if (!result)
     result = ask_memory(driver, device, facts);
+  if (driver->is_emulator)
+    facts->sm = 0;
   facts->multiprocessors = (uint32_t)multiprocessors;
   facts->driver = (uint32_t)driver->version;
   facts->memory = total;

@@ -148,6 +148,12 @@ int BenchVerb::readEarlier() {
 int BenchVerb::timeEntry(Session &session, uint32_t count) {
   if (int code = session.createContext(count))
     return code;
+  if (session.isOnGpu() && (count > 1 || perKernel))
+    return fail(exitUsage, perKernel ? "--kernels is for the CPU: a GPU's "
+                                       "kernels are not timed by themselves"
+                                     : "--threads is for the CPU");
+  if (!peak && !session.isOnGpu())
+    peak = measurePeak();
   std::vector<double> times;
   for (int i = 0; i < 2; ++i)
     if (int code = session.run())
@@ -164,7 +170,7 @@ int BenchVerb::timeEntry(Session &session, uint32_t count) {
   progress.clear();
   Timing timing(std::move(times));
   double flops = 0, bytes = 0;
-  for (const KernelRun &run : kernelRuns(*session.body))
+  for (const KernelRun &run : kernelRuns(session.steps()))
     flops += double(run.step->flops);
   for (uint64_t i = 0; i < session.model->weight_count; ++i)
     bytes += double(session.model->weights[i].bytes);
@@ -173,13 +179,13 @@ int BenchVerb::timeEntry(Session &session, uint32_t count) {
   for (const HostTensor &tensor : session.outputs)
     bytes += double(tensor.data.size());
   double gflops = flops / timing.median / 1e6;
-  double share = gflops / (peak * count);
   double gbytes = bytes / timing.median / 1e6;
   json::Object row{{"entry", flags.entry},       {"threads", count},
                    {"median_ms", timing.median}, {"min_ms", timing.least},
                    {"p90_ms", timing.p90},       {"runs", int64_t(timing.runs)},
-                   {"gflops", gflops},           {"gbytes_per_s", gbytes},
-                   {"peak_share", share}};
+                   {"gflops", gflops},           {"gbytes_per_s", gbytes}};
+  if (peak)
+    row["peak_share"] = gflops / (peak * count);
   auto before = earlier.find({flags.entry, count});
   double ratio = before == earlier.end() ? 0 : before->second / timing.median;
   if (ratio)
@@ -188,14 +194,21 @@ int BenchVerb::timeEntry(Session &session, uint32_t count) {
   if (!sizes.empty())
     row["sizes"] = jsonText(sizes);
   results.push_back(std::move(row));
+  std::string where = ", " + std::to_string(count) + " thread" +
+                      (count > 1 ? "s" : ""),
+              share;
   char line[300];
+  snprintf(line, sizeof line, " (%.0f %% of peak)",
+           gflops / (peak * count) * 100);
+  (session.isOnGpu() ? where : share) = session.isOnGpu() ? ", GPU" : line;
   snprintf(line, sizeof line,
-           ", %u thread%s: median %.4f ms, min %.4f, p90 %.4f, %zu runs%s; "
-           "%.1f GFLOP/s (%.0f %% of peak), %.2f GB/s",
-           count, count > 1 ? "s" : "", timing.median, timing.least, timing.p90,
-           timing.runs, timing.p90 > 1.2 * timing.median ? " (noisy)" : "",
-           gflops, share * 100, gbytes);
-  std::string text = flags.entry + (sizes.empty() ? "" : " " + sizes) + line;
+           ": median %.4f ms, min %.4f, p90 %.4f, %zu runs%s; "
+           "%.1f GFLOP/s%s, %.2f GB/s",
+           timing.median, timing.least, timing.p90, timing.runs,
+           timing.p90 > 1.2 * timing.median ? " (noisy)" : "", gflops,
+           share.c_str(), gbytes);
+  std::string text =
+      flags.entry + (sizes.empty() ? "" : " " + sizes) + where + line;
   if (ratio) {
     snprintf(line, sizeof line, "; %.2f x as fast as in ", ratio);
     text += line + compareFile;
@@ -273,8 +286,9 @@ int BenchVerb::run(Verb &verb) {
   if (!asJson)
     return exitDone;
   json::Object report{{"model", subjectOf(session)},
-                      {"peak_gflops", peak},
                       {"results", std::move(results)}};
+  if (peak)
+    report["peak_gflops"] = peak;
   if (perKernel)
     report["kernels"] = std::move(kernels);
   return printJson(std::move(report));

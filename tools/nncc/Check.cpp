@@ -130,7 +130,8 @@ struct CheckVerb {
   SessionFlags flags;
   std::string tolerance; // as typed
   bool bisect = false, asJson = false, gradients = false;
-  std::string expected; // a file with recorded outputs
+  bool accumulates = false; // the step that ran only added up gradients
+  std::string expected;     // a file with recorded outputs
 
   int run(Verb &verb);
 
@@ -300,7 +301,9 @@ int CheckVerb::bisectKernels(Session &session,
   if (int code = session.createContext(1)) // weights as they were
     return code;
   StepRunner runner(session);
-  std::vector<KernelRun> runs = kernelRuns(*session.body);
+  const nncc_body *body = &session.steps();
+  std::vector<KernelRun> runs =
+      kernelRuns(accumulates ? *body->accumulate : *body);
   for (size_t i = 0; i < reference.calls.size(); ++i) {
     const ReferenceCall &call = reference.calls[i];
     const void *data = runner(runs[i]);
@@ -341,8 +344,7 @@ int CheckVerb::interpret(Session &session, ReferenceResult &reference,
   what.seed = flags.seed;
   what.step = session.entry->trains ? step : 0;
   what.accumulates = (step + 1) % int64_t(session.entry->period) != 0;
-  if (what.accumulates) // the body that the run took
-    session.body = session.body->accumulate;
+  accumulates = what.accumulates;
   what.everyPass = bisect;
   what.samples = gradients ? gradientSamples : 0;
   Progress progress;

@@ -10,10 +10,11 @@ static const std::string prefix = "nncc.";
 
 int saveCheckpoint(const std::string &path, const nncc_model &model,
                    nncc_context *context, const RunFacts &facts) {
+  const nncc_weights *weights = nncc_context_weights(context);
   std::vector<nncc_file_tensor> list;
   for (uint64_t i = 0; i < model.weight_count; ++i) {
     const nncc_tensor &tensor = model.weights[i];
-    if (const void *data = nncc_context_tensor(context, tensor.name))
+    if (const void *data = nncc_weights_data(weights, i))
       list.push_back({tensor.name, nncc_dtype(tensor.dtype),
                       uint32_t(tensor.rank), tensor.dims, data, tensor.bytes});
   }

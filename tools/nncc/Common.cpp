@@ -76,6 +76,8 @@ void CommonFlags::addTo(Verb &verb, bool makesCode) {
                            ? ""
                            : "expected a whole number from 1 to 1024";
               }});
+  verb.choice("--matmul-precision", "WORD", {"highest", "high", "medium"},
+              precision, "of f32 products, as torch has it (highest)");
   verb.flag("-v", verbose, "print each stage with its time");
 }
 
@@ -101,6 +103,11 @@ void addEntries(Verb &verb, CompileOptions &options) {
 }
 
 int CommonFlags::finish() {
+  if (precision != "highest")
+    note(
+        "--matmul-precision=" + precision +
+        " allows faster products of f32; there are none yet, they are computed "
+        "as with highest");
   if (verbose)
     options.progress = [start = std::chrono::steady_clock::now()](
                            const char *what, unsigned, unsigned all) {

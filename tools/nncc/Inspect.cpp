@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Arrays.h"
+#include "Device.h"
 #include "Library.h"
 #include "StepRunner.h"
 #include "llvm/Support/raw_ostream.h"
@@ -17,6 +18,7 @@ namespace json = llvm::json;
 
 struct InspectVerb {
   CommonFlags flags;
+  DeviceFlag device;
   std::string file;
   bool asJson = false;
 
@@ -66,12 +68,53 @@ int InspectVerb::inspectModel() {
   std::string text;
   if (int code = readJsonText(file, "a model", text))
     return code;
+  if (int code = device.compileFor(flags.options))
+    return code;
   CompileResult result;
   if (int code =
           compileText(file, text, flags.options,
                       asJson ? Stage::reportJson : Stage::report, result))
     return code;
   return asJson ? writeOut(result.output) : printOut(result.output);
+}
+
+/// "sm_90a", as --target spells it.
+static std::string nameOf(const nncc_cuda &cuda) {
+  if (!cuda.sm)
+    return "emulator";
+  return "sm_" + std::to_string(cuda.sm) + (cuda.exact ? "a" : "");
+}
+
+/// "znver4, sm_80, sm_90a".
+static std::string programsOf(const nncc_model &model) {
+  std::string text = model.cpu;
+  for (const nncc_cuda &cuda : llvm::ArrayRef(model.cudas, model.cuda_count))
+    text += (text.empty() ? "" : ", ") + nameOf(cuda);
+  return text;
+}
+
+/// Per program for GPUs: its launches and images.
+static json::Array describeGpus(const nncc_model &model,
+                                llvm::raw_ostream &os) {
+  json::Array list;
+  for (const nncc_cuda &cuda : llvm::ArrayRef(model.cudas, model.cuda_count)) {
+    int64_t bytes[3] = {};
+    for (const nncc_device_kernel &kernel :
+         llvm::ArrayRef(cuda.kernels, cuda.kernel_count))
+      for (uint64_t i = 0; i < kernel.image_count; ++i)
+        bytes[kernel.images[i].kind] += int64_t(kernel.images[i].bytes);
+    os << "program for " << nameOf(cuda) << ": " << cuda.kernel_count
+       << " kernels, " << bytes[NNCC_IMAGE_PTX] << " bytes of PTX, "
+       << bytes[NNCC_IMAGE_CUBIN] << " of cubins, " << cuda.prepared_bytes
+       << " prepared\n";
+    list.push_back(
+        json::Object{{"name", nameOf(cuda)},
+                     {"kernels", int64_t(cuda.kernel_count)},
+                     {"ptx_bytes", bytes[NNCC_IMAGE_PTX]},
+                     {"cubin_bytes", bytes[NNCC_IMAGE_CUBIN]},
+                     {"prepared_bytes", int64_t(cuda.prepared_bytes)}});
+  }
+  return list;
 }
 
 int InspectVerb::inspectLibrary() {
@@ -81,10 +124,11 @@ int InspectVerb::inspectLibrary() {
   const nncc_model &model = *library.model;
   std::string text;
   llvm::raw_string_ostream os(text);
-  os << model.name << " for " << model.cpu << ", by " << model.compiler
+  os << model.name << " for " << programsOf(model) << ", by " << model.compiler
      << ", ABI " << model.abi_version << "\nweights: " << model.weight_count
      << " tensors, " << model.prepared_bytes << " bytes prepared"
      << (model.embedded ? ", embedded" : "") << '\n';
+  json::Array gpus = describeGpus(model, os);
   json::Array weights = describe(model.weights, model.weight_count), entries;
   writeTensors(os, "", weights);
   for (uint64_t i = 0; i < model.entry_count; ++i) {
@@ -95,13 +139,14 @@ int InspectVerb::inspectLibrary() {
       json::Array inputs = describe(body.inputs, entry.input_count);
       json::Array outputs = describe(body.outputs, entry.output_count);
       double sum = 0;
-      std::vector<KernelRun> runs = kernelRuns(body);
+      const nncc_body &steps = *model.cpu ? body : model.cudas->bodies[i][b];
+      std::vector<KernelRun> runs = kernelRuns(steps);
       for (const KernelRun &run : runs)
         sum += double(run.step->flops);
       int64_t flops = std::min(sum, 0x1p62); // may be more than 64 bits
       os << "\nentry " << entry.name << (*body.sizes ? " " : "") << body.sizes
          << ": " << flops << " FLOPs in products, " << runs.size()
-         << " kernel calls, arena " << body.arena_bytes << " bytes\n";
+         << " kernel calls, arena " << steps.arena_bytes << " bytes\n";
       writeTensors(os, "in  ", inputs);
       writeTensors(os, "out ", outputs);
       bodies.push_back(
@@ -110,13 +155,14 @@ int InspectVerb::inspectLibrary() {
                        {"outputs", std::move(outputs)},
                        {"flops", flops},
                        {"calls", int64_t(runs.size())},
-                       {"arena_bytes", int64_t(body.arena_bytes)}});
+                       {"arena_bytes", int64_t(steps.arena_bytes)}});
     }
     entries.push_back(
         json::Object{{"name", entry.name}, {"bodies", std::move(bodies)}});
   }
   json::Object report{{"model", model.name},
                       {"cpu", model.cpu},
+                      {"gpus", std::move(gpus)},
                       {"compiler", model.compiler},
                       {"abi_version", int64_t(model.abi_version)},
                       {"prepared_bytes", int64_t(model.prepared_bytes)},
@@ -161,10 +207,13 @@ int InspectVerb::run(Verb &verb) {
   if (code)
     return code;
   bool hasArrays = isArrays(file, glance.kind);
+  if (verb.given("--target") && verb.given("--device"))
+    return fail(exitUsage, "--device asks for the target of the GPU that is "
+                           "here, --target for another");
   if (!isCompiled && !hasArrays)
     return inspectModel();
   std::vector<std::string> idle = compilingFlags();
-  idle.push_back("--dim");
+  idle.insert(idle.end(), {"--dim", "--device"});
   if (int refused = verb.refuse(idle, file + " is not compiled here"))
     return refused;
   return isCompiled ? inspectLibrary() : inspectArrays();
@@ -180,6 +229,9 @@ Verb makeInspect() {
                "model, compiled .so, .o or .a, safetensors, .npz or .npy");
   verb.flag("--json", self->asJson, "as JSON on stdout");
   addEntries(verb, self->flags.options);
+  self->device.addTo(verb);
+  verb.text("--target", "TARGET", self->flags.options.target,
+            "cuda:sm_90a: the program for that GPU");
   self->flags.addTo(verb, false);
   verb.examples = {"nncc inspect lenet.json",
                    "nncc inspect lenet.json --json -mcpu=x86-64-v3",

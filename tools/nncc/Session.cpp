@@ -22,6 +22,7 @@ void SessionFlags::addTo(Verb &verb, const char *operand) {
   verb.flag("--convert", converts, "convert inputs to the model's types");
   verb.choice("--entry", "NAME", entryNames(), entry, "entry point (forward)");
   verb.number("--seed", "N", seed, 0, UINT64_MAX, "key of random numbers (0)");
+  device.addTo(verb);
   common.addTo(verb);
 }
 
@@ -64,9 +65,10 @@ int SessionFlags::check(Verb &verb, Paths &paths) {
 }
 
 int reportRuntime(nncc_status status) {
-  static const int codes[] = {
-      exitDone,  exitRejected,    exitRejected,    exitRejected, exitIo,
-      exitLimit, exitUnsupported, exitUnsupported, exitRejected, exitRejected};
+  static const int codes[] = {exitDone,        exitRejected,    exitRejected,
+                              exitRejected,    exitIo,          exitLimit,
+                              exitUnsupported, exitUnsupported, exitRejected,
+                              exitRejected,    exitUnsupported};
   if (status == NNCC_OK)
     return exitDone;
   return fail(size_t(status) < std::size(codes) ? codes[status] : exitInternal,
@@ -84,6 +86,8 @@ int Session::loadModel(SessionFlags &flags) {
     code = library.open(flags.model);
   } else {
     if (int failed = readJsonText(flags.model, "a model", text))
+      return failed;
+    if (int failed = flags.device.compileFor(flags.common.options))
       return failed;
     CompileOptions options = flags.common.options;
     options.entries = {flags.entry};
@@ -106,19 +110,27 @@ int Session::loadModel(SessionFlags &flags) {
     return fail(exitUsage, flags.model + " has no entry \"" + flags.entry +
                                "\", only " + listOf(names) +
                                ": compile it with --entries=" + flags.entry);
-  if (flags.isSeeded && !drawsRandom(*entry))
+  if (flags.isSeeded && !drawsRandom(*model, *entry))
     return fail(exitUsage, "--seed does nothing here: " + flags.entry +
                                " draws no random numbers");
   return chooseBodies(flags);
 }
 
-bool drawsRandom(const nncc_entry &entry) {
-  for (const nncc_body &body : llvm::ArrayRef(entry.bodies, entry.body_count))
+static bool drawsRandom(llvm::ArrayRef<nncc_body> bodies) {
+  for (const nncc_body &body : bodies)
     for (const nncc_step &step : llvm::ArrayRef(body.steps, body.step_count))
       for (uint64_t k = 0; k < step.buffer_count; ++k)
         if (step.buffers[k].space == NNCC_KEY)
           return true;
   return false;
+}
+
+bool drawsRandom(const nncc_model &model, const nncc_entry &entry) {
+  size_t number = &entry - model.entries;
+  for (const nncc_cuda &cuda : llvm::ArrayRef(model.cudas, model.cuda_count))
+    if (drawsRandom({cuda.bodies[number], entry.body_count}))
+      return true;
+  return drawsRandom({entry.bodies, entry.body_count});
 }
 
 /// All of a model compiled here were asked for.
@@ -362,6 +374,7 @@ int Session::fillInputs(const SessionFlags &flags) {
 int Session::open(SessionFlags &flags) {
   seed = flags.seed;
   int code = loadModel(flags);
+  device = flags.device;
   if (!code)
     code = loadWeights(flags);
   if (!code)
@@ -376,6 +389,7 @@ int Session::createContext(uint32_t threads) {
   options.threads = threads;
   options.trains = entry->trains;
   options.seed = seed;
+  device.fill(options);
   return reportRuntime(nncc_context_create(model, weights, &options, &context));
 }
 

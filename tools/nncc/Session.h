@@ -7,6 +7,7 @@
 #ifndef NNCC_TOOLS_SESSION_H
 #define NNCC_TOOLS_SESSION_H
 
+#include "Device.h"
 #include "HostTensor.h"
 #include "Library.h"
 #include "Spec.h"
@@ -16,6 +17,7 @@ namespace nncc {
 
 struct SessionFlags {
   CommonFlags common;
+  DeviceFlag device;
   std::string model, weights, inputs, entry = "forward";
   uint64_t seed = 0;
   std::vector<std::string> input; // "x=random:normal,seed=1", "x=@x.npy"
@@ -41,6 +43,11 @@ public:
   /// A context of its own number of threads.
   int createContext(uint32_t threads);
   int run();
+  /// What the context runs: the body, of the program of its device.
+  const nncc_body &steps() const {
+    return *nncc_context_body(context, entry, uint32_t(body - entry->bodies));
+  }
+  bool isOnGpu() const { return nncc_context_device(context) == NNCC_CUDA; }
   /// Adds a tensor of the context's weights to the outputs.
   int readState(const std::string &name);
   /// Compiled sizes that --dim leaves.
@@ -54,6 +61,7 @@ public:
 
   nncc_weights *weights = nullptr;
   uint64_t seed = 0;
+  DeviceFlag device;
   std::string text; // of a model that was compiled here
 
 private:
@@ -85,7 +93,7 @@ int bodiesOf(const nncc_entry &entry, const CompileOptions &options,
              const std::string &model, std::vector<const nncc_body *> &bodies);
 
 /// Whether --seed means anything to the entry.
-bool drawsRandom(const nncc_entry &entry);
+bool drawsRandom(const nncc_model &model, const nncc_entry &entry);
 
 /// Prints the runtime's last error; gives the exit code that fits the status.
 int reportRuntime(nncc_status status);

@@ -132,6 +132,7 @@ Verb makeTrain() {
   verb.text("--csv", "FILE", self->csv, "the loss of each step");
   verb.text("--svg", "FILE", self->svg, "the same as a chart");
   verb.flag("--json", self->asJson, "a summary as JSON on stdout");
+  self->device.addTo(verb);
   self->common.addTo(verb);
   verb.examples = {
       "nncc train lenet.json --data train.npz --weights lenet.safetensors "

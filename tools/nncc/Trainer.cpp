@@ -60,6 +60,8 @@ int Trainer::openModel() {
     compile.entries = {"train_step"};
     if (!options.validation.empty())
       compile.entries.push_back("loss");
+    if (int failed = options.device.compileFor(compile))
+      return failed;
     std::string text;
     if (int failed = readJsonText(options.model, "a model", text))
       return failed;
@@ -71,7 +73,8 @@ int Trainer::openModel() {
   }
   if (!code)
     code = openEntry("train_step", trainStep, trainBody);
-  if (!code && options.isSeeded && options.inOrder && !drawsRandom(*trainStep))
+  if (!code && options.isSeeded && options.inOrder &&
+      !drawsRandom(*library.model, *trainStep))
     code = fail(exitUsage, "--seed does nothing beside --in-order here: "
                            "train_step draws no random numbers");
   if (!code && !options.validation.empty())
@@ -145,11 +148,12 @@ int Trainer::startAnew(const std::string &path) {
     return exitDone;
   for (uint64_t i = 0; i < library.model->weight_count; ++i) {
     const nncc_tensor &tensor = library.model->weights[i];
+    std::vector<char> zeros(tensor.fresh ? tensor.bytes : 0);
     if (tensor.fresh)
-      if (void *data = nncc_context_tensor(context, tensor.name))
-        memset(data, 0, tensor.bytes);
+      if (int code = reportRuntime(nncc_context_write(
+              context, tensor.name, zeros.data(), zeros.size())))
+        return code;
   }
-  nncc_context_changed(context);
   note(path + " holds the state of an optimizer: this is a new training, "
               "without it; --resume goes on with a training");
   return exitDone;
@@ -200,6 +204,7 @@ int Trainer::openWeights() {
   context_options.threads = uint32_t(options.threads);
   context_options.trains = 1;
   context_options.seed = options.seed;
+  options.device.fill(context_options);
   context_options.all_reduce = watchGradients;
   context_options.all_reduce_host = this;
   if (int code = reportRuntime(nncc_context_create(library.model, weights,

@@ -10,6 +10,7 @@
 
 #include "Checkpoint.h"
 #include "Curve.h"
+#include "Device.h"
 #include "Progress.h"
 #include "Schedule.h"
 #include "TrainData.h"
@@ -20,6 +21,7 @@ namespace nncc {
 /// What the command line says of a training.
 struct TrainOptions {
   CommonFlags common;
+  DeviceFlag device;
   std::string model, weights, checkpoint, csv, svg, last = "drop";
   std::vector<std::string> data, validation;
   Schedule schedule;

@@ -28,6 +28,7 @@ struct CommonFlags {
   std::string scheduleFile;
   std::vector<std::string> dims; // "N=1,8"
   bool verbose = false;
+  std::string precision = "highest";
   /// `makesCode`: the verb goes beyond kernels.
   void addTo(Verb &verb, bool makesCode = true);
   /// Takes over --dim, --schedules and -v; an exit code and a sentence if one

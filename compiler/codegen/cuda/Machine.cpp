@@ -39,6 +39,15 @@ std::string architectureOf(const TargetInfo &target) {
   return target.sm ? target.cpu : "emulator";
 }
 
+std::string bestArchitecture(int64_t sm) {
+  std::string best;
+  for (const Architecture &architecture : architectures)
+    if (architecture.sm == sm ||
+        (architecture.sm && architecture.sm < sm && !architecture.isExact))
+      best = architecture.name;
+  return best;
+}
+
 static TargetInfo factsOf(const Architecture &architecture) {
   TargetInfo info;
   info.triple = triple;

@@ -9,6 +9,7 @@
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/Matchers.h"
+#include <cmath>
 #include <numeric>
 
 using namespace mlir;
@@ -273,6 +274,20 @@ Value BufferEmitter::fma(Value x, Value y, Value z) {
   if (target.hasFma)
     return math::FmaOp::create(b, loc, x, y, z);
   return add(mul(x, y), z);
+}
+
+Value BufferEmitter::truncate(Value x, Type integer) {
+  Value truncated = arith::FPToSIOp::create(b, loc, typeOf(integer), x);
+  if (target.truncatesToLeast)
+    return truncated;
+  unsigned bits = integer.getIntOrFloatBitWidth();
+  double end = std::ldexp(1.0, bits - 1);
+  Type type = getElementTypeOrSelf(x.getType());
+  // Where -end - 1 is no number of the type it is -end, which gives the least.
+  Value above = compare(Predicate::gt, x, splat(type, -end - 1), false);
+  Value below = compare(Predicate::lt, x, splat(type, end), false);
+  Value least = splat(integer, llvm::minIntN(bits));
+  return select(bitAnd(above, below), truncated, least);
 }
 
 //===----------------------------------------------------------------------===//

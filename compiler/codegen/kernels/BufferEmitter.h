@@ -67,6 +67,7 @@ public:
   mlir::Value pow(mlir::Value x, mlir::Value y) override;
   mlir::Value widen(mlir::Value bits, mlir::FloatType half) override;
   mlir::Value narrow(mlir::Value x, mlir::FloatType half) override;
+  mlir::Value truncate(mlir::Value x, mlir::Type integer) override;
 
   // What each target has its own way for.
 
