@@ -81,7 +81,8 @@ typedef struct nncc_backend {
 } nncc_backend;
 
 /* This runtime's, if it is linked. */
-extern const nncc_backend nncc_cuda_backend __attribute__((weak));
+extern const nncc_backend nncc_cuda_backend
+    __attribute__((weak, visibility("hidden")));
 /* What runs a program: this runtime's own where there is one. A library that
  * was loaded has another, which would leave its errors there. */
 static inline const nncc_backend *nncc_backend_of(const nncc_cuda *program) {

@@ -7,30 +7,51 @@
 #include "support/FileIO.h"
 #include "llvm/Object/Archive.h"
 #include "llvm/Object/ArchiveWriter.h"
+#include "llvm/Object/ObjectFile.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Program.h"
 #include <unistd.h>
 
 namespace nncc {
 
+/// Whether an object has a program for GPUs.
+static bool needsCuda(const std::string &object) {
+  auto file = llvm::object::ObjectFile::createObjectFile(
+      llvm::MemoryBufferRef(object, "object"));
+  if (!file) {
+    llvm::consumeError(file.takeError());
+    return false;
+  }
+  for (const llvm::object::SymbolRef &symbol : (*file)->symbols()) {
+    auto name = symbol.getName();
+    if (!name)
+      llvm::consumeError(name.takeError());
+    else if (*name == "nncc_cuda_backend")
+      return true;
+  }
+  return false;
+}
+
 /// The runtime beside this executable: build tree or installation.
-static std::string runtimeArchive() {
+static std::string runtimeArchive(const std::string &object) {
   char buffer[4096];
   ssize_t length = readlink("/proc/self/exe", buffer, sizeof buffer - 1);
   std::string path(buffer, length > 0 ? size_t(length) : 0);
-  return path.substr(0, path.rfind('/')) + "/../lib/libnncc_rt.a";
+  return path.substr(0, path.rfind('/')) + "/../lib/libnncc_rt" +
+         (needsCuda(object) ? ".a" : "_cpu.a");
 }
 
 int archiveObject(const std::string &object, const std::string &name,
                   const std::string &path) {
-  auto runtime = llvm::MemoryBuffer::getFile(runtimeArchive());
+  std::string from = runtimeArchive(object);
+  auto runtime = llvm::MemoryBuffer::getFile(from);
   if (!runtime)
-    return fail(exitIo, "cannot read the runtime, " + runtimeArchive() + ": " +
+    return fail(exitIo, "cannot read the runtime, " + from + ": " +
                             runtime.getError().message());
   auto archive = llvm::object::Archive::create((*runtime)->getMemBufferRef());
   if (!archive) {
     llvm::consumeError(archive.takeError());
-    return fail(exitIo, runtimeArchive() + " is no archive");
+    return fail(exitIo, from + " is no archive");
   }
   std::vector<llvm::NewArchiveMember> members;
   members.emplace_back(llvm::MemoryBufferRef(object, name));
@@ -60,7 +81,7 @@ int linkShared(const std::string &object, const std::string &path) {
     return fail(exitIo, "no linker found: install lld-22 or binutils");
   std::string place = linkTarget(path);
   std::string base = place + ".tmp" + std::to_string(getpid());
-  std::string input = base + ".o", runtime = runtimeArchive();
+  std::string input = base + ".o", runtime = runtimeArchive(object);
   std::string log = base + ".log", errors, text, ignored;
   // Our temporary files are nobody's business.
   auto named = [&](std::string message) {
