@@ -77,7 +77,7 @@ class CompiledModel:
     """
 
     def __init__(self, library, name, weights, threads=1, seed=0,
-                 all_reduce=None, ties=None):
+                 all_reduce=None, ties=None, device="cpu"):
         """`all_reduce(bucket)`, a function of {name: array}, replaces each
         gradient by its mean over all processes, in place. `ties`: names of
         PyTorch's module for a tensor that has another one in the model."""
@@ -109,7 +109,7 @@ class CompiledModel:
                 lambda host, bucket, count: self._reduce(
                     all_reduce, [bucket[i] for i in range(count)]))
         options = abi.Options(threads, None, None, trains, seed,
-                              self._all_reduce, None)
+                              self._all_reduce, None, device == "cuda")
         self._check(self._library.nncc_context_create(
             self._model, self._weights, ctypes.byref(options),
             ctypes.byref(self._context)))

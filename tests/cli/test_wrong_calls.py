@@ -87,11 +87,11 @@ WRONG = [
      "--emit=STAGE writes others"),
     # Programs for GPUs.
     (("compile", "lenet.json", "--target=cuda:sm_91"), 2,
-     'unknown GPU architecture "sm_91", did you mean "sm_90"? (sm_75, sm_80, '
+     'unknown GPU architecture "sm_91", did you mean "sm_90"? (sm_80, '
      "sm_86, sm_87, sm_89, sm_90, sm_90a, sm_100, sm_100a, sm_103, sm_103a, "
      "sm_120, sm_120a, sm_121, sm_121a are known)"),
     (("compile", "lenet.json", "--target=cuda:"), 2,
-     'unknown GPU architecture "" (sm_75, sm_80, sm_86, sm_87, sm_89, sm_90, '
+     'unknown GPU architecture "" (sm_80, sm_86, sm_87, sm_89, sm_90, '
      "sm_90a, sm_100, sm_100a, sm_103, sm_103a, sm_120, sm_120a, sm_121, "
      "sm_121a are known)"),
     (("compile", "lenet.json", "--target=cuda:sm_80,sm_80"), 2,

@@ -12,6 +12,27 @@ sys.path.insert(0, os.path.join(ROOT, "bench"))
 torch.set_num_threads(2)
 
 
+
+def pytest_addoption(parser):
+    parser.addoption("--device", choices=("emulator", "cuda"), help="run only "
+                     "the tests of GPUs: in the emulator, or on one")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--device"):
+        items[:] = [i for i in items if "device" in i.fixturenames]
+
+
+@pytest.fixture(scope="session")
+def device(request):
+    """What tests of GPUs run on; without --device the emulator."""
+    chosen = request.config.getoption("--device") or "emulator"
+    if chosen == "emulator":
+        os.environ["NNCC_CUDA_DRIVER"] = os.path.join(
+            ROOT, "build", "lib", "libnncc_emulator.so")
+    return chosen
+
+
 @pytest.fixture(autouse=True)
 def compare_once(request, monkeypatch):
     """These tests compare by themselves: what export verifies is checked in

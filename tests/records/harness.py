@@ -284,15 +284,25 @@ def runs(cases, entry, cpu="native", threads=(1,), split=False):
             return {case: found for some in (cases[:half], cases[half:])
                     for case, found in
                     runs(some, entry, cpu, threads, split).items()}
+    return results(models, entry, cases, inputs_of(parts, entry))
+
+
+def inputs_of(parts, entry):
+    """The inputs of an entry of a batch, in order."""
     inputs = [t for part in parts for t in part.inputs.values()]
     if entry == "backward":
         inputs += [c for part in parts for c in cotangents(part.case)]
-    results = {case: [{} for _ in models] for case in cases}
+    return inputs
+
+
+def results(models, entry, cases, inputs):
+    """What an entry of each model gives, by case and name."""
+    found = {case: [{} for _ in models] for case in cases}
     for i, model in enumerate(models):
         for name, value in model.run(entry, *inputs).items():
             number, key = key_of(name)
-            results[cases[number]][i][key] = torch.as_tensor(value).clone()
-    return results
+            found[cases[number]][i][key] = torch.as_tensor(value).clone()
+    return found
 
 
 def nncc_run(*command):

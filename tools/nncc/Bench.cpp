@@ -48,6 +48,8 @@ struct BenchVerb {
 private:
   int readEarlier();
   int checkEarlier(const Session &session);
+  int openContext(Session &session, uint32_t count);
+  int timeRuns(Session &session, std::vector<double> &times);
   int timeEntry(Session &session, uint32_t count);
   int timeKernels(Session &session);
   int print(const std::string &text) {
@@ -144,8 +146,7 @@ int BenchVerb::readEarlier() {
                              " on so many threads");
 }
 
-/// Warm-up, then at least 10 runs and `seconds`.
-int BenchVerb::timeEntry(Session &session, uint32_t count) {
+int BenchVerb::openContext(Session &session, uint32_t count) {
   if (int code = session.createContext(count))
     return code;
   if (session.isOnGpu() && (count > 1 || perKernel))
@@ -154,7 +155,11 @@ int BenchVerb::timeEntry(Session &session, uint32_t count) {
                                      : "--threads is for the CPU");
   if (!peak && !session.isOnGpu())
     peak = measurePeak();
-  std::vector<double> times;
+  return exitDone;
+}
+
+/// Warm-up, then at least 10 runs and `seconds`.
+int BenchVerb::timeRuns(Session &session, std::vector<double> &times) {
   for (int i = 0; i < 2; ++i)
     if (int code = session.run())
       return code;
@@ -168,24 +173,53 @@ int BenchVerb::timeEntry(Session &session, uint32_t count) {
     times.push_back(since(before) * 1e3);
   }
   progress.clear();
-  Timing timing(std::move(times));
-  double flops = 0, bytes = 0;
-  for (const KernelRun &run : kernelRuns(session.steps()))
-    flops += double(run.step->flops);
+  return exitDone;
+}
+
+/// Bytes that a run reads and writes at least.
+static double bytesOf(const Session &session) {
+  double bytes = 0;
   for (uint64_t i = 0; i < session.model->weight_count; ++i)
     bytes += double(session.model->weights[i].bytes);
   for (const HostTensor &tensor : session.inputs)
     bytes += double(tensor.data.size());
   for (const HostTensor &tensor : session.outputs)
     bytes += double(tensor.data.size());
+  return bytes;
+}
+
+int BenchVerb::timeEntry(Session &session, uint32_t count) {
+  std::vector<double> times;
+  int code = openContext(session, count);
+  if (!code)
+    code = timeRuns(session, times);
+  if (code)
+    return code;
+  Timing timing(std::move(times));
+  double flops = 0;
+  for (const KernelRun &run : kernelRuns(session.steps()))
+    flops += double(run.step->flops);
   double gflops = flops / timing.median / 1e6;
-  double gbytes = bytes / timing.median / 1e6;
-  json::Object row{{"entry", flags.entry},       {"threads", count},
-                   {"median_ms", timing.median}, {"min_ms", timing.least},
-                   {"p90_ms", timing.p90},       {"runs", int64_t(timing.runs)},
-                   {"gflops", gflops},           {"gbytes_per_s", gbytes}};
-  if (peak)
+  double gbytes = bytesOf(session) / timing.median / 1e6;
+  bool isOnGpu = session.isOnGpu();
+  json::Object row{{"entry", flags.entry},
+                   {"device", isOnGpu ? "cuda" : "cpu"},
+                   {"threads", count},
+                   {"median_ms", timing.median},
+                   {"min_ms", timing.least},
+                   {"p90_ms", timing.p90},
+                   {"runs", int64_t(timing.runs)},
+                   {"gflops", gflops},
+                   {"gbytes_per_s", gbytes}};
+  std::string where = ", GPU", share;
+  char line[300];
+  if (!isOnGpu) {
     row["peak_share"] = gflops / (peak * count);
+    where = ", " + std::to_string(count) + " thread" + (count > 1 ? "s" : "");
+    snprintf(line, sizeof line, " (%.0f %% of peak)",
+             gflops / (peak * count) * 100);
+    share = line;
+  }
   auto before = earlier.find({flags.entry, count});
   double ratio = before == earlier.end() ? 0 : before->second / timing.median;
   if (ratio)
@@ -194,13 +228,6 @@ int BenchVerb::timeEntry(Session &session, uint32_t count) {
   if (!sizes.empty())
     row["sizes"] = jsonText(sizes);
   results.push_back(std::move(row));
-  std::string where = ", " + std::to_string(count) + " thread" +
-                      (count > 1 ? "s" : ""),
-              share;
-  char line[300];
-  snprintf(line, sizeof line, " (%.0f %% of peak)",
-           gflops / (peak * count) * 100);
-  (session.isOnGpu() ? where : share) = session.isOnGpu() ? ", GPU" : line;
   snprintf(line, sizeof line,
            ": median %.4f ms, min %.4f, p90 %.4f, %zu runs%s; "
            "%.1f GFLOP/s%s, %.2f GB/s",

@@ -22,14 +22,14 @@ struct Architecture {
   const char *ptx;
 };
 static constexpr Architecture architectures[] = {
-    {"sm_75", 75, false, "+ptx63"},   {"sm_80", 80, false, "+ptx70"},
-    {"sm_86", 86, false, "+ptx71"},   {"sm_87", 87, false, "+ptx74"},
-    {"sm_89", 89, false, "+ptx78"},   {"sm_90", 90, false, "+ptx78"},
-    {"sm_90a", 90, true, "+ptx80"},   {"sm_100", 100, false, "+ptx86"},
-    {"sm_100a", 100, true, "+ptx86"}, {"sm_103", 103, false, "+ptx88"},
-    {"sm_103a", 103, true, "+ptx88"}, {"sm_120", 120, false, "+ptx87"},
-    {"sm_120a", 120, true, "+ptx87"}, {"sm_121", 121, false, "+ptx88"},
-    {"sm_121a", 121, true, "+ptx88"}, {"emulator", 0, false, "+ptx70"}};
+    {"sm_80", 80, false, "+ptx70"},   {"sm_86", 86, false, "+ptx71"},
+    {"sm_87", 87, false, "+ptx74"},   {"sm_89", 89, false, "+ptx78"},
+    {"sm_90", 90, false, "+ptx78"},   {"sm_90a", 90, true, "+ptx80"},
+    {"sm_100", 100, false, "+ptx86"}, {"sm_100a", 100, true, "+ptx86"},
+    {"sm_103", 103, false, "+ptx88"}, {"sm_103a", 103, true, "+ptx88"},
+    {"sm_120", 120, false, "+ptx87"}, {"sm_120a", 120, true, "+ptx87"},
+    {"sm_121", 121, false, "+ptx88"}, {"sm_121a", 121, true, "+ptx88"},
+    {"emulator", 0, false, "+ptx70"}};
 
 bool isCudaTarget(llvm::StringRef target) {
   return target == "cuda" || target.starts_with("cuda:");
