@@ -141,6 +141,7 @@ static nncc_status open_context(nncc_context *context) {
     return status;
   }
   context->device = place;
+  place->queue.running = "preparing the weights";
   return open_there(context);
 }
 
@@ -219,8 +220,7 @@ static nncc_status synchronize(nncc_context *context) {
   nncc_status status = nncc_enter(place->queue.gpu);
   if (status)
     return status;
-  status = nncc_wait(&place->queue,
-                     place->running ? place->running : "what ran before");
+  status = nncc_wait(&place->queue);
   nncc_leave(place->queue.gpu);
   return status;
 }

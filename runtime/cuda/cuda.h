@@ -18,6 +18,9 @@ nncc_status nncc_find_device(const nncc_driver *driver, uint32_t number,
                              CUdevice *device);
 nncc_status nncc_device_sm(const nncc_driver *driver, CUdevice device,
                            uint32_t *sm);
+/* Errors of kernels after which no call works in the process any more, whatever
+ * the call: docs/cuda.md, section 3. */
+bool nncc_is_final(CUresult result);
 /* "WHAT: CUDA_ERROR_X (700), its text" as this thread's error. */
 nncc_status nncc_cuda_fail(const nncc_driver *driver, CUresult result,
                            const char *format, ...)
@@ -71,11 +74,14 @@ nncc_status nncc_gpu_function(nncc_gpu *gpu, const nncc_device_kernel *kernel,
 typedef struct nncc_queue {
   nncc_gpu *gpu;
   CUstream stream;
+  const char *running; /* for errors: an entry */
 } nncc_queue;
+/* "WHAT RUNS failed on GPU 0: ..." */
+nncc_status nncc_failed(const nncc_queue *queue, CUresult result);
 nncc_status nncc_launch(const nncc_walk *walk, const nncc_step *step,
                         uint64_t iteration);
 /* Waits; an error says what had been running. */
-nncc_status nncc_wait(const nncc_queue *queue, const char *what);
+nncc_status nncc_wait(const nncc_queue *queue);
 /* Copies on the queue, of nothing too. */
 nncc_status nncc_copy_in(const nncc_queue *queue, const void *to,
                          const void *from, uint64_t bytes);
@@ -130,7 +136,6 @@ typedef struct nncc_place {
   int64_t key_there[2];
   bool has_key;
   char *gradients, *result; /* on the host, for all_reduce and for steps */
-  const char *running;
 } nncc_place;
 
 /* --- there.c --- */

@@ -49,7 +49,7 @@ static nncc_status find_functions(nncc_driver *driver, void *library) {
   const char *missing = NULL;
 #define NNCC_FIND(name, parameters)                                            \
   *(void **)&driver->name = dlsym(library, #name);                             \
-  if (!driver->name)                                                           \
+  if (!driver->name && !missing)                                               \
     missing = #name;
   NNCC_DRIVER_FUNCTIONS(NNCC_FIND)
 #undef NNCC_FIND
@@ -123,8 +123,7 @@ nncc_status nncc_device_sm(const nncc_driver *driver, CUdevice device,
                 : NNCC_OK;
 }
 
-/* Errors after which no call works any more: docs/cuda.md, section 3. */
-static bool is_final(CUresult result) {
+bool nncc_is_final(CUresult result) {
   switch (result) {
   case CUDA_ERROR_ECC_UNCORRECTABLE:
   case CUDA_ERROR_ILLEGAL_ADDRESS:
@@ -156,7 +155,7 @@ nncc_status nncc_cuda_fail(const nncc_driver *driver, CUresult result,
   nncc_fail(NNCC_ERROR_DEVICE, "%s: %s (%d), %s", what,
             name ? name : "an unknown error", result,
             text ? text : "of which the driver says nothing");
-  if (is_final(result))
+  if (nncc_is_final(result))
     nncc_fail_more("; no call of CUDA works in this process any more, it has "
                    "to end");
   return result == CUDA_ERROR_OUT_OF_MEMORY ? NNCC_ERROR_MEMORY

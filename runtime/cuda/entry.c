@@ -82,8 +82,7 @@ static nncc_status write_key(const nncc_queue *queue, nncc_place *place,
         queue->stream);
     if (result) {
       place->has_key = false;
-      return nncc_cuda_fail(queue->gpu->driver, result,
-                            "the key of random numbers cannot be set");
+      return nncc_failed(queue, result);
     }
   }
   memcpy(place->key_there, key, sizeof place->key_there);
@@ -98,7 +97,7 @@ static nncc_status reduce(const nncc_walk *walk, const nncc_gradient *bucket,
   const run *r = walk->device;
   const nncc_place *place = r->context->device;
   if (r->context->options.device_pointers) {
-    nncc_status status = nncc_wait(&r->queue, r->entry->name);
+    nncc_status status = nncc_wait(&r->queue);
     return status ? status : nncc_call_host(walk->options, bucket, count);
   }
   nncc_gradient there[nncc_max_gradients];
@@ -112,7 +111,7 @@ static nncc_status reduce(const nncc_walk *walk, const nncc_gradient *bucket,
     status = nncc_copy_out(&r->queue, there[i].data, bucket[i].data, bytes);
   }
   if (!status)
-    status = nncc_wait(&r->queue, r->entry->name);
+    status = nncc_wait(&r->queue);
   if (!status)
     status = nncc_call_host(walk->options, there, count);
   for (uint32_t i = 0; !status && i < count; ++i)
@@ -149,7 +148,7 @@ static void count_step(const run *r, bool is_done) {
 /* An error that is kept while others come and go. */
 static nncc_status wait_after(nncc_status status, const run *r) {
   if (!status)
-    return nncc_wait(&r->queue, r->entry->name);
+    return nncc_wait(&r->queue);
   r->queue.gpu->driver->cuStreamSynchronize(r->queue.stream);
   return status;
 }
@@ -157,9 +156,9 @@ static nncc_status wait_after(nncc_status status, const run *r) {
 nncc_status nncc_run_there(nncc_context *context, const nncc_entry *entry,
                            const nncc_body *body, const int64_t key[2]) {
   nncc_place *place = context->device;
+  place->queue.running = entry->name;
   run r = {place->queue, context, entry, body};
   bool is_host = !context->options.device_pointers;
-  place->running = entry->name;
   nncc_status status = copy_inputs(&r);
   if (!status && context->options.all_reduce && entry->trains)
     status = copy_outputs(&r, output_in);
@@ -181,6 +180,7 @@ void *nncc_run_step_there(nncc_context *context, const nncc_entry *entry,
                           const nncc_body *body, const nncc_step *step,
                           uint64_t iteration, const int64_t key[2]) {
   nncc_place *place = context->device;
+  place->queue.running = step->name;
   run r = {place->queue, context, entry, body};
   const nncc_buffer *last = &step->buffers[step->buffer_count - 1];
   char *result = realloc(place->result, last->bytes ? last->bytes : 1);

@@ -1,6 +1,12 @@
 /* launch.c - steps and copies on a stream of a GPU. */
 #include "cuda.h"
 
+/* A kernel's fault is told by the next call, which it is not the fault of. */
+nncc_status nncc_failed(const nncc_queue *queue, CUresult result) {
+  return nncc_cuda_fail(queue->gpu->driver, result, "%s failed on GPU %u",
+                        queue->running, queue->gpu->number);
+}
+
 nncc_status nncc_launch(const nncc_walk *walk, const nncc_step *step,
                         uint64_t iteration) {
   const nncc_queue *queue = walk->device;
@@ -27,27 +33,29 @@ nncc_status nncc_launch(const nncc_walk *walk, const nncc_step *step,
   CUresult result = driver->cuLaunchKernel(
       function, (unsigned)((tiles + threads - 1) / threads), 1, 1,
       (unsigned)threads, 1, 1, 0, queue->stream, parameters, NULL);
-  return result ? nncc_cuda_fail(driver, result,
-                                 "kernel %s cannot be launched on GPU %u",
-                                 step->device->function, queue->gpu->number)
-                : NNCC_OK;
+  if (!result)
+    return NNCC_OK;
+  if (nncc_is_final(result))
+    return nncc_failed(queue, result);
+  return nncc_cuda_fail(driver, result,
+                        "kernel %s cannot be launched on GPU %u",
+                        step->device->function, queue->gpu->number);
 }
 
-nncc_status nncc_wait(const nncc_queue *queue, const char *what) {
+nncc_status nncc_wait(const nncc_queue *queue) {
   CUresult result = queue->gpu->driver->cuStreamSynchronize(queue->stream);
-  return result
-             ? nncc_cuda_fail(queue->gpu->driver, result, "%s failed on GPU %u",
-                              what, queue->gpu->number)
-             : NNCC_OK;
+  return result ? nncc_failed(queue, result) : NNCC_OK;
 }
 
 static nncc_status copied(const nncc_queue *queue, CUresult result,
                           const char *where, uint64_t bytes) {
-  return result ? nncc_cuda_fail(queue->gpu->driver, result,
-                                 "%llu bytes cannot be copied %s GPU %u",
-                                 (unsigned long long)bytes, where,
-                                 queue->gpu->number)
-                : NNCC_OK;
+  if (!result)
+    return NNCC_OK;
+  if (nncc_is_final(result))
+    return nncc_failed(queue, result);
+  return nncc_cuda_fail(queue->gpu->driver, result,
+                        "%llu bytes cannot be copied %s GPU %u",
+                        (unsigned long long)bytes, where, queue->gpu->number);
 }
 
 nncc_status nncc_copy_in(const nncc_queue *queue, const void *to,

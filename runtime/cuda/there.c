@@ -23,7 +23,7 @@ static nncc_status read_tensor(nncc_context *context, uint64_t i, void *data) {
     return NNCC_OK;
   }
   nncc_status status = nncc_copy_out(&place->queue, data, there, bytes);
-  return status ? status : nncc_wait(&place->queue, "nncc_context_read");
+  return status ? status : nncc_wait(&place->queue);
 }
 
 /* The host's copy follows where it is looked at between runs: a tensor that
@@ -47,7 +47,7 @@ static nncc_status write_tensor(nncc_context *context, uint64_t i,
     memcpy(here, data, tensor->bytes);
   if (status || (is_device && !follows))
     return status;
-  return nncc_wait(&place->queue, "nncc_context_write");
+  return nncc_wait(&place->queue);
 }
 
 static nncc_status read_all(nncc_context *context) {
@@ -58,7 +58,7 @@ static nncc_status read_all(nncc_context *context) {
     if (place->own->tensors[i])
       status = nncc_copy_out(&place->queue, context->own->owned[i],
                              place->own->tensors[i], model->weights[i].bytes);
-  return status ? status : nncc_wait(&place->queue, "reading the weights");
+  return status ? status : nncc_wait(&place->queue);
 }
 
 nncc_status nncc_read_there(nncc_context *context, uint64_t number,

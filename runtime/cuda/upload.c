@@ -40,9 +40,7 @@ static nncc_status upload_tensor(const nncc_queue *queue,
     return nncc_fail(NNCC_ERROR_WEIGHTS, "%s has no value", tensor->name);
   CUresult result = queue->gpu->driver->cuMemsetD8Async(
       (CUdeviceptr)(uintptr_t)to, 0, tensor->bytes, queue->stream);
-  return result ? nncc_cuda_fail(queue->gpu->driver, result,
-                                 "%s cannot be set to zeros", tensor->name)
-                : NNCC_OK;
+  return result ? nncc_failed(queue, result) : NNCC_OK;
 }
 
 /* Which tensors to put together: those whose readers are `wanted`, any of them
@@ -123,7 +121,7 @@ static nncc_status prepare_once(const nncc_queue *queue,
   if (!status)
     status = run_prepare(queue, tensors, weights->prepared, arena);
   /* What follows runs on other streams, and the memory goes. */
-  nncc_status waited = nncc_wait(queue, "preparing the weights");
+  nncc_status waited = nncc_wait(queue);
   gpu->driver->cuMemFree_v2(memory);
   free(tensors);
   return status ? status : waited;
@@ -174,7 +172,7 @@ static nncc_status build(const nncc_queue *queue, const void *const *from,
     status = prepare_once(queue, readers, from, *result);
   /* The host's memory may be pinned, then copies read it until here. */
   if (!status)
-    status = nncc_wait(queue, "copying the weights");
+    status = nncc_wait(queue);
   free(readers);
   if (status) {
     nncc_free_there(*result);

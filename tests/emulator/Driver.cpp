@@ -17,7 +17,9 @@ namespace emulator {
 thread_local std::vector<CUcontext> current;
 
 Machine &machine() {
-  static Machine *const it = new Machine; // lives until the process ends
+  // Lives until the process ends, whoever else still frees things then.
+  alignas(Machine) static char place[sizeof(Machine)];
+  static Machine *const it = new (place) Machine;
   return *it;
 }
 

@@ -73,10 +73,7 @@ static bool findMemory(const Launch &launch,
   return true;
 }
 
-static void runThreads(const Launch &launch) {
-  std::vector<void *> parameters;
-  for (const uint64_t &parameter : launch.parameters)
-    parameters.push_back(const_cast<uint64_t *>(&parameter));
+static void runThreads(const Launch &launch, void *const *parameters) {
   specials[NNCC_SPECIAL_NTID] = launch.threads;
   specials[NNCC_SPECIAL_NCTAID] = launch.blocks;
   uint64_t count = uint64_t(launch.blocks) * launch.threads;
@@ -84,11 +81,12 @@ static void runThreads(const Launch &launch) {
     uint64_t number = machine().config.isBackwards ? count - 1 - i : i;
     specials[NNCC_SPECIAL_CTAID] = uint32_t(number / launch.threads);
     specials[NNCC_SPECIAL_TID] = uint32_t(number % launch.threads);
-    launch.image->thread(parameters.data());
+    launch.image->thread(parameters);
   }
 }
 
-static CUresult runCaught(const Launch &launch) {
+/// A fault leaves no destructors to run behind it.
+static CUresult runCaught(const Launch &launch, void *const *parameters) {
   sigjmp_buf place;
   if (int signal = sigsetjmp(place, 0)) {
     kernel = nullptr;
@@ -98,7 +96,7 @@ static CUresult runCaught(const Launch &launch) {
     return failed(launch, text);
   }
   kernel = &place;
-  runThreads(launch);
+  runThreads(launch, parameters);
   kernel = nullptr;
   return CUDA_SUCCESS;
 }
@@ -112,10 +110,13 @@ CUresult runKernel(const Launch &launch) {
   std::vector<const Allocation *> memory;
   if (!findMemory(launch, memory))
     return CUDA_ERROR_ILLEGAL_ADDRESS;
+  std::vector<void *> parameters;
+  for (const uint64_t &parameter : launch.parameters)
+    parameters.push_back(const_cast<uint64_t *>(&parameter));
   CUresult result;
   {
     Opened opened(memory);
-    result = runCaught(launch);
+    result = runCaught(launch, parameters.data());
   }
   for (const Allocation *a : memory)
     if (!result && m.config.isChecked && !m.memory.isIntact(*a))
