@@ -192,8 +192,9 @@ STEPS(forward_steps, STEP(multiply, row, of_product), STEP(add, row, of_sum),
 STEPS(train_steps, STEP(multiply, row, of_gradient), STEP(sum, 1, of_loss),
       REDUCE, STEP(accumulate, row, of_moment), STEP(update, row, of_update),
       STEP(count, 1, of_count));
-STEPS(accumulate_steps, STEP(multiply, row, of_gradient), STEP(sum, 1, of_loss),
-      REDUCE, STEP(accumulate, row, of_moment), STEP(count, 1, of_count));
+STEPS(accumulate_steps, STEP(multiply, row, of_gradient), REDUCE,
+      STEP(sum, 1, of_loss), STEP(accumulate, row, of_moment),
+      STEP(count, 1, of_count));
 STEPS(gather_steps, STEP(gather, 2, of_gather));
 STEPS(twice4_steps, STEP(twice, 4, of_twice4));
 STEPS(twice8_steps, STEP(twice, row, of_twice8));

@@ -4,10 +4,10 @@
  * Rows of eight floats. prepare makes 2 p of p; the entries:
  *   forward(x) = 2 p x + b
  *   train_step(x, lr = 0.5): every second step m += x w, w -= lr m, m = 0, else
- *     only m += x w; loss = sum of x w; all_reduce of x w
- *   gather(i) = w[i]; twice(x) in sizes of 4 and 8; noise() = the random key
- *   scan(x): s = s + x[t], y[t] = 2 s for four rows x[t]
- *   crash(x): reads where nothing is
+ *     only m += x w; loss = sum of x w; all_reduce of x w, behind the loss
+ * where it updates, else before it gather(i) = w[i]; twice(x) in sizes of 4 and
+ * 8; noise() = the random key scan(x): s = s + x[t], y[t] = 2 s for four rows
+ * x[t] crash(x): reads where nothing is
  */
 #ifndef NNCC_TESTS_RUNTIME_GPU_MODEL_H
 #define NNCC_TESTS_RUNTIME_GPU_MODEL_H
