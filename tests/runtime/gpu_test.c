@@ -223,13 +223,13 @@ static void run_steps(void) {
 static void ask_facts(void) {
   nncc_device_facts facts;
   assert(!nncc_device_info(NNCC_CUDA, 0, &facts));
-  assert(!strcmp(facts.name, "nncc emulator") && facts.sm == 90);
+  assert(!strcmp(facts.name, "nncc emulator") && facts.sm == 0);
   assert(facts.multiprocessors == 132 && facts.driver == 13000);
   assert(facts.memory == UINT64_C(80) << 30 && facts.unused == facts.memory);
   fails(nncc_device_info(NNCC_CUDA, 3, &facts), NNCC_ERROR_DEVICE,
         "there is no GPU number 3, there is 1");
-  assert(!nncc_device_info(NNCC_AUTO, 0, &facts) && facts.sm == 90);
-  assert(!nncc_device_info(NNCC_AUTO, 3, &facts) && facts.sm == 0);
+  assert(!nncc_device_info(NNCC_AUTO, 0, &facts) && facts.driver == 13000);
+  assert(!nncc_device_info(NNCC_AUTO, 3, &facts) && facts.driver == 0);
   assert(!nncc_device_info(NNCC_CPU, 0, &facts));
   assert(facts.sm == 0 && facts.name[0] && facts.multiprocessors > 0);
   assert(facts.memory >= facts.unused && facts.unused > 0 && !facts.driver);
