@@ -383,7 +383,7 @@ def test_wrong_call(nncc, files, two_sizes, arguments, code, text):
     assert sorted(os.listdir(files)) == before
 
 
-@pytest.mark.parametrize("number", [0, 9, 16, 41, 53, 70, len(WRONG) - 1])
+@pytest.mark.parametrize("number", [0, 9, 16, 50, 62, 79, len(WRONG) - 1])
 def test_wrong_call_as_json(nncc, files, two_sizes, number):
     """The same as an error object, also for what is no flag."""
     arguments, code, text = WRONG[number]
