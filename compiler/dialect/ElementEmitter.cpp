@@ -4,9 +4,7 @@
 // coordinates.
 //
 //===----------------------------------------------------------------------===//
-#include "dialect/Nncc.h"
-#include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/Math/IR/Math.h"
+#include "dialect/Float.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/Matchers.h"
 #include <numeric>
@@ -175,7 +173,7 @@ static Value isBelow(ElementEmitter &e, Value rest, Value y) {
 Value ElementEmitter::remainder(Value x, Value y, bool isUnsigned) {
   Value rest;
   if (isFloatElement(x))
-    rest = arith::RemFOp::create(b, loc, x, y);
+    rest = fmod(x, y);
   else
     rest = divided<arith::RemSIOp, arith::RemUIOp>(*this, x, y, isUnsigned);
   if (isUnsigned)
@@ -196,7 +194,7 @@ Value ElementEmitter::floorDiv(Value x, Value y, bool isUnsigned) {
   }
   // As PyTorch's div_floor_floating: rounded from a multiple that is nearly
   // one, x / y where y is 0.
-  Value ratio = div(x, y), rest = arith::RemFOp::create(b, loc, x, y);
+  Value ratio = div(x, y), rest = fmod(x, y);
   Value whole = div(sub(x, rest), y);
   whole = select(isBelow(*this, rest, y), sub(whole, splat(element, 1)), whole);
   Value below = floor(whole);

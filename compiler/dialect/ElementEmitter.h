@@ -20,6 +20,7 @@
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/Value.h"
+#include "mlir/IR/ValueRange.h"
 #include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/SmallVector.h"
 #include <optional>
@@ -103,7 +104,16 @@ public:
   // Elementwise functions. All take and give elements; VectorMath.h has more.
   /// x * y + z, fused where the target can.
   virtual mlir::Value fma(mlir::Value x, mlir::Value y, mlir::Value z) = 0;
+  /// True if `fma` is: rounds once.
+  virtual bool fuses() const = 0;
   virtual mlir::Value pow(mlir::Value x, mlir::Value y) = 0;
+  /// What a division of floats towards zero leaves, exactly (C's fmod).
+  virtual mlir::Value fmod(mlir::Value x, mlir::Value y) = 0;
+  /// Elements of `body` where `condition` holds, of `usual` elsewhere. Where it
+  /// holds in no lane, the body's code is jumped over.
+  virtual llvm::SmallVector<mlir::Value>
+  rarely(mlir::Value condition, mlir::ValueRange usual,
+         llvm::function_ref<llvm::SmallVector<mlir::Value>()> body) = 0;
   /// The f32 of 16 bits that are a `half`: f16 or bf16.
   virtual mlir::Value widen(mlir::Value bits, mlir::FloatType half) = 0;
   /// The bits of an f32 rounded to a half, to nearest, ties to even.

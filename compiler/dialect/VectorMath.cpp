@@ -6,10 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "dialect/VectorMath.h"
-#include "dialect/Nncc.h"
-#include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/Math/IR/Math.h"
-#include <limits>
+#include "dialect/WideMath.h"
 
 using namespace mlir;
 
@@ -17,91 +14,20 @@ namespace nncc::vectorMath {
 
 static bool isF32(Value x) { return getElementTypeOrSelf(x.getType()).isF32(); }
 
-template <typename MathOp> static Value library(ElementEmitter &e, Value x) {
-  return MathOp::create(e.b, e.loc, x);
+using OfFloat = Float(Float);
+
+/// An f64 function; `ofF32` where x is f32, rounded once.
+static Value wide(ElementEmitter &e, Value x,
+                  llvm::function_ref<OfFloat> function,
+                  llvm::function_ref<OfFloat> ofF32) {
+  Type f32 = e.b.getF32Type(), f64 = e.b.getF64Type();
+  if (!isF32(x))
+    return function(Float(e, x)).value;
+  Float y = ofF32(Float(e, e.convert(x, f32, f64)));
+  return e.convert(y.value, f64, f32);
 }
 
 namespace {
-
-/// A floating element with operators. Those that look at bits are f32.
-struct Float {
-  ElementEmitter &e;
-  Value value;
-
-  Float(ElementEmitter &e, Value value) : e(e), value(value) {}
-  Float(const Float &) = default;
-  Float &operator=(const Float &other) {
-    value = other.value;
-    return *this;
-  }
-
-  /// A number of the same type.
-  Float number(double x) const {
-    return {e, e.splat(getElementTypeOrSelf(value.getType()), x)};
-  }
-  Float operator-() const { return {e, e.neg(value)}; }
-  friend Float operator+(Float x, Float y) {
-    return {x.e, x.e.add(x.value, y.value)};
-  }
-  friend Float operator-(Float x, Float y) {
-    return {x.e, x.e.sub(x.value, y.value)};
-  }
-  friend Float operator*(Float x, Float y) {
-    return {x.e, x.e.mul(x.value, y.value)};
-  }
-  friend Float operator/(Float x, Float y) {
-    return {x.e, x.e.div(x.value, y.value)};
-  }
-  friend Float operator+(Float x, double y) { return x + x.number(y); }
-  friend Float operator-(Float x, double y) { return x - x.number(y); }
-  friend Float operator*(Float x, double y) { return x * x.number(y); }
-  friend Float operator-(double x, Float y) { return y.number(x) - y; }
-  friend Float operator/(double x, Float y) { return y.number(x) / y; }
-
-  /// this * y + z, fused where the target can.
-  Float fma(Float y, Float z) const {
-    return {e, e.fma(value, y.value, z.value)};
-  }
-  Float fma(double y, Float z) const { return fma(number(y), z); }
-  Float fma(Float y, double z) const { return fma(y, number(z)); }
-  Float fma(double y, double z) const { return fma(number(y), number(z)); }
-  Float min(double y) const { return {e, e.min(value, number(y).value)}; }
-  Float max(double y) const { return {e, e.max(value, number(y).value)}; }
-  Float abs() const { return {e, e.abs(value)}; }
-  /// With the sign of another.
-  Float copySign(Float sign) const {
-    return {e, math::CopySignOp::create(e.b, e.loc, value, sign.value)};
-  }
-  Value is(Predicate predicate, Float y) const {
-    return e.compare(predicate, value, y.value, false);
-  }
-  Value is(Predicate predicate, double y) const {
-    return is(predicate, number(y));
-  }
-  /// This where the condition holds, else the other.
-  Float where(Value condition, Float otherwise) const {
-    return {e, e.select(condition, value, otherwise.value)};
-  }
-  Float where(Value condition, double otherwise) const {
-    return where(condition, number(otherwise));
-  }
-  /// Horner's scheme, highest coefficient first.
-  Float polynomial(ArrayRef<double> coefficients) const {
-    Float sum = number(coefficients.front());
-    for (double c : coefficients.drop_front())
-      sum = sum.fma(*this, c);
-    return sum;
-  }
-
-  Value bits() const {
-    Type type = e.typeOf(e.b.getI32Type());
-    return arith::BitcastOp::create(e.b, e.loc, type, value);
-  }
-  static Float ofBits(ElementEmitter &e, Value bits) {
-    Type type = e.typeOf(e.b.getF32Type());
-    return {e, arith::BitcastOp::create(e.b, e.loc, type, bits)};
-  }
-};
 
 /// An i32 in all lanes.
 Value integer(ElementEmitter &e, int64_t value) {
@@ -166,20 +92,14 @@ Float logF32(Float x) {
   y = n.fma(-2.12194440e-4, y);
   y = t2.fma(-0.5, y);
   Float result = n.fma(0.693359375, t + y);
-  constexpr double infinity = std::numeric_limits<double>::infinity();
   Float limit = x.number(infinity);
   result = limit.where(x.is(Predicate::eq, limit), result);
   result = (-limit).where(x.is(Predicate::eq, 0), result);
   // Below zero, and NaN itself: not (x >= 0).
-  return result.where(x.is(Predicate::ge, 0),
-                      std::numeric_limits<double>::quiet_NaN());
+  return result.where(x.is(Predicate::ge, 0), notANumber);
 }
 
-Float log(Float x) {
-  if (isF32(x.value))
-    return logF32(x);
-  return {x.e, library<math::LogOp>(x.e, x.value)};
-}
+Float log(Float x) { return isF32(x.value) ? logF32(x) : wideMath::log(x); }
 
 /// log(u) for u = x + 1, and what rounding took from u. (To LLVM log1p is
 /// log(1 + x).)
@@ -196,19 +116,6 @@ Float expm1F32(Float x) {
   Float half = powerOfTwo(x.e, x.e.sub(n, integer(x.e, 1)));
   Float y = half.fma(p, half - 0.5);
   return x.where(x.abs().is(Predicate::lt, 0x1p-25), y + y);
-}
-
-/// (u - 1) x / log(u) for u = exp(x) (W. Kahan). To LLVM expm1 is exp(x) - 1.
-Float expm1(Float x) {
-  if (isF32(x.value))
-    return expm1F32(x);
-  Float u(x.e, library<math::ExpOp>(x.e, x.value)), less = u - 1;
-  Float y = less * (x / log(u));
-  y = x.where(less.is(Predicate::eq, 0), y);
-  // Where log(u) or u is infinite.
-  constexpr double infinity = std::numeric_limits<double>::infinity();
-  y = less.where(less.is(Predicate::eq, -1), y);
-  return u.where(u.is(Predicate::eq, infinity), y);
 }
 
 Float tanh(Float x) {
@@ -278,41 +185,81 @@ Float erfc(Float x) {
 
 Value exp(ElementEmitter &e, Value x) {
   if (!isF32(x))
-    return library<math::ExpOp>(e, x);
+    return wideMath::exp({e, x}).value;
   // The clamps keep NaN; both ends are past over- and underflow.
   return expFinite(Float(e, x).max(-104).min(89)).value;
 }
-Value expm1(ElementEmitter &e, Value x) { return expm1(Float(e, x)).value; }
+Value expm1(ElementEmitter &e, Value x) {
+  return isF32(x) ? expm1F32({e, x}).value : wideMath::expm1({e, x}).value;
+}
 Value log(ElementEmitter &e, Value x) { return log(Float(e, x)).value; }
 Value log1p(ElementEmitter &e, Value x) { return log1p(Float(e, x)).value; }
 Value tanh(ElementEmitter &e, Value x) {
-  return isF32(x) ? tanh(Float(e, x)).value : library<math::TanhOp>(e, x);
+  return isF32(x) ? tanh(Float(e, x)).value : wideMath::tanh({e, x}).value;
 }
 Value atan(ElementEmitter &e, Value x) {
-  return isF32(x) ? atan(Float(e, x)).value : library<math::AtanOp>(e, x);
+  return isF32(x) ? atan(Float(e, x)).value : wideMath::atan({e, x}).value;
 }
 Value erf(ElementEmitter &e, Value x) {
-  return isF32(x) ? erf(Float(e, x)).value : library<math::ErfOp>(e, x);
+  return isF32(x) ? erf(Float(e, x)).value : wideMath::erf({e, x}).value;
 }
 Value erfc(ElementEmitter &e, Value x) {
-  return isF32(x) ? erfc(Float(e, x)).value : library<math::ErfcOp>(e, x);
+  return isF32(x) ? erfc(Float(e, x)).value : wideMath::erfc({e, x}).value;
 }
 Value sigmoid(ElementEmitter &e, Value x) {
   Value one = e.splat(getElementTypeOrSelf(x.getType()), 1);
   return e.div(one, e.add(one, exp(e, e.neg(x))));
 }
-Value exp2(ElementEmitter &e, Value x) { return library<math::Exp2Op>(e, x); }
-Value log2(ElementEmitter &e, Value x) { return library<math::Log2Op>(e, x); }
-Value log10(ElementEmitter &e, Value x) { return library<math::Log10Op>(e, x); }
-Value sin(ElementEmitter &e, Value x) { return library<math::SinOp>(e, x); }
-Value cos(ElementEmitter &e, Value x) { return library<math::CosOp>(e, x); }
-Value tan(ElementEmitter &e, Value x) { return library<math::TanOp>(e, x); }
-Value asin(ElementEmitter &e, Value x) { return library<math::AsinOp>(e, x); }
-Value acos(ElementEmitter &e, Value x) { return library<math::AcosOp>(e, x); }
-Value sinh(ElementEmitter &e, Value x) { return library<math::SinhOp>(e, x); }
-Value cosh(ElementEmitter &e, Value x) { return library<math::CoshOp>(e, x); }
-Value asinh(ElementEmitter &e, Value x) { return library<math::AsinhOp>(e, x); }
-Value acosh(ElementEmitter &e, Value x) { return library<math::AcoshOp>(e, x); }
-Value atanh(ElementEmitter &e, Value x) { return library<math::AtanhOp>(e, x); }
+Value exp2(ElementEmitter &e, Value x) {
+  return wide(e, x, wideMath::exp2, shortMath::exp2);
+}
+Value log2(ElementEmitter &e, Value x) {
+  return wide(e, x, wideMath::log2, shortMath::log2);
+}
+Value log10(ElementEmitter &e, Value x) {
+  return wide(e, x, wideMath::log10, shortMath::log10);
+}
+Value asinh(ElementEmitter &e, Value x) {
+  return wide(e, x, wideMath::asinh, shortMath::asinh);
+}
+Value acosh(ElementEmitter &e, Value x) {
+  return wide(e, x, wideMath::acosh, shortMath::acosh);
+}
+Value atanh(ElementEmitter &e, Value x) {
+  return wide(e, x, wideMath::atanh, shortMath::atanh);
+}
+Value asin(ElementEmitter &e, Value x) {
+  return wide(e, x, wideMath::asin, wideMath::asin);
+}
+Value acos(ElementEmitter &e, Value x) {
+  return wide(e, x, wideMath::acos, wideMath::acos);
+}
+Value sinh(ElementEmitter &e, Value x) {
+  return wide(e, x, wideMath::sinh, wideMath::sinh);
+}
+Value cosh(ElementEmitter &e, Value x) {
+  return wide(e, x, wideMath::cosh, wideMath::cosh);
+}
+Value sin(ElementEmitter &e, Value x) {
+  auto function = [&](Float y) { return wideMath::sin(y, isF32(x)); };
+  return wide(e, x, function, function);
+}
+Value cos(ElementEmitter &e, Value x) {
+  auto function = [&](Float y) { return wideMath::cos(y, isF32(x)); };
+  return wide(e, x, function, function);
+}
+Value tan(ElementEmitter &e, Value x) {
+  auto function = [&](Float y) { return wideMath::tan(y, isF32(x)); };
+  return wide(e, x, function, function);
+}
+Value pow(ElementEmitter &e, Value x, Value y) {
+  if (!isF32(x))
+    return wideMath::pow({e, x}, {e, y}).value;
+  Type f32 = e.b.getF32Type(), f64 = e.b.getF64Type();
+  Float base(e, e.convert(x, f32, f64)), exponent(e, e.convert(y, f32, f64));
+  Float power = shortMath::power(base, exponent);
+  power.value = e.convert(power.value, f64, f32);
+  return wideMath::withCorners({e, x}, {e, y}, power).value;
+}
 
 } // namespace nncc::vectorMath

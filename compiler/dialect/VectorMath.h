@@ -3,8 +3,9 @@
 // The code of each row `Nncc_Special` of ops/Unary.td, which has its formula,
 // derivative and error bound: written against ElementEmitter, so every target
 // has them. f32 that has a polynomial here takes it, scalar or vector, so that
-// a tail computed lane by lane gives the same bits; other types are an op of
-// the math dialect, which is LLVM's intrinsic or libm.
+// a tail computed lane by lane gives the same bits; the rest is WideMath.h.
+// Nothing calls a library: not every target has one, and its results would be
+// others.
 //
 //===----------------------------------------------------------------------===//
 #ifndef NNCC_DIALECT_VECTORMATH_H
@@ -36,6 +37,8 @@ mlir::Value atanh(ElementEmitter &e, mlir::Value x);
 mlir::Value sigmoid(ElementEmitter &e, mlir::Value x);
 mlir::Value erf(ElementEmitter &e, mlir::Value x);
 mlir::Value erfc(ElementEmitter &e, mlir::Value x);
+/// Of floats.
+mlir::Value pow(ElementEmitter &e, mlir::Value x, mlir::Value y);
 
 } // namespace nncc::vectorMath
 #endif // NNCC_DIALECT_VECTORMATH_H

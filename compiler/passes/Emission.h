@@ -74,7 +74,14 @@ public:
   mlir::Value fma(mlir::Value x, mlir::Value, mlir::Value) override {
     return x;
   }
+  bool fuses() const override { return true; }
   mlir::Value pow(mlir::Value x, mlir::Value) override { return x; }
+  mlir::Value fmod(mlir::Value x, mlir::Value) override { return x; }
+  llvm::SmallVector<mlir::Value>
+  rarely(mlir::Value, mlir::ValueRange usual,
+         llvm::function_ref<llvm::SmallVector<mlir::Value>()>) override {
+    return llvm::to_vector(usual);
+  }
   mlir::Value widen(mlir::Value bits, mlir::FloatType half) override;
   mlir::Value narrow(mlir::Value x, mlir::FloatType half) override;
   mlir::Value truncate(mlir::Value x, mlir::Type integer) override;

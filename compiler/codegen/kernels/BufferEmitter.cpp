@@ -339,6 +339,30 @@ void BufferEmitter::forEach(Value lo, Value hi, int64_t step,
       align);
 }
 
+Value BufferEmitter::isAny(Value condition) {
+  if (width == 1)
+    return condition;
+  return vector::ReductionOp::create(b, loc, vector::CombiningKind::OR,
+                                     condition);
+}
+
+SmallVector<Value>
+BufferEmitter::rarely(Value condition, ValueRange usual,
+                      function_ref<SmallVector<Value>()> body) {
+  OpBuilder::InsertionGuard guard(b);
+  auto op = scf::IfOp::create(b, loc, usual.getTypes(), isAny(condition), true);
+  b.setInsertionPointToStart(op.elseBlock());
+  scf::YieldOp::create(b, loc, usual);
+  b.setInsertionPointToStart(op.thenBlock());
+  scopes.emplace_back();
+  SmallVector<Value> special = body();
+  for (auto [x, otherwise] : llvm::zip_equal(special, usual))
+    x = select(condition, x, otherwise);
+  scf::YieldOp::create(b, loc, special);
+  scopes.pop_back();
+  return llvm::to_vector_of<Value>(op.getResults());
+}
+
 void BufferEmitter::ifThen(Value condition, function_ref<void()> body) {
   OpBuilder::InsertionGuard guard(b);
   auto op = scf::IfOp::create(b, loc, condition, false);

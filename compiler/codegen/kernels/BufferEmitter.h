@@ -64,7 +64,12 @@ public:
          llvm::ArrayRef<int64_t> extents, int64_t together,
          llvm::function_ref<mlir::Value(llvm::ArrayRef<Coord>)> body) override;
   mlir::Value fma(mlir::Value x, mlir::Value y, mlir::Value z) override;
+  bool fuses() const override { return target.hasFma; }
   mlir::Value pow(mlir::Value x, mlir::Value y) override;
+  mlir::Value fmod(mlir::Value x, mlir::Value y) override;
+  llvm::SmallVector<mlir::Value>
+  rarely(mlir::Value condition, mlir::ValueRange usual,
+         llvm::function_ref<llvm::SmallVector<mlir::Value>()> body) override;
   mlir::Value widen(mlir::Value bits, mlir::FloatType half) override;
   mlir::Value narrow(mlir::Value x, mlir::FloatType half) override;
   mlir::Value truncate(mlir::Value x, mlir::Type integer) override;
@@ -96,6 +101,8 @@ public:
   void know(mlir::Value tensor, llvm::ArrayRef<Coord> at, mlir::Value element);
   /// A vector of scalars.
   mlir::Value fromLanes(llvm::ArrayRef<mlir::Value> lanes);
+  /// True if a condition holds in some lane.
+  mlir::Value isAny(mlir::Value condition);
   /// All lanes of a vector combined in a fixed tree.
   mlir::Value combineLanes(Combiner combiner, mlir::Value vector,
                            bool isUnsigned = false);
