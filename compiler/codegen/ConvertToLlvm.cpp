@@ -8,7 +8,6 @@
 #include "mlir/Conversion/LLVMCommon/ConversionTarget.h"
 #include "mlir/Conversion/LLVMCommon/TypeConverter.h"
 #include "mlir/Conversion/MathToLLVM/MathToLLVM.h"
-#include "mlir/Conversion/MathToLibm/MathToLibm.h"
 #include "mlir/Conversion/MemRefToLLVM/MemRefToLLVM.h"
 #include "mlir/Conversion/VectorToLLVM/ConvertVectorToLLVM.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -48,9 +47,7 @@ public:
     populateFinalizeMemRefToLLVMConversionPatterns(converter, patterns);
     vector::populateVectorInsertExtractStridedSliceTransforms(patterns);
     populateVectorToLLVMConversionPatterns(converter, patterns, false, true);
-    // What LLVM has an intrinsic for first; libm for the rest.
     populateMathToLLVMConversionPatterns(converter, patterns, true, 2);
-    populateMathToLibmConversionPatterns(patterns);
 
     LLVMConversionTarget target(*context);
     target.addLegalOp<ModuleOp>();

@@ -9,6 +9,7 @@
 #include "llvm/Bitcode/BitcodeWriter.h"
 #include "llvm/IR/DebugInfoMetadata.h"
 #include "llvm/IR/IRBuilder.h"
+#include "llvm/IR/InstIterator.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/Linker/Linker.h"
 #include "llvm/MC/TargetRegistry.h"
@@ -50,6 +51,50 @@ static void skipSlowPasses() {
       option->addOccurrence(0, name, "true");
 }
 
+/// Functions that are instructions on no target, or not with the same results.
+static bool isOfLibrary(const llvm::Function &function) {
+  switch (function.getIntrinsicID()) {
+  case llvm::Intrinsic::not_intrinsic:
+    return function.isDeclaration();
+  case llvm::Intrinsic::acos:
+  case llvm::Intrinsic::asin:
+  case llvm::Intrinsic::atan:
+  case llvm::Intrinsic::atan2:
+  case llvm::Intrinsic::cos:
+  case llvm::Intrinsic::cosh:
+  case llvm::Intrinsic::exp:
+  case llvm::Intrinsic::exp2:
+  case llvm::Intrinsic::exp10:
+  case llvm::Intrinsic::log:
+  case llvm::Intrinsic::log2:
+  case llvm::Intrinsic::log10:
+  case llvm::Intrinsic::pow:
+  case llvm::Intrinsic::powi:
+  case llvm::Intrinsic::sin:
+  case llvm::Intrinsic::sinh:
+  case llvm::Intrinsic::tan:
+  case llvm::Intrinsic::tanh:
+    return true;
+  default:
+    return false;
+  }
+}
+
+/// A kernel is all its code: a target may have no library to link. `frem` would
+/// be a call, too.
+static LogicalResult checkCalls(Operation *kernel, const llvm::Function &code) {
+  for (const llvm::Instruction &instruction : llvm::instructions(code)) {
+    if (instruction.getOpcode() == llvm::Instruction::FRem)
+      return kernel->emitError("kernel ") << code.getName() << " calls fmod";
+    auto *call = llvm::dyn_cast<llvm::CallBase>(&instruction);
+    auto *callee = call ? call->getCalledFunction() : nullptr;
+    if (callee && isOfLibrary(*callee))
+      return kernel->emitError("kernel ")
+             << code.getName() << " calls " << callee->getName().str();
+  }
+  return success();
+}
+
 void retarget(llvm::Module &module, const TargetInfo &target) {
   module.setTargetTriple(llvm::Triple(target.triple));
   module.setDataLayout(createMachine(target)->createDataLayout());
@@ -82,6 +127,8 @@ std::unique_ptr<llvm::Module> buildLlvmModule(llvm::LLVMContext &context,
       functions.push_back(&function);
   for (llvm::Function *code : functions) {
     std::string name = code->getName().str();
+    if (failed(checkCalls(kernels.lookupSymbol(name), *code)))
+      return nullptr;
     code->setLinkage(llvm::GlobalValue::InternalLinkage);
     code->setName(name + codeSuffix);
     how.wrap(*code, name);

@@ -18,7 +18,8 @@
 namespace nncc {
 
 /// LLVM IR of `kernels` (LLVM dialect), with the function that calls each as
-/// the target wants it (KernelTarget::wrap), under the kernel's name.
+/// the target wants it (KernelTarget::wrap), under the kernel's name; null and
+/// an error if one calls a function of a library.
 std::unique_ptr<llvm::Module> buildLlvmModule(llvm::LLVMContext &context,
                                               mlir::ModuleOp kernels,
                                               const TargetInfo &target,

@@ -33,8 +33,8 @@ struct TargetInfo {
   int64_t vectorBytes = 16, registers = 16; // of a vector
   /// Vectors of the widest panel of packed weights.
   int64_t panelVectors = 2;
-  /// Multiply-add, and conversions of f16, are instructions.
-  bool hasFma = false, convertsF16 = false;
+  /// Multiply-add, floor and ceil, and conversions of f16, are instructions.
+  bool hasFma = false, hasFloor = false, convertsF16 = false;
   /// A float that no integer holds is truncated to the least one.
   bool truncatesToLeast = false;
   /// Near memory that the tiles of a block share.

@@ -80,9 +80,21 @@ Value ElementEmitter::rsqrt(Value x) {
   return arith::DivFOp::create(b, loc, splat(element, 1), sqrt(x));
 }
 Value ElementEmitter::floor(Value x) {
-  return math::FloorOp::create(b, loc, x);
+  if (hasFloor())
+    return math::FloorOp::create(b, loc, x);
+  // To the nearest integer by adding one so large that it has no fraction.
+  Float from(*this, x), magnitude = from.abs();
+  double large = from.type().isF32() ? 0x1p23 : 0x1p52;
+  Float nearest = ((magnitude + large) - large).copySign(from);
+  Value isAbove = nearest.is(Predicate::gt, from);
+  Float below = (nearest - 1).where(isAbove, nearest);
+  return below.where(magnitude.is(Predicate::lt, large), from).value;
 }
-Value ElementEmitter::ceil(Value x) { return math::CeilOp::create(b, loc, x); }
+Value ElementEmitter::ceil(Value x) {
+  if (hasFloor())
+    return math::CeilOp::create(b, loc, x);
+  return neg(floor(neg(x)));
+}
 Value ElementEmitter::bitNot(Value x) {
   Type element = getElementTypeOrSelf(x.getType());
   return bitXor(x, splat(element, element.isInteger(1) ? 1 : -1));

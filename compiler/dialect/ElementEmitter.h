@@ -106,6 +106,8 @@ public:
   virtual mlir::Value fma(mlir::Value x, mlir::Value y, mlir::Value z) = 0;
   /// True if `fma` is: rounds once.
   virtual bool fuses() const = 0;
+  /// True if floor and ceil are instructions.
+  virtual bool hasFloor() const = 0;
   virtual mlir::Value pow(mlir::Value x, mlir::Value y) = 0;
   /// What a division of floats towards zero leaves, exactly (C's fmod).
   virtual mlir::Value fmod(mlir::Value x, mlir::Value y) = 0;

@@ -75,6 +75,7 @@ public:
     return x;
   }
   bool fuses() const override { return true; }
+  bool hasFloor() const override { return true; }
   mlir::Value pow(mlir::Value x, mlir::Value) override { return x; }
   mlir::Value fmod(mlir::Value x, mlir::Value) override { return x; }
   llvm::SmallVector<mlir::Value>

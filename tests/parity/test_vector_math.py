@@ -1,8 +1,10 @@
 """Every special function is as near to the exact result as its row in
-ops/Unary.td says, over all of f32 and f64; so are powers, and remainders are exact."""
+ops/Unary.td says, over all of f32 and f64; what becomes of powers, remainders
+and whole numbers; and that none of it calls a library."""
 import json
 import os
 import re
+import subprocess
 
 import mpmath
 import numpy as np
@@ -11,6 +13,7 @@ import torch
 
 import nncc
 from conftest import ROOT
+from nncc.runner import find_nncc
 
 TABLE = {name: (int(f32), int(f64)) for name, f32, f64 in re.findall(
     r'Nncc_Special<"(\w+)",\s*"[^"]*",\s*"[^"]*",\s*"(\d+)", "(\d+)">',
@@ -225,3 +228,30 @@ def test_remainders_are_exact(tmp_path, cpu, dtype):
     np.testing.assert_array_equal(ulps(np.asarray(rest), right), 0)
     right = torch.floor_divide(torch.from_numpy(x), torch.from_numpy(y))
     np.testing.assert_array_equal(ulps(np.asarray(ratio), right.numpy()), 0)
+
+
+@pytest.mark.parametrize("cpu", CPUS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_whole_numbers(tmp_path, cpu, dtype):
+    """x86-64 itself has no instruction for them."""
+    x = pairs(dtype, 2_001)[0]
+    x = np.concatenate([x, np.arange(-9, 9, 0.5, dtype), [0.49999997, -0.1]])
+    x = x.astype(dtype)
+    model = compile_all(tmp_path, list(x.shape), f"f{8 * x.itemsize}", cpu,
+                        ["floor", "ceil"])
+    for got, right in zip(model(x), (np.floor(x), np.ceil(x))):
+        np.testing.assert_array_equal(ulps(np.asarray(got), right), 0)
+
+
+@pytest.mark.parametrize("cpu", CPUS)
+@pytest.mark.parametrize("dtype", ["f16", "bf16", "f32", "f64"])
+def test_no_library_is_called(tmp_path, cpu, dtype):
+    """An object asks for nothing but functions of libc that LLVM may call."""
+    for ops, inputs in ((TABLE, ["x"]), (["floor", "ceil"], ["x"]),
+                        (["pow", "remainder", "floor_divide"], ["x", "y"])):
+        write_model(tmp_path, ops, inputs, [37], dtype)
+        subprocess.run([find_nncc(), "compile", "model.json", "-c",
+                        f"-mcpu={cpu}", "-o", "m.o"], cwd=tmp_path, check=True)
+        asked = subprocess.run(["nm", "-u", "m.o"], cwd=tmp_path, check=True,
+                               capture_output=True, text=True).stdout.split()
+        assert set(asked) <= {"U", "memcpy", "memset"}, asked

@@ -55,6 +55,7 @@ static TargetInfo factsOf(const Architecture &architecture) {
   info.features = architecture.ptx;
   info.sm = architecture.sm;
   info.isExact = architecture.isExact;
+  info.hasFloor = true;
   // A thread's stack is reserved for all threads that a GPU can hold.
   info.cacheBytes = 16 << 10;
   info.scratchBytes = 128 << 10;

@@ -65,6 +65,7 @@ public:
          llvm::function_ref<mlir::Value(llvm::ArrayRef<Coord>)> body) override;
   mlir::Value fma(mlir::Value x, mlir::Value y, mlir::Value z) override;
   bool fuses() const override { return target.hasFma; }
+  bool hasFloor() const override { return target.hasFloor; }
   mlir::Value pow(mlir::Value x, mlir::Value y) override;
   mlir::Value fmod(mlir::Value x, mlir::Value y) override;
   llvm::SmallVector<mlir::Value>
