@@ -7,11 +7,14 @@ import functools
 import os
 import sys
 
+import nncc
 import pytest
+import torch
+from safetensors.torch import load_file
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
 
-from records import devices, harness  # noqa: E402
+from records import devices, harness, networks  # noqa: E402
 
 CASES = harness.all_cases()
 TRAINED = [c for c in CASES if c.record.differentiable]
@@ -46,3 +49,26 @@ def test_forward(group, device):
 @pytest.mark.parametrize("group", groups(TRAINED))
 def test_backward(group, device):
     compare(group, "backward", device)
+
+
+@pytest.mark.parametrize("name", networks.NAMES)
+def test_network(name, device, tmp_path):
+    """Its outputs, then two training steps: losses and all state."""
+    made = networks.network(name)
+    nncc.export(made.module.train(), made.inputs, tmp_path, loss=made.loss,
+                targets=made.targets, optimizer=made.optimizer())
+    library = devices.compile_both(str(tmp_path / "model.json"),
+                                   ("forward", "train_step"), device,
+                                   str(tmp_path))
+    results = []
+    for where in ("cpu", "cuda"):
+        model = devices.load(library, str(tmp_path), where)
+        found = model.run("forward", *made.inputs)
+        for step in range(2):
+            loss = model.run("train_step", *made.inputs, *made.targets)
+            found[f"loss {step}"] = loss["loss"]
+        model.save(str(tmp_path / "state.safetensors"))
+        found.update(load_file(tmp_path / "state.safetensors"))
+        results.append({k: torch.as_tensor(v).clone()
+                        for k, v in found.items()})
+    assert devices.differences(*results) == []

@@ -41,7 +41,13 @@ def compile_both(model, entries, device, folder, *flags):
     entries = f"--entries={','.join(entries)}"
     return harness.compile(folder, [
         model, CPU, entries, f"--target={target}", "--images=ptx",
+        "--name=model",
         *schedules([model, entries], target, folder), *flags])
+
+
+def load(library, folder, device):
+    return nncc.runner.CompiledModel(
+        library, "model", f"{folder}/weights.safetensors", device=device)
 
 
 def pairs(cases, entry, device):
@@ -54,9 +60,7 @@ def pairs(cases, entry, device):
         try:
             library = compile_both(f"{folder}/model.json", entries, device,
                                    folder)
-            models = [nncc.runner.CompiledModel(
-                library, "records", f"{folder}/weights.safetensors",
-                device=where) for where in ("cpu", "cuda")]
+            models = [load(library, folder, where) for where in ("cpu", "cuda")]
         except RuntimeError as error:
             if len(cases) == 1:
                 return {cases[0]: str(error)}
