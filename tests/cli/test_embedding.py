@@ -61,7 +61,7 @@ def test_runtime(tmp_path, sanitizer, name):
     sh("cc", "-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", *flags, "-I",
        runtime, "-I", ".", os.path.join(ROOT, "tests", "runtime",
                                         name + ".c"), *sources,
-       model[-1].replace(".json", ".o"), "-lm", "-lpthread", "-o", "test",
+       model[-1].replace(".json", ".o"), "-lpthread", "-o", "test",
        cwd=tmp_path)
     # The tests ask for more memory than there is; that is no sanitizer's error.
     env = {**os.environ, "ASAN_OPTIONS": "allocator_may_return_null=1",
@@ -116,5 +116,5 @@ def test_running_does_not_allocate(tmp_path, name, trains, run):
             "RUN", run))
     wrap = "-Wl,--wrap=malloc,--wrap=calloc,--wrap=aligned_alloc"
     sh("cc", "count.c", "-I.", "-I", os.path.join(ROOT, "runtime"),
-       model + ".a", wrap, "-lm", "-lpthread", "-o", "count", cwd=tmp_path)
+       model + ".a", wrap, "-lpthread", "-o", "count", cwd=tmp_path)
     assert sh("./count", cwd=tmp_path) == "0\n"

@@ -99,7 +99,7 @@ int linkShared(const std::string &object, const std::string &path) {
     arguments.push_back(runtime);
   arguments.insert(arguments.end(),
                    {"--no-whole-archive", "-L/lib/x86_64-linux-gnu", "-L/lib64",
-                    "-l:libm.so.6", "-l:libc.so.6"});
+                    "-l:libc.so.6"});
   // What the linker says belongs to our sentence.
   std::optional<llvm::StringRef> streams[] = {"", log, log};
   int code = llvm::sys::ExecuteAndWait(*linker, arguments, std::nullopt,
