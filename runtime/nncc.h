@@ -68,7 +68,8 @@ NNCC_API nncc_status nncc_weights_prepare(nncc_weights *weights);
 NNCC_API nncc_status nncc_weights_get(const nncc_weights *weights,
                                       const char *name, void *data,
                                       size_t bytes);
-/* The bytes of tensor `number` of the model's table; null if it is fresh. */
+/* The bytes of tensor `number` of the model's table; null if it is fresh, or
+ * cannot be read from the GPU where it was trained. */
 NNCC_API const void *nncc_weights_data(const nncc_weights *weights,
                                        uint64_t number);
 /* What prepare made of them: the model's prepared_bytes; null if nothing. */

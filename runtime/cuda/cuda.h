@@ -32,10 +32,12 @@ nncc_status nncc_cuda_fail(const nncc_driver *driver, CUresult result,
 nncc_status nncc_choose_program(const nncc_model *model,
                                 const nncc_driver *driver, uint32_t sm,
                                 const nncc_cuda **program);
-/* Of a kernel's images the one to load; null if none fits. */
+/* Of a kernel's images the one to load, cubins first: number `choice`, from 0;
+ * null if not so many fit. */
 const nncc_image *nncc_choose_image(const nncc_device_kernel *kernel,
                                     const nncc_cuda *program,
-                                    const nncc_driver *driver, uint32_t sm);
+                                    const nncc_driver *driver, uint32_t sm,
+                                    uint64_t choice);
 
 /* --- gpu.c --- */
 

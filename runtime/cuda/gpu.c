@@ -148,10 +148,8 @@ nncc_status nncc_gpu_allocate(const nncc_gpu *gpu, uint64_t bytes,
                    (unsigned long long)bytes, (unsigned long long)unused);
 }
 
-static nncc_status load(nncc_gpu *gpu, const nncc_device_kernel *kernel,
-                        CUmodule *module) {
-  const nncc_image *image =
-      nncc_choose_image(kernel, gpu->program, gpu->driver, gpu->sm);
+static nncc_status load(const nncc_gpu *gpu, const nncc_device_kernel *kernel,
+                        const nncc_image *image, CUmodule *module) {
   char log[2048] = "";
   int options[] = {CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES};
   void *values[] = {log, (void *)(uintptr_t)(sizeof log - 1)};
@@ -160,6 +158,7 @@ static nncc_status load(nncc_gpu *gpu, const nncc_device_kernel *kernel,
       values);
   if (!result)
     return NNCC_OK;
+  *module = NULL;
   nncc_status status =
       nncc_cuda_fail(gpu->driver, result, "kernel %s does not load on GPU %u",
                      kernel->function, gpu->number);
@@ -167,6 +166,22 @@ static nncc_status load(nncc_gpu *gpu, const nncc_device_kernel *kernel,
     log[--n] = 0;
   if (log[0])
     nncc_fail_more(":\n%s", log);
+  return status;
+}
+
+/* A driver older than the assembler that made a cubin refuses it, and takes the
+ * PTX. */
+static nncc_status load_best(const nncc_gpu *gpu,
+                             const nncc_device_kernel *kernel,
+                             CUmodule *module) {
+  nncc_status status = NNCC_ERROR_DEVICE;
+  const nncc_image *image;
+  for (uint64_t choice = 0;
+       status == NNCC_ERROR_DEVICE &&
+       (image = nncc_choose_image(kernel, gpu->program, gpu->driver, gpu->sm,
+                                  choice));
+       ++choice)
+    status = load(gpu, kernel, image, module);
   return status;
 }
 
@@ -179,11 +194,9 @@ static nncc_status load_function(nncc_gpu *gpu,
   if (*function)
     return NNCC_OK;
   if (!gpu->modules[k]) {
-    nncc_status status = load(gpu, kernel, &gpu->modules[k]);
-    if (status) {
-      gpu->modules[k] = NULL;
+    nncc_status status = load_best(gpu, kernel, &gpu->modules[k]);
+    if (status)
       return status;
-    }
   }
   CUresult result = gpu->driver->cuModuleGetFunction(function, gpu->modules[k],
                                                      kernel->function);

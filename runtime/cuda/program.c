@@ -8,14 +8,16 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The lowest that nncc makes code for. */
-enum { lowest_sm = 80 };
+/* The lowest that nncc makes code for; the driver that knows PTX 8.0, in which
+ * that of sm_90a is. */
+enum { lowest_sm = 80, exact_driver = 12000 };
 
 static bool fits(const nncc_cuda *program, const nncc_driver *driver,
                  uint32_t sm) {
   if (driver->is_emulator || !program->sm)
     return driver->is_emulator && !program->sm;
-  return program->exact ? program->sm == sm : program->sm <= sm;
+  return program->exact ? program->sm == sm && driver->version >= exact_driver
+                        : program->sm <= sm;
 }
 
 static bool usable(const nncc_image *image, const nncc_cuda *program,
@@ -33,21 +35,22 @@ static bool usable(const nncc_image *image, const nncc_cuda *program,
 
 const nncc_image *nncc_choose_image(const nncc_device_kernel *kernel,
                                     const nncc_cuda *program,
-                                    const nncc_driver *driver, uint32_t sm) {
-  const nncc_image *best = NULL;
-  for (uint64_t i = 0; i < kernel->image_count; ++i) {
-    const nncc_image *image = &kernel->images[i];
-    if (usable(image, program, driver, sm) &&
-        (!best || image->kind == NNCC_IMAGE_CUBIN))
-      best = image;
-  }
-  return best;
+                                    const nncc_driver *driver, uint32_t sm,
+                                    uint64_t choice) {
+  for (int is_text = 0; is_text < 2; ++is_text)
+    for (uint64_t i = 0; i < kernel->image_count; ++i) {
+      const nncc_image *image = &kernel->images[i];
+      if ((image->kind == NNCC_IMAGE_PTX) == is_text &&
+          usable(image, program, driver, sm) && !choice--)
+        return image;
+    }
+  return NULL;
 }
 
 static bool has_images(const nncc_cuda *program, const nncc_driver *driver,
                        uint32_t sm) {
   for (uint64_t k = 0; k < program->kernel_count; ++k)
-    if (!nncc_choose_image(&program->kernels[k], program, driver, sm))
+    if (!nncc_choose_image(&program->kernels[k], program, driver, sm, 0))
       return false;
   return true;
 }
@@ -87,10 +90,13 @@ static nncc_status none_fits(const nncc_model *model, const nncc_driver *driver,
     return nncc_fail(NNCC_ERROR_DEVICE,
                      "%s has code for %s, the GPU is sm_%u: nncc needs sm_%d",
                      model->name, list, sm, lowest_sm);
-  return nncc_fail(NNCC_ERROR_DEVICE,
-                   "%s has code for %s, the GPU is sm_%u: compile with "
-                   "--target=cuda:sm_%d",
-                   model->name, list, sm, lowest_sm);
+  nncc_fail(NNCC_ERROR_DEVICE, "%s has code for %s, the GPU is sm_%u",
+            model->name, list, sm);
+  if (driver->version < exact_driver)
+    nncc_fail_more(", its driver for CUDA %d.%d", driver->version / 1000,
+                   driver->version % 1000 / 10);
+  nncc_fail_more(": compile with --target=cuda:sm_%d", lowest_sm);
+  return NNCC_ERROR_DEVICE;
 }
 
 nncc_status nncc_choose_program(const nncc_model *model,

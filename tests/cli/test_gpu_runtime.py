@@ -137,16 +137,27 @@ TOLD = [
     (("90a", "cuda"), "sm=100", STUB,
      ("10: toy has code for sm_90a, the GPU is sm_100: compile with "
       "--target=cuda:sm_80",)),
+    (("90a", "cuda"), "sm=90,driver=11080", STUB,
+     ("10: toy has code for sm_90a, the GPU is sm_90, its driver for CUDA 11.8: "
+      "compile with --target=cuda:sm_80",)),
     (("90a", "auto", "forward"), "sm=86", STUB, ("cpu", "ok")),
     (("80 90a", "cuda"), "sm=75", STUB,
      ("10: toy has code for sm_80, sm_90a, the GPU is sm_75: nncc needs "
       "sm_80",)),
-    (("80 cubin", "cuda"), "sm=90", STUB,
+    (("80cubin", "cuda"), "sm=90", STUB,
      ("10: toy has code for sm_80 (cubin), the GPU is sm_90: compile with "
       "--target=cuda:sm_80",)),
     # One fits, but its kernels do not load.
-    (("80 cubin", "cuda"), "sm=86", STUB,
+    (("80cubin", "cuda"), "sm=86", STUB,
      ("10: kernel twice does not load on GPU 0: " + NO_BINARY,)),
+    # A driver older than the cubin's assembler takes the PTX.
+    (("80both", "cuda"), "sm=86", STUB,
+     ("10: kernel twice does not load on GPU 0: " + NO_BINARY + ":",
+      "ptxas application ptx input, line 1; error   : the emulator has no "
+      "assembler")),
+    (("80both", "cuda"), "sm=86,fail=cuModuleLoadDataEx:2", STUB,
+     ("5: kernel twice does not load on GPU 0: CUDA_ERROR_OUT_OF_MEMORY (2), "
+      "out of memory",)),
     (("80 90a", "auto"), "sm=90", STUB,
      ("10: kernel twice does not load on GPU 0: " + NO_BINARY + ":",
       "ptxas application ptx input, line 1; error   : the emulator has no "

@@ -11,11 +11,15 @@
 
 static const char ptx[] = ".version 7.0";
 static nncc_image text = {NNCC_IMAGE_PTX, sizeof ptx, ptx};
-static nncc_image cubin = {NNCC_IMAGE_CUBIN, sizeof ptx, ptx};
+static const char elf[] = "\177ELF\2\1\1\0";
+static const nncc_image both[] = {{NNCC_IMAGE_PTX, sizeof ptx, ptx},
+                                  {NNCC_IMAGE_CUBIN, sizeof elf, elf}};
 
-static void use_image(gpu_model *g, nncc_image *image) {
-  for (int k = 0; k < kernel_count; ++k)
-    g->kernels[k].images = image;
+static void use_images(gpu_model *g, const nncc_image *images, uint64_t count) {
+  for (int k = 0; k < kernel_count; ++k) {
+    g->kernels[k].images = images;
+    g->kernels[k].image_count = count;
+  }
 }
 
 static void vary(gpu_model *g, const char *name) {
@@ -30,15 +34,16 @@ static void vary(gpu_model *g, const char *name) {
     g->model.cpu = "";
     g->model.prepare = NULL;
     programs[0].sm = 80;
-    use_image(g, &text);
+    use_images(g, &text, 1);
   } else if (!strcmp(name, "no image")) { /* that the driver takes */
     text.kind = NNCC_IMAGE_EMULATOR;
-    use_image(g, &text);
+    use_images(g, &text, 1);
   } else if (!strcmp(name, "renamed")) {
     g->kernels[0].function = unnamed.function;
-  } else if (strcmp(name, "plain")) { /* "80", "80 90a", "80 cubin" */
-    use_image(g, strstr(name, "cubin") ? &cubin : &text);
-    g->model.cuda_count = strchr(name, ' ') && !strstr(name, "cubin") ? 2 : 1;
+  } else if (strcmp(name, "plain")) { /* "80", "80 90a", "80cubin", "80both" */
+    use_images(g, strstr(name, "cubin") ? &both[1] : both,
+               strstr(name, "both") ? 2 : 1);
+    g->model.cuda_count = strchr(name, ' ') ? 2 : 1;
     for (uint64_t i = 0; i < g->model.cuda_count; ++i) {
       char *end;
       programs[i].sm = strtoul(name, &end, 10);
