@@ -71,6 +71,14 @@ def test_case(program, case, setting):
         assert done.stderr.endswith(LEFT) and done.stderr.count("\n") == 1
 
 
+def test_threads_share_what_they_meet_at(program):
+    """Weights are put there and prepared once (3 launches), each kernel is
+    loaded once, though four threads ask for them at the same time."""
+    text = run(program, "run_in_threads", emulator="jitter,stats").stderr
+    assert text.startswith(f"nncc emulator: {3 + 4 * 4 * 10 * 2} launches,")
+    assert text.endswith(LEFT)
+
+
 DEAD = ("; no call of CUDA works in this process any more, it has to end")
 ILLEGAL = ("CUDA_ERROR_ILLEGAL_ADDRESS (700), an illegal memory access was "
            "encountered" + DEAD)

@@ -23,10 +23,15 @@ inline CUresult hasDevice(int number) {
              : CUDA_ERROR_INVALID_DEVICE;
 }
 
+/// With `jitter`, a while in which other threads of the host come first.
+void hesitate();
+
 /// `body` under the lock, if the machine works and a context is current.
 template <typename Body>
 CUresult call(const char *name, Needs needs, Body body) {
   Machine &m = machine();
+  if (m.config.hasJitter)
+    hesitate();
   std::lock_guard<std::mutex> lock(m.mutex);
   if (!m.isStarted)
     return CUDA_ERROR_NOT_INITIALIZED;

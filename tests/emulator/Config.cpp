@@ -19,11 +19,9 @@ static bool readFlag(const std::string &word, Config &config) {
   struct {
     const char *name;
     bool &value;
-  } flags[] = {{"late", config.isLate},
-               {"checked", config.isChecked},
-               {"guards", config.hasGuards},
-               {"backwards", config.isBackwards},
-               {"stats", config.hasStats}};
+  } flags[] = {{"late", config.isLate},      {"checked", config.isChecked},
+               {"guards", config.hasGuards}, {"backwards", config.isBackwards},
+               {"jitter", config.hasJitter}, {"stats", config.hasStats}};
   for (auto &flag : flags)
     if (word == flag.name)
       return flag.value = true;

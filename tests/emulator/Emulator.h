@@ -39,7 +39,7 @@ namespace emulator {
 /// What the environment variable NNCC_EMULATOR asks for (README.md).
 struct Config {
   bool isLate = false, isChecked = false, hasGuards = false;
-  bool isBackwards = false, hasStats = false;
+  bool isBackwards = false, hasStats = false, hasJitter = false;
   uint64_t seed = 0, memory = uint64_t(80) << 30;
   int driver = 13000, devices = 1, sm = 90, code = CUDA_ERROR_ILLEGAL_ADDRESS;
   std::string fault, failing;

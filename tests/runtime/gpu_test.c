@@ -135,11 +135,13 @@ static void run_embedded(void) {
 struct job {
   gpu_model *g;
   const nncc_weights *weights;
+  pthread_barrier_t start;
 };
 
 static void *run_job(void *argument) {
-  const struct job *job = argument;
+  struct job *job = argument;
   float out[row];
+  pthread_barrier_wait(&job->start);
   for (int k = 0; k < 4; ++k) {
     nncc_context *context = open_context(job->g, job->weights, NNCC_CUDA, 0);
     for (int i = 0; i < 10; ++i) {
@@ -155,12 +157,14 @@ static void *run_job(void *argument) {
 static void run_in_threads(void) {
   gpu_model *g = make_gpu_model();
   nncc_weights *weights = make_gpu_weights(g);
-  struct job job = {g, weights};
+  struct job job = {.g = g, .weights = weights};
+  pthread_barrier_init(&job.start, NULL, 4);
   pthread_t threads[4];
   for (int i = 0; i < 4; ++i)
     assert(!pthread_create(&threads[i], NULL, run_job, &job));
   for (int i = 0; i < 4; ++i)
     assert(!pthread_join(threads[i], NULL));
+  pthread_barrier_destroy(&job.start);
   nncc_weights_free(weights);
   free_gpu_model(g);
 }
