@@ -7,6 +7,27 @@ nncc_status nncc_failed(const nncc_queue *queue, CUresult result) {
                         queue->running, queue->gpu->number);
 }
 
+static nncc_status launch(const nncc_queue *queue,
+                          const nncc_device_kernel *kernel, CUfunction function,
+                          int64_t tiles, void **parameters) {
+  int64_t threads = (int64_t)kernel->threads;
+  int64_t blocks = tiles / threads + (tiles % threads != 0);
+  if (blocks > INT32_MAX)
+    return nncc_fail(NNCC_ERROR_DEVICE,
+                     "kernel %s has %lld tiles, more than a GPU can launch",
+                     kernel->function, (long long)tiles);
+  CUresult result = queue->gpu->driver->cuLaunchKernel(
+      function, (unsigned)blocks, 1, 1, (unsigned)threads, 1, 1, 0,
+      queue->stream, parameters, NULL);
+  if (!result)
+    return NNCC_OK;
+  if (nncc_is_final(result))
+    return nncc_failed(queue, result);
+  return nncc_cuda_fail(queue->gpu->driver, result,
+                        "kernel %s cannot be launched on GPU %u",
+                        kernel->function, queue->gpu->number);
+}
+
 nncc_status nncc_launch(const nncc_walk *walk, const nncc_step *step,
                         uint64_t iteration) {
   const nncc_queue *queue = walk->device;
@@ -20,7 +41,7 @@ nncc_status nncc_launch(const nncc_walk *walk, const nncc_step *step,
    * it from the kernel. */
   CUdeviceptr addresses[NNCC_MAX_BUFFERS];
   void *parameters[NNCC_MAX_BUFFERS + 2];
-  int64_t tiles = step->tiles, threads = (int64_t)step->device->threads;
+  int64_t tiles = step->tiles;
   uint64_t count = step->buffer_count;
   for (uint64_t k = 0; k < count; ++k) {
     addresses[k] = (CUdeviceptr)(uintptr_t)nncc_buffer_address(
@@ -29,17 +50,7 @@ nncc_status nncc_launch(const nncc_walk *walk, const nncc_step *step,
   }
   parameters[count] = &tiles;
   parameters[count + 1] = NULL;
-  const nncc_driver *driver = queue->gpu->driver;
-  CUresult result = driver->cuLaunchKernel(
-      function, (unsigned)((tiles + threads - 1) / threads), 1, 1,
-      (unsigned)threads, 1, 1, 0, queue->stream, parameters, NULL);
-  if (!result)
-    return NNCC_OK;
-  if (nncc_is_final(result))
-    return nncc_failed(queue, result);
-  return nncc_cuda_fail(driver, result,
-                        "kernel %s cannot be launched on GPU %u",
-                        step->device->function, queue->gpu->number);
+  return launch(queue, step->device, function, tiles, parameters);
 }
 
 nncc_status nncc_wait(const nncc_queue *queue) {

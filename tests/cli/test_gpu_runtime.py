@@ -192,6 +192,9 @@ TOLD = [
     (("plain", "cuda"), "fail=cuStreamCreate:1", EMULATOR,
      ("10: a stream cannot be made on GPU 0: CUDA_ERROR_INVALID_VALUE (1), "
       "invalid argument",)),
+    (("many tiles", "cuda", "forward", "scan"), "", EMULATOR,
+     ("cuda", "10: kernel multiply has 1099511627776 tiles, more than a GPU "
+      "can launch", "ok")),
     (("plain", "cuda"), "fail=cuLaunchKernel:701", EMULATOR,
      ("10: kernel twice cannot be launched on GPU 0: " + RESOURCES,)),
     (("plain", "cuda", "forward"), "fail=cuMemcpyDtoHAsync_v2:400", EMULATOR,

@@ -38,6 +38,8 @@ static void vary(gpu_model *g, const char *name) {
   } else if (!strcmp(name, "no image")) { /* that the driver takes */
     text.kind = NNCC_IMAGE_EMULATOR;
     use_images(g, &text, 1);
+  } else if (!strcmp(name, "many tiles")) {
+    ((nncc_step *)programs[0].bodies[0]->steps)->tiles = INT64_C(1) << 40;
   } else if (!strcmp(name, "renamed")) {
     g->kernels[0].function = unnamed.function;
   } else if (strcmp(name, "plain")) { /* "80", "80 90a", "80cubin", "80both" */
