@@ -12,9 +12,9 @@ import pytest
 import torch
 
 import nncc
-from conftest import ROOT
 from nncc.runner import find_nncc
 
+ROOT = os.path.join(os.path.dirname(__file__), "..", "..")
 TABLE = {name: (int(f32), int(f64)) for name, f32, f64 in re.findall(
     r'Nncc_Special<"(\w+)",\s*"[^"]*",\s*"[^"]*",\s*"(\d+)", "(\d+)">',
     open(os.path.join(ROOT, "compiler/dialect/ops/Unary.td")).read())}
