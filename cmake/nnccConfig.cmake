@@ -10,7 +10,7 @@ if(NOT TARGET nncc::runtime)
   set_target_properties(nncc::runtime PROPERTIES
     IMPORTED_LOCATION "${NNCC_ROOT}/lib/libnncc_rt.a"
     INTERFACE_INCLUDE_DIRECTORIES "${NNCC_ROOT}/include"
-    INTERFACE_LINK_LIBRARIES "Threads::Threads;m")
+    INTERFACE_LINK_LIBRARIES "Threads::Threads;${CMAKE_DL_LIBS}")
 endif()
 
 function(nncc_add_model target)

@@ -22,16 +22,31 @@ def test_examples_from_an_installation(tmp_path):
     sh("cmake", "--install", os.path.join(ROOT, "build"), "--prefix",
        str(prefix), cwd=tmp_path)
     sh("cmake", "-G", "Ninja", "-S", os.path.join(ROOT, "examples"), "-B", "out",
-       f"-DCMAKE_PREFIX_PATH={prefix}", cwd=tmp_path)
+       f"-DCMAKE_PREFIX_PATH={prefix}", "-DGPU_TARGET=cuda:emulator",
+       cwd=tmp_path)
     sh("cmake", "--build", "out", cwd=tmp_path)
     c = sh("out/classify_c", cwd=tmp_path)
     assert c == sh("out/classify_cpp", cwd=tmp_path)
     assert abs(sum(map(float, c.split())) - 1) < 1e-3
-    lines = sh("out/train_c", cwd=tmp_path).splitlines()
+    check_training(sh("out/train_c", cwd=tmp_path), tmp_path)
+    without = {**os.environ, "NNCC_CUDA_DRIVER": "/none"}
+    text = sh("out/cuda_c", cwd=tmp_path, env=without)  # on the CPU
+    assert "emulator" not in text
+    check_training(text[text.index("\n") + 1:], tmp_path)
+    with_one = {**os.environ, "NNCC_CUDA_DRIVER": os.path.join(
+        ROOT, "build", "lib", "libnncc_emulator.so")}
+    text = sh("out/cuda_c", cwd=tmp_path, env=with_one)
+    first, rest = text.split("\n", 1)
+    assert first == "on nncc emulator"
+    check_training(rest, tmp_path)
+
+
+def check_training(text, folder):
+    lines = text.splitlines()
     losses = [float(line.split("loss ")[1].split(",")[0]) for line in lines]
     assert losses[-1] < 0.1 * losses[0]
     assert lines[-1].endswith(", 16 of 16 new images right")
-    assert "fc1.weight" in load_file(tmp_path / "lenet5.safetensors")
+    assert "fc1.weight" in load_file(folder / "lenet5.safetensors")
 
 
 def test_runtime_is_small():
