@@ -98,6 +98,8 @@ WRONG = [
      "--target names sm_80 twice"),
     (("compile", "lenet.json", "--target=cuda:emulator,sm_80"), 2,
      "the emulator stands alone in --target"),
+    (("compile", "lenet.json", "--target=cuda:sm_80,native"), 2,
+     "native stands alone in --target"),
     (("compile", "lenet.json", "--device-only"), 2,
      "--device-only needs --target=cuda"),
     (("compile", "lenet.json", "--emit=ptx"), 2,

@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Arrays.h"
+#include "Device.h"
 #include "Library.h"
 #include "Session.h"
 #include "support/FileIO.h"
@@ -166,6 +167,8 @@ int CompileVerb::run(Verb &verb) {
   auto start = std::chrono::steady_clock::now();
   if (int code = readJsonText(model, "a model", text))
     return code;
+  if (int code = resolveTarget(flags.options.target))
+    return code;
   CompileResult result;
   if (int code =
           compileText(model, text, flags.options, stageOf(emit).stage, result))
@@ -291,7 +294,7 @@ Verb makeCompile() {
             }});
   self->flags.addTo(verb);
   verb.text("--target", "TARGET", self->flags.options.target,
-            "cuda, cuda:sm_80,sm_90a: GPUs too (x86_64-linux-gnu)");
+            "cuda, cuda:sm_80,sm_90a, cuda:native (the GPUs here): GPUs too");
   verb.flag("--device-only", self->flags.options.deviceOnly,
             "no code for the CPU beside that for GPUs");
   verb.choice("--images", "KIND", {"any", "ptx", "cubin"},

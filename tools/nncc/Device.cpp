@@ -1,6 +1,8 @@
 //===- Device.cpp - where a verb runs its model ---------------------------===//
 #include "Device.h"
 #include "Session.h"
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/StringExtras.h"
 
 namespace nncc {
 
@@ -27,26 +29,60 @@ void DeviceFlag::addTo(Verb &verb) {
             }});
 }
 
+/// What to compile for on that GPU; the runtime's or our own sentence.
+static int findArchitecture(uint32_t number, std::string &architecture,
+                            bool isSilent) {
+  nncc_device_facts facts;
+  nncc_status status = nncc_device_info(NNCC_CUDA, number, &facts);
+  architecture = status ? "" : architectureFor(facts.sm);
+  if (!architecture.empty())
+    return exitDone;
+  if (isSilent)
+    return exitUnsupported;
+  if (status)
+    return reportRuntime(status);
+  return fail(exitUnsupported, std::string("there is no code generator for ") +
+                                   facts.name + ", compute capability " +
+                                   std::to_string(facts.sm / 10) + "." +
+                                   std::to_string(facts.sm % 10));
+}
+
 int DeviceFlag::compileFor(CompileOptions &options) {
   if (device == NNCC_CPU)
     return exitDone;
-  nncc_device_facts facts;
-  nncc_status status = nncc_device_info(NNCC_CUDA, number, &facts);
-  std::string architecture = status ? "" : architectureFor(facts.sm);
-  if (device == NNCC_AUTO && architecture.empty()) {
+  std::string architecture;
+  if (int code = findArchitecture(number, architecture, device == NNCC_AUTO)) {
+    if (device != NNCC_AUTO)
+      return code;
     device = NNCC_CPU;
     return exitDone;
   }
-  if (status)
-    return reportRuntime(status);
-  if (architecture.empty())
-    return fail(exitUnsupported,
-                std::string("there is no code generator for ") + facts.name +
-                    ", compute capability " + std::to_string(facts.sm / 10) +
-                    "." + std::to_string(facts.sm % 10));
   device = NNCC_CUDA;
   options.target = "cuda:" + architecture;
   options.deviceOnly = true;
+  return exitDone;
+}
+
+int resolveTarget(std::string &target) {
+  llvm::StringRef list(target);
+  llvm::SmallVector<llvm::StringRef> words;
+  if (list.consume_front("cuda:"))
+    list.split(words, ',');
+  if (!llvm::is_contained(words, "native"))
+    return exitDone;
+  if (words.size() > 1)
+    return fail(exitUsage, "native stands alone in --target");
+  std::vector<std::string> names;
+  std::string name;
+  if (int code = findArchitecture(0, name, false))
+    return code;
+  for (uint32_t number = 1;; ++number) {
+    if (!llvm::is_contained(names, name))
+      names.push_back(name);
+    if (findArchitecture(number, name, true))
+      break;
+  }
+  target = "cuda:" + llvm::join(names, ",");
   return exitDone;
 }
 

@@ -20,5 +20,9 @@ struct DeviceFlag {
   void fill(nncc_options &options) const;
 };
 
+/// Of --target: cuda:native becomes the architectures of the GPUs that are
+/// here, those that there is code for. An exit code and a sentence as above.
+int resolveTarget(std::string &target);
+
 } // namespace nncc
 #endif // NNCC_TOOLS_DEVICE_H

@@ -68,7 +68,10 @@ int InspectVerb::inspectModel() {
   std::string text;
   if (int code = readJsonText(file, "a model", text))
     return code;
-  if (int code = device.compileFor(flags.options))
+  int code = device.compileFor(flags.options);
+  if (!code)
+    code = resolveTarget(flags.options.target);
+  if (code)
     return code;
   CompileResult result;
   if (int code =
@@ -231,7 +234,7 @@ Verb makeInspect() {
   addEntries(verb, self->flags.options);
   self->device.addTo(verb);
   verb.text("--target", "TARGET", self->flags.options.target,
-            "cuda:sm_90a: the program for that GPU");
+            "cuda:sm_90a: the program for that GPU; cuda:native");
   self->flags.addTo(verb, false);
   verb.examples = {"nncc inspect lenet.json",
                    "nncc inspect lenet.json --json -mcpu=x86-64-v3",
