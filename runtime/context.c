@@ -204,6 +204,19 @@ nncc_status nncc_context_seed(nncc_context *context, uint64_t seed,
   return NNCC_OK;
 }
 
+nncc_status nncc_context_set_pointers(nncc_context *context,
+                                      uint32_t device_pointers, void *stream) {
+  if (!context)
+    return nncc_fail(NNCC_ERROR_ARGUMENT, "the context is null");
+  if (context->program)
+    return nncc_backend_of(context->program)
+        ->set_pointers(context, device_pointers, stream);
+  return device_pointers ? nncc_fail(NNCC_ERROR_ARGUMENT,
+                                     "device pointers are for a GPU, the "
+                                     "context runs on a CPU")
+                         : NNCC_OK;
+}
+
 nncc_device nncc_context_device(const nncc_context *context) {
   return context && context->program ? NNCC_CUDA : NNCC_CPU;
 }

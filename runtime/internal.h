@@ -60,6 +60,8 @@ typedef struct nncc_backend {
   void (*close)(nncc_context *context);
   nncc_status (*set_weights)(nncc_context *context,
                              const nncc_weights *weights);
+  nncc_status (*set_pointers)(nncc_context *context, uint32_t device_pointers,
+                              void *stream);
   /* Packed forms of its own weights, again. */
   nncc_status (*prepare)(nncc_context *context);
   /* An error if it is not memory of the GPU, aligned to 16 bytes. */

@@ -155,6 +155,12 @@ NNCC_API nncc_status nncc_context_read(nncc_context *context, const char *name,
                                        void *data, size_t bytes);
 NNCC_API nncc_status nncc_context_write(nncc_context *context, const char *name,
                                         const void *data, size_t bytes);
+/* options.device_pointers and options.stream from the next call on, for hosts
+ * whose tensors lie here or there and whose stream changes. What runs on the
+ * stream that is left is waited for, so it has to be there still. */
+NNCC_API nncc_status nncc_context_set_pointers(nncc_context *context,
+                                               uint32_t device_pointers,
+                                               void *stream);
 /* NNCC_CPU or NNCC_CUDA: where NNCC_AUTO ended. */
 NNCC_API nncc_device nncc_context_device(const nncc_context *context);
 /* Waits until all runs have ended; the first error of one since the last wait.

@@ -70,11 +70,7 @@ static nncc_status allocate(nncc_context *context, nncc_place *place) {
   needs needs = find_needs(context);
   place->in = calloc(needs.input_count + 1, sizeof *place->in);
   place->out = calloc(needs.output_count + 1, sizeof *place->out);
-  bool reduces =
-      context->options.all_reduce && !context->options.device_pointers;
-  if (reduces)
-    place->gradients = malloc(needs.gradients + 1);
-  if (!place->in || !place->out || (reduces && !place->gradients))
+  if (!place->in || !place->out)
     return nncc_fail(NNCC_ERROR_MEMORY, "no memory for a context");
   uint64_t arena = nncc_gpu_aligned(needs.arena);
   nncc_status status = nncc_gpu_allocate(
@@ -87,18 +83,30 @@ static nncc_status allocate(nncc_context *context, nncc_place *place) {
   return status;
 }
 
-static nncc_status open_stream(nncc_context *context, nncc_place *place) {
-  const nncc_driver *driver = place->queue.gpu->driver;
-  place->queue.stream = context->options.stream;
-  if (place->queue.stream)
+/* Room for gradients on the host, where all_reduce wants them there. */
+static nncc_status allocate_gradients(nncc_context *context,
+                                      uint32_t device_pointers) {
+  nncc_place *place = context->device;
+  if (!context->options.all_reduce || device_pointers || place->gradients)
     return NNCC_OK;
+  place->gradients = malloc(find_needs(context).gradients + 1);
+  return place->gradients
+             ? NNCC_OK
+             : nncc_fail(NNCC_ERROR_MEMORY, "no memory for gradients");
+}
+
+/* The host's stream, or the context's own. */
+static nncc_status use_stream(nncc_place *place, void *stream) {
+  const nncc_driver *driver = place->queue.gpu->driver;
   /* In order with the null stream, where hosts fill device memory. */
-  CUresult result = driver->cuStreamCreate(&place->queue.stream, 0);
-  place->owns_stream = !result;
-  return result ? nncc_cuda_fail(driver, result,
-                                 "a stream cannot be made on GPU %u",
-                                 place->queue.gpu->number)
-                : NNCC_OK;
+  CUresult result = stream || place->own_stream
+                        ? CUDA_SUCCESS
+                        : driver->cuStreamCreate(&place->own_stream, 0);
+  if (result)
+    return nncc_cuda_fail(driver, result, "a stream cannot be made on GPU %u",
+                          place->queue.gpu->number);
+  place->queue.stream = stream ? stream : place->own_stream;
+  return NNCC_OK;
 }
 
 /* Of a context that trains: its own, of any other: shared. */
@@ -120,7 +128,9 @@ static nncc_status open_there(nncc_context *context) {
   nncc_status status = nncc_enter(place->queue.gpu);
   if (status)
     return status;
-  status = open_stream(context, place);
+  status = use_stream(place, context->options.stream);
+  if (!status)
+    status = allocate_gradients(context, context->options.device_pointers);
   if (!status)
     status = allocate(context, place);
   if (!status)
@@ -155,8 +165,8 @@ static void close_context(nncc_context *context) {
   CUresult result = driver->cuCtxPushCurrent_v2(gpu->context);
   if (place->queue.stream)
     driver->cuStreamSynchronize(place->queue.stream);
-  if (place->owns_stream)
-    driver->cuStreamDestroy_v2(place->queue.stream);
+  if (place->own_stream)
+    driver->cuStreamDestroy_v2(place->own_stream);
   if (place->memory)
     driver->cuMemFree_v2(place->memory);
   nncc_free_there(place->own);
@@ -178,6 +188,27 @@ static nncc_status set_weights(nncc_context *context,
   if (status)
     return status;
   status = place_weights(context, weights);
+  nncc_leave(place->queue.gpu);
+  return status;
+}
+
+static nncc_status set_pointers(nncc_context *context, uint32_t device_pointers,
+                                void *stream) {
+  nncc_place *place = context->device;
+  nncc_status status = nncc_enter(place->queue.gpu);
+  if (status)
+    return status;
+  if (stream != context->options.stream) {
+    status = nncc_wait(&place->queue);
+    if (!status)
+      status = use_stream(place, stream);
+  }
+  if (!status)
+    status = allocate_gradients(context, device_pointers);
+  if (!status) {
+    context->options.device_pointers = device_pointers;
+    context->options.stream = stream;
+  }
   nncc_leave(place->queue.gpu);
   return status;
 }
@@ -226,7 +257,7 @@ static nncc_status synchronize(nncc_context *context) {
 }
 
 const nncc_backend nncc_cuda_backend = {
-    choose,      open_context,       close_context,     set_weights,
-    prepare,     nncc_check_pointer, nncc_states_there, run_entry,
-    run_step,    nncc_read_there,    nncc_write_there,  nncc_read_all,
-    synchronize, nncc_free_shared};
+    choose,        open_context, close_context,      set_weights,
+    set_pointers,  prepare,      nncc_check_pointer, nncc_states_there,
+    run_entry,     run_step,     nncc_read_there,    nncc_write_there,
+    nncc_read_all, synchronize,  nncc_free_shared};

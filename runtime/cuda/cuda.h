@@ -128,7 +128,7 @@ void nncc_free_shared(nncc_device_weights *list);
 /* What a context has on a GPU: nncc_context.device. */
 typedef struct nncc_place {
   nncc_queue queue;
-  bool owns_stream;
+  CUstream own_stream; /* once one was needed */
   CUdeviceptr memory;
   char *arena, *inputs, *outputs, *key; /* its parts */
   /* The addresses of a run's tensors there. */
