@@ -131,8 +131,8 @@ static std::string describe(const json::Object &tensor) {
 static void writeLaunch(const json::Object &kernel, llvm::raw_ostream &os) {
   if (!kernel.get("blocks"))
     return;
-  os << "; " << *kernel.getInteger("blocks") << " blocks of "
-     << *kernel.getInteger("threads") << " threads";
+  os << "; blocks of " << *kernel.getInteger("threads")
+     << " threads: " << *kernel.getInteger("blocks");
   if (kernel.get("registers"))
     os << ", " << *kernel.getInteger("registers") << " registers, "
        << *kernel.getInteger("stack_bytes") << " bytes of stack";

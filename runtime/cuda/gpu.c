@@ -159,6 +159,10 @@ static nncc_status load(const nncc_gpu *gpu, const nncc_device_kernel *kernel,
   if (!result)
     return NNCC_OK;
   *module = NULL;
+  if (nncc_is_final(result)) /* it is told here first */
+    return nncc_cuda_fail(gpu->driver, result,
+                          "a kernel before %s failed on GPU %u",
+                          kernel->function, gpu->number);
   nncc_status status =
       nncc_cuda_fail(gpu->driver, result, "kernel %s does not load on GPU %u",
                      kernel->function, gpu->number);

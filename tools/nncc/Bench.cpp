@@ -303,7 +303,6 @@ int BenchVerb::run(Verb &verb) {
          std::string(session.body->sizes) + ", --dim chooses");
   if (int code = checkEarlier(session))
     return code;
-  peak = measurePeak();
   for (uint32_t count : threads)
     if (int code = timeEntry(session, count))
       return code;
