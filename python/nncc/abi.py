@@ -9,6 +9,7 @@ NUMPY = [np.float32, np.float64, np.float16, np.uint16, np.int64, np.int32,
 NAMES = ["float32", "float64", "float16", "bfloat16", "int64", "int32",
          "int16", "int8", "uint8", "bool"]
 BF16 = 3
+ERROR_WEIGHTS = 2  # an nncc_status
 
 
 class Tensor(ctypes.Structure):
@@ -92,6 +93,13 @@ def load(path):
                  "nncc_weights_free"):
         getattr(library, name).argtypes = [ctypes.c_void_p] + (
             [ctypes.c_char_p] if name.endswith("tensor") else [])
+    for name in ("nncc_context_device", "nncc_context_synchronize"):
+        getattr(library, name).argtypes = [ctypes.c_void_p]
+    for name in ("nncc_context_read", "nncc_context_write"):
+        getattr(library, name).argtypes = [ctypes.c_void_p, ctypes.c_char_p,
+                                           ctypes.c_void_p, ctypes.c_size_t]
+    library.nncc_context_set_pointers.argtypes = [
+        ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p]
     library.nncc_weights_save.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
     library.nncc_context_seed.argtypes = [ctypes.c_void_p, ctypes.c_uint64,
                                           ctypes.c_uint64]

@@ -1,6 +1,7 @@
 """Compiled forward and backward inside a PyTorch training loop."""
 import torch
 
+from .device import is_there
 from .runner import flat
 
 
@@ -19,7 +20,8 @@ class _Run(torch.autograd.Function):
         module.set_buffers(results)
         outputs = tuple(t for name, t in results.items()
                         if name not in ctx.buffers)
-        ctx.outputs = [(name, t.shape, t.dtype) for name, t in results.items()
+        ctx.outputs = [(name, t.shape, t.dtype, t.device)
+                       for name, t in results.items()
                        if name not in ctx.buffers]
         ctx.set_materialize_grads(False)
         reaching = set().union(*(
@@ -38,8 +40,8 @@ class _Run(torch.autograd.Function):
             raise RuntimeError("second derivatives of a compiled model are not "
                                "supported: call backward without create_graph")
         module, inputs = ctx.module, ctx.saved_tensors[:ctx.count]
-        given = [torch.zeros(shape, dtype=dtype) if c is None
-                 else c.contiguous() for c, (_, shape, dtype) in
+        given = [torch.zeros(shape, dtype=dtype, device=device) if c is None
+                 else c.contiguous() for c, (_, shape, dtype, device) in
                  zip(cotangents, ctx.outputs) if dtype.is_floating_point]
         used = {name for c, (name, *_) in zip(cotangents, ctx.outputs)
                 if c is not None}
@@ -76,6 +78,7 @@ class CompiledModule(torch.nn.Module):
         super().__init__()
         self.compiled, self.seed, self.steps_taken = compiled, seed, 0
         self.memory = compiled.tensors()
+        self.is_there = any(map(is_there, self.memory.values()))
         self.inputs = compiled.signature("forward")[0]
         gradients = compiled.signature("backward")[1]
         self.trained = [n for n in self.memory if "grad." + n in gradients]
@@ -122,7 +125,7 @@ class CompiledModule(torch.nn.Module):
         self.compiled.changed()  # by the optimizer, perhaps
         if step is not None:
             self.compiled.seed(self.seed, step)
-        return self.compiled.run_tensors(entry, inputs)
+        return self.compiled.run_tensors(entry, inputs, self.is_there)
 
     def _own(self):
         """The tensors as the compiled model has them: one whose .data was

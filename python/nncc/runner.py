@@ -1,60 +1,19 @@
-"""Compiled models on NumPy and PyTorch tensors, by ctypes, without copies."""
+"""Compiled models on NumPy and PyTorch tensors, by ctypes, without copies but
+between the host and a GPU."""
 import ctypes
 import json
+import math
 import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 import traceback
 
 import numpy as np
 
-from . import abi
+from . import abi, device as devices
 from .nested import walk
-
-
-def _is_torch(x):
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(x, torch.Tensor)
-
-
-def _array(name, x, dtype):
-    """A contiguous array over the same memory, if x is contiguous. `name` and
-    the model's `dtype` are for errors."""
-    expected, where = abi.NAMES[dtype], f"input {name}"
-    if _is_torch(x):
-        if x.device.type != "cpu" or "strided" not in str(x.layout):
-            place = x.device if x.device.type != "cpu" else x.layout
-            raise TypeError(f"{where} must be a dense tensor on the CPU, it "
-                            f"is on {place}")
-        found = str(x.dtype).replace("torch.", "")
-        if found != expected:
-            raise TypeError(f"{where} must be {expected}, got {found}")
-        x = x.detach()
-        if dtype == abi.BF16:
-            import torch
-            return np.asarray(x.view(torch.int16).numpy(),
-                              order="C").view(np.uint16)
-        x = x.resolve_neg().numpy()
-    elif not isinstance(x, (np.ndarray, np.generic)) and \
-            not hasattr(x, "__array__"):
-        raise TypeError(f"{where} must be an array or a tensor, got "
-                        f"{type(x).__name__}")
-    array = np.asarray(x, order="C")  # keeps scalars scalars
-    if array.dtype != np.dtype(abi.NUMPY[dtype]):
-        if dtype == abi.BF16:
-            expected = "uint16, the bits of bfloat16"
-        raise TypeError(f"{where} must be {expected}, got {array.dtype}")
-    return array
-
-
-def _tensor(array, dtype):
-    import torch
-    if dtype == abi.BF16:
-        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
-    return torch.from_numpy(array)
 
 
 def find_nncc():
@@ -74,13 +33,21 @@ class CompiledModel:
     Returns arrays or tensors like its inputs; a tuple if the model has several
     outputs. Not thread-safe: one object per thread. With a `train_step` or
     `backward` entry it owns its weights and can change them.
+
+    `device` is "cpu" or the GPU where it runs, "cuda:0". There arrays and
+    tensors of the CPU are copied in and out. CUDA tensors of PyTorch are taken
+    by pointer, on its current stream, as are CuPy's and Numba's arrays, on the
+    stream that they name; results are made there, and no call waits for them
+    (`synchronize` does). Indices that lie there are not checked.
     """
 
     def __init__(self, library, name, weights, threads=1, seed=0,
                  all_reduce=None, ties=None, device="cpu"):
         """`all_reduce(bucket)`, a function of {name: array}, replaces each
-        gradient by its mean over all processes, in place. `ties`: names of
-        PyTorch's module for a tensor that has another one in the model."""
+        gradient by its mean over all processes, in place; of CUDA tensors it
+        gets such. `ties`: names of PyTorch's module for a tensor that has
+        another one in the model. `device`: see compile."""
+        kind, number = devices.parse(device)
         self.ties = ties or {}
         self._library = abi.load(library)
         get = getattr(self._library, f"{name}_model")
@@ -103,36 +70,46 @@ class CompiledModel:
             alias.name.decode(): model.weights[alias.weight].name.decode()
             for alias in model.aliases[:model.alias_count]}
         trains = any(e != "forward" for e in self._entries)
+        self._trains = trains
         self._all_reduce = abi.AllReduce()  # must live as long as the context
         if all_reduce:
             self._all_reduce = abi.AllReduce(
                 lambda host, bucket, count: self._reduce(
                     all_reduce, [bucket[i] for i in range(count)]))
         options = abi.Options(threads, None, None, trains, seed,
-                              self._all_reduce, None, device == "cuda")
+                              self._all_reduce, None, kind, number)
         self._check(self._library.nncc_context_create(
             self._model, self._weights, ctypes.byref(options),
             ctypes.byref(self._context)))
         if trains:  # the context has a copy of its own
             self._library.nncc_weights_free(self._weights)
             self._weights = ctypes.c_void_p()
+        is_gpu = self._library.nncc_context_device(self._context)
+        self._gpu = number if is_gpu else None
+        self.device = f"cuda:{number}" if is_gpu else "cpu"
+        self._mirror = devices.Mirror()
+        self._place = None
 
     def _check(self, status):
         if status:
             raise RuntimeError(self._library.nncc_last_error().decode())
 
-    @staticmethod
-    def _reduce(function, bucket):
-        def view(gradient):
-            dtype = np.dtype(abi.NUMPY[gradient.dtype])
-            raw = (ctypes.c_char * (gradient.count * dtype.itemsize))
-            return np.frombuffer(raw.from_address(gradient.data), dtype)
+    def _reduce(self, function, bucket):
         try:
-            function({g.name.decode(): view(g) for g in bucket})
+            function({g.name.decode(): self._place.share(
+                g.data, g.count, g.dtype) for g in bucket})
             return 0
         except Exception:  # must not cross the C code
             traceback.print_exc()
             return 1
+
+    def _at(self, place):
+        """Pointers are of that place from here on."""
+        self._place = place
+        for stream in place.streams if self._gpu is not None else ():
+            self._check(self._library.nncc_context_set_pointers(
+                self._context, place.is_gpu, stream))
+        return place
 
     def in_order(self, entry_name, inputs, named):
         """The inputs of a call by name, in the order of the entry's."""
@@ -166,7 +143,7 @@ class CompiledModel:
         known = [[entry.bodies[b].inputs[i].shape for i in range(needed)]
                  for b in range(entry.body_count)]
         text = (f"no compiled size fits inputs of shapes "
-                f"{[a.shape for a in arrays]}; compiled: {known}")
+                f"{[tuple(a.shape) for a in arrays]}; compiled: {known}")
         for i, array in enumerate(arrays):
             if all(body[i] != array.shape for body in known):
                 name = entry.bodies[0].inputs[i].name.decode()
@@ -205,30 +182,36 @@ class CompiledModel:
         by name."""
         given = self.in_order(entry_name, inputs, named)
         return self._run(entry_name, given,
-                         any(map(_is_torch, given.values())))
+                         devices.place_of(self._gpu, given.values()))
 
-    def run_tensors(self, entry_name, inputs):
-        """`run`, on all inputs in their order, with tensors as results."""
+    def run_tensors(self, entry_name, inputs, is_there=False):
+        """`run`, on all inputs in their order, with tensors as results; all of
+        them are PyTorch's and on the GPU if `is_there`."""
         given = self.in_order(entry_name, inputs, {})
-        return self._run(entry_name, given, True)
+        place = devices.Gpu(self._gpu, inputs, True) if is_there else \
+            devices.place_of(self._gpu, inputs, True)
+        return self._run(entry_name, given, place)
 
-    def _run(self, entry_name, given, is_torch):
+    def _run(self, entry_name, given, place):
         """Runs an entry on all its inputs; gives tensors or arrays."""
         entry = self._entries[entry_name]
-        arrays = [_array(n, x, entry.bodies[0].inputs[i].dtype)
+        arrays = [place.take(n, x, entry.bodies[0].inputs[i].dtype)
                   for i, (n, x) in enumerate(given.items())]
         number, body = self._body(entry, arrays)
         results = [body.outputs[i] for i in range(entry.output_count)]
-        outputs = [np.empty(t.shape, abi.NUMPY[t.dtype]) for t in results]
+        outputs = [place.empty(t.shape, t.dtype) for t in results]
+        self._mirror.each(self._write)
+        self._at(place)
         self._check(self._library.nncc_run_body(
             self._context, entry.name, number,
             (ctypes.c_void_p * max(entry.input_count, 1))(
-                *[a.ctypes.data for a in arrays]),
+                *map(place.address, arrays)),
             (ctypes.c_void_p * max(len(outputs), 1))(
-                *[o.ctypes.data for o in outputs])))
-        if is_torch:
-            outputs = [_tensor(o, t.dtype) for o, t in zip(outputs, results)]
-        return {t.name.decode(): o for t, o in zip(results, outputs)}
+                *map(place.address, outputs))))
+        if entry.trains:
+            self._mirror.each(self._read)
+        return {t.name.decode(): place.result(o, t.dtype)
+                for t, o in zip(results, outputs)}
 
     def __call__(self, *inputs, **named):
         """forward; tuples, lists, dicts and dataclasses among the inputs are
@@ -239,7 +222,8 @@ class CompiledModel:
 
     def train_step(self, *inputs, lr=None, **named):
         """One step of the compiled optimizer on the model's inputs and its
-        training inputs; gives the loss. `lr` replaces the model's."""
+        training inputs; gives the loss, a number, or of inputs on a GPU what
+        lies there and is not waited for. `lr` replaces the model's."""
         if lr is not None:
             try:
                 rate = float(lr)
@@ -252,29 +236,68 @@ class CompiledModel:
                                  f"{8 * kind.itemsize}, got {lr}")
             named["lr"] = kind.type(rate)
         inputs = flat(inputs, self.signature("train_step")[0])
-        return float(self.run("train_step", *inputs, **named)["loss"])
+        loss = self.run("train_step", *inputs, **named)["loss"]
+        return loss if devices.is_there(loss) else float(loss)
+
+    def synchronize(self):
+        """Waits until all calls have ended; raises the first error of one."""
+        self._check(self._library.nncc_context_synchronize(self._context))
+
+    def _move(self, function, name, x):
+        """Between a weight that the context trains and memory anywhere."""
+        dtype = self._dtypes[name]
+        place = self._at(devices.place_of(self._gpu, [x]))
+        x = place.take(name, x, dtype)
+        size = math.prod(x.shape) * np.dtype(abi.NUMPY[dtype]).itemsize
+        return function(self._context, name.encode(), place.address(x), size)
+
+    def _write(self, name, x):
+        self._check(self._move(self._library.nncc_context_write, name, x))
+
+    def _read(self, name, x):
+        self._check(self._move(self._library.nncc_context_read, name, x))
 
     def state(self):
-        """The present weights by name, as arrays over their memory; tell
-        `changed` after writing to them."""
+        """The present weights by name: on the CPU as arrays over their memory
+        (tell `changed` after writing to them), of a GPU as copies."""
         model, result = self._model.contents, {}
-        for i in range(model.weight_count):
-            tensor = model.weights[i]
-            address = self._library.nncc_context_tensor(self._context,
-                                                        tensor.name)
-            if address:
-                raw = (ctypes.c_char * tensor.bytes).from_address(address)
-                raw.owner = self  # the memory is the context's
-                result[tensor.name.decode()] = np.frombuffer(
-                    raw, abi.NUMPY[tensor.dtype]).reshape(tensor.shape)
+        self._mirror.each(self._write)
+        for tensor in model.weights[:model.weight_count]:
+            array = self._copy(tensor) if self._gpu is not None else \
+                self._memory(tensor)
+            if array is not None:
+                result[tensor.name.decode()] = array
         return result
+
+    def _memory(self, tensor):
+        address = self._library.nncc_context_tensor(self._context, tensor.name)
+        if not address:
+            return None
+        raw = (ctypes.c_char * tensor.bytes).from_address(address)
+        raw.owner = self  # the memory is the context's
+        return np.frombuffer(raw, abi.NUMPY[tensor.dtype]).reshape(
+            tensor.shape)
+
+    def _copy(self, tensor):
+        array = np.empty(tensor.shape, abi.NUMPY[tensor.dtype])
+        status = self._trains and self._move(
+            self._library.nncc_context_read, tensor.name.decode(), array)
+        if not self._trains or status == abi.ERROR_WEIGHTS:
+            return None  # embedded, and nothing reads it
+        self._check(status)
+        return array
 
     def tensors(self):
         """Parameters and buffers by name, as torch tensors over their memory;
-        the optimizer's state is not among them."""
-        return {name: _tensor(array, self._dtypes[name])
-                for name, array in self.state().items()
-                if name not in self._fresh}
+        the optimizer's state is not among them. Of a GPU they are copies, there
+        if PyTorch has CUDA, that follow the model's as long as somebody holds
+        them, and it follows them."""
+        arrays = {name: array for name, array in self.state().items()
+                  if name not in self._fresh}
+        if self._gpu is not None:
+            return self._mirror.tensors(arrays, self._dtypes, self._gpu)
+        return {name: devices.as_tensor(array, self._dtypes[name])
+                for name, array in arrays.items()}
 
     def load_state_dict(self, tensors):
         """Replaces weights by those of a state_dict or the like, under any of
@@ -295,7 +318,10 @@ class CompiledModel:
             if path not in present:
                 continue
             try:
-                array = _array(name, tensors[name], self._dtypes[path])
+                value = tensors[name]
+                if devices.is_torch(value) and devices.is_there(value):
+                    value = value.cpu()
+                array = devices.as_array(name, value, self._dtypes[path])
             except TypeError as error:
                 problems.append(str(error).replace("input ", "", 1))
                 continue
@@ -312,8 +338,12 @@ class CompiledModel:
             raise ValueError("the tensors do not fit the model:\n  "
                              + "\n  ".join(sorted(problems)))
         for name, array in arrays.items():
-            present[name][...] = array
+            if self._gpu is None:
+                present[name][...] = array
+            else:
+                self._write(name, array)
         self.changed()
+        self._mirror.each(self._read)
 
     def changed(self):
         """The arrays of `state` were written to."""
@@ -327,14 +357,16 @@ class CompiledModel:
 
     def save(self, path):
         """Writes the present weights, with the optimizer's state."""
+        self._mirror.each(self._write)
         self._check(self._library.nncc_weights_save(
             self._library.nncc_context_weights(self._context),
             os.fsencode(path)))
 
     def module(self):
         """A torch.nn.Module on this model: its parameters are the compiled
-        model's memory, forward and backward run compiled code. Needs the
-        entries "forward", "train_forward" and "backward"."""
+        model's memory (of a GPU, what `tensors` gives), forward and backward
+        run compiled code. Needs the entries "forward", "train_forward" and
+        "backward"."""
         from .autograd import CompiledModule
         return CompiledModule(self)
 
@@ -382,12 +414,14 @@ def _whole(what, value, least, most=None):
 
 
 def compile(directory, threads=1, cpu="native", dims=None,
-            entries=("forward",), seed=0, all_reduce=None):
+            entries=("forward",), seed=0, all_reduce=None, device="cpu"):
     """Compiles directory/model.json and loads directory/weights.safetensors.
 
     `dims` gives sizes of symbolic dims: {"N": [1, 8]}; `entries` are the entry
     points to compile: "forward", "backward", "loss_and_grad", "train_step",
     "train_forward"; `seed` keys dropout; for `all_reduce` see CompiledModel.
+    `device` is "cpu", "cuda", "cuda:1" (the second GPU), or "auto": a GPU if
+    there is one that fits, else the CPU.
     """
     directory = os.fspath(directory)
     model = os.path.join(directory, "model.json")
@@ -400,7 +434,8 @@ def compile(directory, threads=1, cpu="native", dims=None,
             f"there is no folder {directory}")
     return compile_model(model,
                          os.path.join(directory, "weights.safetensors"),
-                         threads, cpu, dims, entries, seed, all_reduce)
+                         threads, cpu, dims, entries, seed, all_reduce,
+                         device=device)
 
 
 def _read(path):
@@ -416,8 +451,14 @@ def _read(path):
     return "_" + name if name[:1].isdigit() else name or "model", ties
 
 
+# What to ask of the compiler for an nncc_device, in this order.
+_HERE = "--target=cuda:native"
+_TARGETS = [[[]], [[_HERE, "--device-only"]], [[_HERE], []]]
+
+
 def compile_model(model, weights, threads=1, cpu="native", dims=None,
-                  entries=("forward",), seed=0, all_reduce=None, level=None):
+                  entries=("forward",), seed=0, all_reduce=None, level=None,
+                  device="cpu"):
     """`compile`, of two files; the weights' may be missing. `level` is that of
     -O."""
     if isinstance(entries, str):
@@ -430,6 +471,7 @@ def compile_model(model, weights, threads=1, cpu="native", dims=None,
     if all_reduce is not None and not callable(all_reduce):
         raise TypeError("all_reduce must be a function, got "
                         f"{type(all_reduce).__name__}")
+    targets = _TARGETS[devices.parse(device)[0]]
     name, ties = _read(model)
     folder = tempfile.mkdtemp(prefix="nncc")
     try:
@@ -441,10 +483,14 @@ def compile_model(model, weights, threads=1, cpu="native", dims=None,
         for dim, sizes in (dims or {}).items():
             sizes = sizes if isinstance(sizes, (list, tuple)) else [sizes]
             command.append(f"--dim={dim}=" + ",".join(map(str, sizes)))
-        done = subprocess.run(command, capture_output=True, text=True)
+        for target in targets:
+            done = subprocess.run(command + target, capture_output=True,
+                                  text=True)
+            if done.returncode != 4:  # nothing here that fits
+                break
         if done.returncode:
             raise RuntimeError(done.stderr.strip())
         return CompiledModel(library, name, weights, threads, seed, all_reduce,
-                             ties)
+                             ties, device)
     finally:
         shutil.rmtree(folder)
