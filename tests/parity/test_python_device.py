@@ -391,6 +391,17 @@ def test_pointers_for_the_cpu(both, put):
     assert str(error.value) == "input x must be on the CPU, it is on a GPU"
 
 
+def test_set_pointers(both):
+    """What the C API says to hosts that ask for what cannot be."""
+    library = both[0]._library
+    for context, text in ((both[0]._context, "device pointers are for a GPU, "
+                           "the context runs on a CPU"),
+                          (None, "the context is null")):
+        assert library.nncc_context_set_pointers(context, 1, None) == 1
+        assert library.nncc_last_error().decode() == text
+    assert library.nncc_context_set_pointers(both[0]._context, 0, None) == 0
+
+
 def test_numba(both, put, monkeypatch):
     class DeviceNDArray(emulated.ndarray):
         __module__ = "numba.cuda.cudadrv.devicearray"
