@@ -53,9 +53,12 @@ bool assemble(const std::string &ptxas, const std::string &ptx,
       ptxas, {ptxas, "-v", architecture, in, "-o", out}, std::nullopt, streams,
       0, 0, &error);
   (void)readWhole(log, text, ignored, 1 << 20);
-  if (code != 0 || !readWhole(out, cubin, ignored)) {
+  if (code != 0 || !readWhole(out, cubin, ignored) || cubin.empty()) {
+    // `error` is of a process that could not begin or was ended.
+    error =
+        error.empty() ? llvm::StringRef(text).rtrim().str() : "ptxas: " + error;
     if (error.empty())
-      error = text;
+      error = "ptxas failed";
     for (size_t at; (at = error.find(in)) != error.npos;)
       error.replace(at, in.size(), "the PTX");
     return false;
