@@ -24,10 +24,15 @@ fi
 # Python packages live in the build folder, not in the system.
 venv=build/venv
 wheels=(torch==2.13.0 numpy safetensors pytest pytest-xdist)
+# Of the CUDA Toolkit only ptxas, for cubins (docs/cuda.md): this wheel without
+# what it asks for.
+ptxas=nvidia-cuda-nvcc==13.0.88
 mkdir -p build
-if ! [ -e "$venv/complete" ] || [ "$(cat $venv/complete)" != "${wheels[*]}" ]; then
-  echo "nncc installs by pip into $venv: ${wheels[*]}"
+all="${wheels[*]} $ptxas"
+if ! [ -e "$venv/complete" ] || [ "$(cat $venv/complete)" != "$all" ]; then
+  echo "nncc installs by pip into $venv: $all"
   python3 -m venv "$venv"
   "$venv/bin/pip" install -q --disable-pip-version-check "${wheels[@]}"
-  echo "${wheels[*]}" >"$venv/complete"
+  "$venv/bin/pip" install -q --disable-pip-version-check --no-deps "$ptxas"
+  echo "$all" >"$venv/complete"
 fi
