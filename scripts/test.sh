@@ -16,7 +16,7 @@ build/tests/unit/nncc-tests --gtest_brief=1 \
   --gtest_output=xml:$results/unit.xml
 /usr/lib/llvm-22/bin/lit -q --xunit-xml-output=$results/lit.xml build/tests/lit
 build/venv/bin/python -m pytest -q -n 2 --dist loadgroup tests/cli tests/parity \
-  tests/damage tests/ptxas \
+  tests/damage tests/device tests/ptxas \
   --junit-xml=$results/python.xml
 # What is no record, on kernels that look where they read and write; records do
 # it by themselves (parity/test_bounds.py).
