@@ -28,11 +28,14 @@ static bool readFlag(const std::string &word, Config &config) {
   return false;
 }
 
-/// fail=cuStreamCreate:2
+/// fail=cuStreamCreate:2, fail=cuStreamCreate:2:5
 static bool readFailure(const std::string &value, Config &config) {
-  size_t colon = value.find(':');
+  size_t colon = value.find(':'), second = value.find(':', colon + 1);
   uint64_t code;
-  if (colon == value.npos || !readNumber(value.substr(colon + 1), code))
+  if (colon == value.npos ||
+      !readNumber(value.substr(colon + 1, second - colon - 1), code) ||
+      (second != value.npos &&
+       !readNumber(value.substr(second + 1), config.spared)))
     return false;
   config.failing = value.substr(0, colon);
   config.failure = int(code);

@@ -44,6 +44,7 @@ struct Config {
   int driver = 13000, devices = 1, sm = 90, code = CUDA_ERROR_ILLEGAL_ADDRESS;
   std::string fault, failing;
   int failure = 0;
+  uint64_t spared = 0; // calls of `failing` that work first
 };
 
 /// False, with a line on stderr, if there is a word that is none.
