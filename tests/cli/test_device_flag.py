@@ -181,6 +181,21 @@ def test_training_goes_on(nncc, lenet, gpu, words):
         assert np.array_equal(a[name], c[name]), name
 
 
+def test_a_checkpoint_that_cannot_be_read_back(nncc, lenet, gpu):
+    """The file of an earlier training stays as it is."""
+    train = ("train", "lenet.json", "--data", "train.npz", *WEIGHTS,
+             "--device", "cuda", "--checkpoint", "a.safetensors", "--steps")
+    nncc(*train, "1")
+    before = (lenet / "a.safetensors").read_bytes()
+    # What two steps give comes back, not all of what they trained.
+    gpu("fail=cuMemcpyDtoHAsync_v2:400:12")
+    done = nncc(*train, "2", code=4)
+    assert done.stderr.endswith(
+        "bytes cannot be copied from GPU 0: CUDA_ERROR_INVALID_HANDLE (400), "
+        "invalid resource handle\n")
+    assert (lenet / "a.safetensors").read_bytes() == before
+
+
 def test_a_loss_that_is_not_finite(nncc, lenet, gpu):
     with np.load(lenet / "train.npz") as arrays:
         x, t = arrays["x"].copy(), arrays["t"]

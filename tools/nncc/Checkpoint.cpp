@@ -8,6 +8,14 @@ namespace nncc {
 /// Facts stand in the file's metadata under this and their name.
 static const std::string prefix = "nncc.";
 
+/// Why a tensor has no data: 0 if nothing reads what was embedded.
+static int whyMissing(const nncc_weights *weights, const nncc_tensor &tensor) {
+  std::vector<char> data(tensor.bytes);
+  nncc_status status =
+      nncc_weights_get(weights, tensor.name, data.data(), data.size());
+  return status == NNCC_ERROR_WEIGHTS ? exitDone : reportRuntime(status);
+}
+
 int saveCheckpoint(const std::string &path, const nncc_model &model,
                    nncc_context *context, const RunFacts &facts) {
   const nncc_weights *weights = nncc_context_weights(context);
@@ -17,6 +25,8 @@ int saveCheckpoint(const std::string &path, const nncc_model &model,
     if (const void *data = nncc_weights_data(weights, i))
       list.push_back({tensor.name, nncc_dtype(tensor.dtype),
                       uint32_t(tensor.rank), tensor.dims, data, tensor.bytes});
+    else if (int code = whyMissing(weights, tensor))
+      return code;
   }
   std::vector<std::string> keys;
   for (const RunFact &fact : facts)
