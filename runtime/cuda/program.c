@@ -62,7 +62,7 @@ static void list_programs(const nncc_model *model, char *text, size_t bytes) {
   for (uint64_t i = 0; i < model->cuda_count && used < bytes; ++i) {
     const nncc_cuda *program = &model->cudas[i];
     bool has_ptx = !program->kernel_count;
-    for (uint64_t k = 0; k < program->kernels[0].image_count && !has_ptx; ++k)
+    for (uint64_t k = 0; !has_ptx && k < program->kernels[0].image_count; ++k)
       has_ptx = program->kernels[0].images[k].kind != NNCC_IMAGE_CUBIN;
     used += (size_t)snprintf(text + used, bytes - used, "%s", i ? ", " : "");
     if (used >= bytes)

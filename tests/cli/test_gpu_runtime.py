@@ -139,6 +139,9 @@ TOLD = [
     (("80", "cuda"), "", EMULATOR,
      ("10: toy has code for sm_80, the driver is the emulator: compile with "
       "--target=cuda:emulator",)),
+    (("no kernel", "cuda"), "", EMULATOR,
+     ("10: toy has code for sm_80, the driver is the emulator: compile with "
+      "--target=cuda:emulator",)),
     (("90a", "cuda"), "sm=86", STUB,
      ("10: toy has code for sm_90a, the GPU is sm_86: compile with "
       "--target=cuda:sm_80",)),

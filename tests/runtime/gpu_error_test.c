@@ -35,6 +35,10 @@ static void vary(gpu_model *g, const char *name) {
     g->model.prepare = NULL;
     programs[0].sm = 80;
     use_images(g, &text, 1);
+  } else if (!strcmp(name, "no kernel")) {
+    programs[0].sm = 80;
+    programs[0].kernels = NULL;
+    programs[0].kernel_count = 0;
   } else if (!strcmp(name, "no image")) { /* that the driver takes */
     text.kind = NNCC_IMAGE_EMULATOR;
     use_images(g, &text, 1);
