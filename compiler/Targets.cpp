@@ -16,13 +16,14 @@ Status chooseTargets(const CompileOptions &options,
   targets.push_back({&cpu, {}});
   if (!cpu.lookup(options.cpu, targets.front().facts, messages))
     return Status::usage;
-  if (options.deviceOnly) {
-    if (!hasDevices) {
-      messages = "nncc: --device-only needs --target=cuda\n";
-      return Status::usage;
-    }
-    targets.clear();
+  if (!hasDevices && (options.deviceOnly || options.images != "any")) {
+    messages = std::string(options.deviceOnly ? "nncc: --device-only"
+                                              : "nncc: --images") +
+               " needs --target=cuda\n";
+    return Status::usage;
   }
+  if (options.deviceOnly)
+    targets.clear();
   std::vector<TargetInfo> devices;
   if (hasDevices && !lookupArchitectures(options.target, devices, messages))
     return Status::usage;
