@@ -138,7 +138,7 @@ CUresult cuDevicePrimaryCtxRelease_v2(CUdevice device) {
   CUcontext context = &m.contexts[size_t(device)];
   if (--context->retains || m.broken)
     return CUDA_SUCCESS;
-  m.streams.synchronizeAll(context);
+  m.streams.synchronizeAll();
   if (!m.config.hasStats) // which count what is left
     m.memory.releaseAll(context);
   return CUDA_SUCCESS;

@@ -110,7 +110,7 @@ public:
   /// Null: the context's own stream, which all blocking ones wait for.
   CUresult enqueue(CUcontext context, CUstream stream, Work work);
   CUresult synchronize(CUcontext context, CUstream stream);
-  void synchronizeAll(CUcontext context);
+  void synchronizeAll();
   size_t count() const;
   std::minstd_rand random;
 

@@ -119,7 +119,7 @@ CUresult Streams::synchronize(CUcontext context, CUstream stream) {
   return machine().broken;
 }
 
-void Streams::synchronizeAll(CUcontext context) {
+void Streams::synchronizeAll() {
   while (runOne())
     ;
 }

@@ -8,11 +8,9 @@
 namespace nncc {
 
 std::string findPtxas() {
-  llvm::SmallVector<std::string> folders;
   if (const char *home = getenv("CUDA_HOME"))
-    folders.push_back(std::string(home) + "/bin");
-  for (const std::string &folder : folders)
-    if (auto path = llvm::sys::findProgramByName("ptxas", {folder}))
+    if (auto path =
+            llvm::sys::findProgramByName("ptxas", {std::string(home) + "/bin"}))
       return *path;
   auto path = llvm::sys::findProgramByName("ptxas");
   return path ? *path : "";
