@@ -165,7 +165,8 @@ ReferenceResult interpretModel(const std::string &file, const std::string &text,
   Reference reference(what, inputs, weights);
   ReferenceResult &result = reference.result;
   std::vector<ProgramTarget> targets;
-  result.status = chooseTargets(options, targets, result.messages);
+  result.status =
+      chooseTargets(options, Stage::kernels, targets, result.messages);
   if (result.status != Status::done)
     return result;
   MLIRContext context(MLIRContext::Threading::DISABLED);
@@ -192,7 +193,7 @@ ReferenceResult interpretModel(const std::string &file, const std::string &text,
     return result;
   PassManager passes(&context);
   populateCommonPipeline(passes);
-  const ProgramTarget &target = targets.back();
+  const ProgramTarget &target = targets.front();
   populateKernelPipeline(passes, target.facts, *target.how, {});
   passes.addInstrumentation(std::make_unique<AfterPass>(reference));
   // Hooks behind a pass run last to first: the fault comes before the look.

@@ -14,9 +14,11 @@ struct ProgramTarget {
   bool isDevice = false;
 };
 
-/// The CPU's first, unless the options leave it out, then GPUs by architecture;
-/// a status and a sentence if they cannot be meant.
-Status chooseTargets(const CompileOptions &options,
+/// Of an object all: the CPU's first, unless the options leave it out, then
+/// GPUs by architecture. Of any other stage the one that it shows: the first
+/// GPU's if there is one, but of assembly the CPU's. A status and a sentence if
+/// the options cannot be meant.
+Status chooseTargets(const CompileOptions &options, Stage stage,
                      std::vector<ProgramTarget> &targets,
                      std::string &messages);
 
