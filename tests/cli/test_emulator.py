@@ -94,7 +94,7 @@ def test_closed_memory_ends_a_host(program):
 
 @pytest.mark.parametrize("word", ["lat", "seed", "seed=", "seed=x", "fault=",
                                   "fail=cuInit", "fail=cuInit:x", "fail=cuInit:1:",
-                                  "fail=cuInit:1:x", "late=1"])
+                                  "fail=cuInit:1:x", "sm=86:", "late=1"])
 def test_unknown_words(program, word):
     out, text = run(program, "none", "late," + word)
     assert out[:3] == ["early 3", "init 1", "retain 3"]

@@ -42,6 +42,19 @@ static bool readFailure(const std::string &value, Config &config) {
   return true;
 }
 
+/// sm=86, or sm=70:86 of two devices; the last is that of all behind it.
+static bool readArchitectures(const std::string &value, Config &config) {
+  config.sms.clear();
+  for (size_t at = 0, colon = 0; colon != value.npos; at = colon + 1) {
+    colon = value.find(':', at);
+    uint64_t sm;
+    if (!readNumber(value.substr(at, colon - at), sm))
+      return false;
+    config.sms.push_back(int(sm));
+  }
+  return true;
+}
+
 static bool readWord(const std::string &word, Config &config) {
   size_t equals = word.find('=');
   if (equals == word.npos)
@@ -49,6 +62,8 @@ static bool readWord(const std::string &word, Config &config) {
   std::string name = word.substr(0, equals), value = word.substr(equals + 1);
   if (name == "fail")
     return readFailure(value, config);
+  if (name == "sm")
+    return readArchitectures(value, config);
   if (name == "fault") {
     config.fault = value;
     return !value.empty();
@@ -64,8 +79,6 @@ static bool readWord(const std::string &word, Config &config) {
     config.driver = int(number);
   else if (name == "devices")
     config.devices = int(number);
-  else if (name == "sm")
-    config.sm = int(number);
   else if (name == "code")
     config.code = int(number);
   else

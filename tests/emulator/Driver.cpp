@@ -6,6 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Call.h"
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -100,12 +101,14 @@ CUresult cuDeviceGetName(char *name, int bytes, CUdevice device) {
 
 CUresult cuDeviceGetAttribute(int *value, int attribute, CUdevice device) {
   return call("cuDeviceGetAttribute", noContext, [&](Machine &m) {
+    const std::vector<int> &sms = m.config.sms;
+    int sm = sms[std::min(size_t(device), sms.size() - 1)];
     if (attribute == CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)
       *value = 132;
     else if (attribute == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)
-      *value = m.config.sm / 10;
+      *value = sm / 10;
     else if (attribute == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)
-      *value = m.config.sm % 10;
+      *value = sm % 10;
     else
       return int(CUDA_ERROR_INVALID_VALUE);
     return hasDevice(device);

@@ -41,7 +41,8 @@ struct Config {
   bool isLate = false, isChecked = false, hasGuards = false;
   bool isBackwards = false, hasStats = false, hasJitter = false;
   uint64_t seed = 0, memory = uint64_t(80) << 30;
-  int driver = 13000, devices = 1, sm = 90, code = CUDA_ERROR_ILLEGAL_ADDRESS;
+  int driver = 13000, devices = 1, code = CUDA_ERROR_ILLEGAL_ADDRESS;
+  std::vector<int> sms = {90}; // by device
   std::string fault, failing;
   int failure = 0;
   uint64_t spared = 0; // calls of `failing` that work first
