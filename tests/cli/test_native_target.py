@@ -23,6 +23,8 @@ def gpus(monkeypatch):
     ("libnncc_stub_gpu.so", "sm=86", ["sm_86"]),
     ("libnncc_stub_gpu.so", "sm=86,devices=3", ["sm_86"]),
     ("libnncc_stub_gpu.so", "sm=99", ["sm_90"]),
+    ("libnncc_stub_gpu.so", "sm=90:70:86,devices=3", ["sm_86", "sm_90a"]),
+    ("libnncc_stub_gpu.so", "sm=70:86,devices=2", ["sm_86"]),
     ("libnncc_emulator.so", "", ["emulator"])])
 def test_compile(nncc, gpus, library, words, expected):
     gpus(library, words)

@@ -73,15 +73,14 @@ int resolveTarget(std::string &target) {
   if (words.size() > 1)
     return fail(exitUsage, "native stands alone in --target");
   std::vector<std::string> names;
-  std::string name;
-  if (int code = findArchitecture(0, name, false))
-    return code;
-  for (uint32_t number = 1;; ++number) {
-    if (!llvm::is_contained(names, name))
+  nncc_device_facts facts;
+  for (uint32_t n = 0; !nncc_device_info(NNCC_CUDA, n, &facts); ++n) {
+    std::string name = architectureFor(facts.sm);
+    if (!name.empty() && !llvm::is_contained(names, name))
       names.push_back(name);
-    if (findArchitecture(number, name, true))
-      break;
   }
+  if (std::string ignored; names.empty())
+    return findArchitecture(0, ignored, false); // says why
   target = "cuda:" + llvm::join(names, ",");
   return exitDone;
 }
