@@ -134,6 +134,25 @@ def test_bench(nncc, gpu):
         "themselves\n")
 
 
+def test_bench_beside_another_device(nncc, lenet, gpu):
+    """It says so, though one object has both programs."""
+    nncc("compile", "lenet.json", "-o", "a.so", "--target=cuda:emulator")
+    model = ("bench", "a.so", "--seconds", "0.01")
+    devices = {"cpu": "on the CPU", "cuda": "on a GPU"}
+    for device in devices:
+        (lenet / f"{device}.json").write_text(
+            nncc(*model, "--json", "--device", device).stdout)
+    for then, text in devices.items():
+        for now in devices:
+            done = nncc(*model, "--compare", f"{then}.json", "--device", now)
+            end = f" x as fast as in {then}.json"
+            assert done.stdout.endswith(
+                f"{end}\n" if then == now else f"{end}, {text}\n")
+    done = nncc("bench", "lenet.json", "--seconds", "0.01", "--device", "cuda",
+                "--compare", "cpu.json")
+    assert " is of code for " not in done.stderr
+
+
 def test_inspect(nncc, gpu):
     text = nncc("inspect", "lenet.json", "--device", "cuda").stdout
     assert text.startswith("lenet for emulator: ")

@@ -57,7 +57,11 @@ private:
   }
 
   double peak = 0; // GFLOP/s of one core
-  std::map<std::pair<std::string, uint32_t>, double> earlier; // median ms
+  struct Earlier {
+    double median; // ms
+    bool isOnGpu;
+  };
+  std::map<std::pair<std::string, uint32_t>, Earlier> earlier;
   json::Object earlierSubject;
   json::Array results, kernels;
 };
@@ -106,7 +110,8 @@ int BenchVerb::checkEarlier(const Session &session) {
                 compareFile);
   std::string then = textOf(earlierSubject.get("cpu")),
               here = textOf(now.get("cpu"));
-  if (then != here)
+  bool areForCpus = then != "\"\"" && here != "\"\""; // else each row tells
+  if (then != here && areForCpus)
     note(compareFile + " is of code for " + then + ", this is for " + here);
   return exitDone;
 }
@@ -132,7 +137,8 @@ int BenchVerb::readEarlier() {
     auto count = row ? row->getInteger("threads") : std::nullopt;
     auto median = row ? row->getNumber("median_ms") : std::nullopt;
     if (entry && count && median && *median > 0)
-      earlier[{entry->str(), uint32_t(*count)}] = *median;
+      earlier[{entry->str(), uint32_t(*count)}] = {
+          *median, row->getString("device") == "cuda"};
   }
   if (earlier.empty())
     return fail(exitRejected,
@@ -221,7 +227,8 @@ int BenchVerb::timeEntry(Session &session, uint32_t count) {
     share = line;
   }
   auto before = earlier.find({flags.entry, count});
-  double ratio = before == earlier.end() ? 0 : before->second / timing.median;
+  double ratio =
+      before == earlier.end() ? 0 : before->second.median / timing.median;
   if (ratio)
     row["earlier_over_now"] = ratio;
   std::string sizes = session.body->sizes;
@@ -239,6 +246,8 @@ int BenchVerb::timeEntry(Session &session, uint32_t count) {
   if (ratio) {
     snprintf(line, sizeof line, "; %.2f x as fast as in ", ratio);
     text += line + compareFile;
+    if (before->second.isOnGpu != isOnGpu)
+      text += before->second.isOnGpu ? ", on a GPU" : ", on the CPU";
   }
   return print(text + "\n");
 }
