@@ -35,8 +35,6 @@ struct TargetInfo {
   int64_t panelVectors = 2;
   /// Multiply-add, floor and ceil, and conversions of f16, are instructions.
   bool hasFma = false, hasFloor = false, convertsF16 = false;
-  /// A float that no integer holds is truncated to the least one.
-  bool truncatesToLeast = false;
   /// Near memory that the tiles of a block share.
   int64_t cacheBytes = 512 << 10;
   /// Most memory of a tile alone. On a CPU it lies on the stack of whatever

@@ -92,7 +92,6 @@ bool lookupCpu(llvm::StringRef cpu, TargetInfo &info, std::string &error) {
   info.features = features.getString();
   info.hasFma = has("fma");
   info.hasFloor = has("sse4.1");
-  info.truncatesToLeast = true; // cvttss2si and its like
   info.convertsF16 = has("f16c");
   for (auto [name, bit] : runtimeFeatures)
     if (has(name))

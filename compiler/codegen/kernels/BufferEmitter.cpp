@@ -277,9 +277,9 @@ Value BufferEmitter::fma(Value x, Value y, Value z) {
 }
 
 Value BufferEmitter::truncate(Value x, Type integer) {
+  // What no integer holds is poison, of which LLVM makes anything, also for a
+  // CPU whose instruction gives the least one.
   Value truncated = arith::FPToSIOp::create(b, loc, typeOf(integer), x);
-  if (target.truncatesToLeast)
-    return truncated;
   unsigned bits = integer.getIntOrFloatBitWidth();
   double end = std::ldexp(1.0, bits - 1);
   Type type = getElementTypeOrSelf(x.getType());
