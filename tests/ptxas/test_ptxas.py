@@ -125,36 +125,6 @@ def test_cubins_need_ptxas(lenet):
     assert sorted(os.listdir(lenet)) == ["lenet.json"]
 
 
-def fake(folder, script):
-    path = folder / "cuda" / "bin" / "ptxas"
-    path.parent.mkdir(parents=True)
-    path.write_text("#!/bin/sh\n" + script)
-    path.chmod(0o755)
-    return folder / "cuda"
-
-
-@pytest.mark.parametrize("script, text", [
-    ("echo 'ptxas fatal : no license today' >&2\nexit 255\n",
-     "ptxas fatal : no license today"),
-    # In what it says the temporary file is nobody's business.
-    ("for i; do case $i in *.ptx) echo \"$i, line 7: error\";; esac; done\n"
-     "exit 1\n", "the PTX, line 7: error"),
-    ("exit 1\n", "ptxas failed"),
-    ("kill -9 $$\n", "ptxas: Killed"),
-    ("exit 0\n", "ptxas failed"),  # an empty cubin
-])
-def test_a_ptxas_that_fails(lenet, script, text, tmp_path_factory,
-                            monkeypatch):
-    home, own = fake(lenet, script), tmp_path_factory.mktemp("own")
-    monkeypatch.setenv("TMPDIR", str(own))
-    (lenet / "m.o").write_text("the older one")
-    done = call(*CUDA, "-j1", "-o", "m.o", home=home, cwd=lenet, code=4)
-    assert done.stderr == f"nncc: sm_80: kernel k0: {text}\n"
-    assert (lenet / "m.o").read_text() == "the older one"
-    assert sorted(os.listdir(lenet)) == ["cuda", "lenet.json", "m.o"]
-    assert os.listdir(own) == []
-
-
 def record():
     import tempfile
     table = {}

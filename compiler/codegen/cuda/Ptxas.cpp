@@ -3,14 +3,17 @@
 #include "support/FileIO.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FileUtilities.h"
+#include "llvm/Support/Path.h"
 #include "llvm/Support/Program.h"
 
 namespace nncc {
 
 std::string findPtxas() {
+  llvm::SmallVector<std::string> folders;
   if (const char *home = getenv("CUDA_HOME"))
-    if (auto path =
-            llvm::sys::findProgramByName("ptxas", {std::string(home) + "/bin"}))
+    folders.push_back(std::string(home) + "/bin");
+  for (const std::string &folder : folders)
+    if (auto path = llvm::sys::findProgramByName("ptxas", {folder}))
       return *path;
   auto path = llvm::sys::findProgramByName("ptxas");
   return path ? *path : "";
@@ -36,7 +39,9 @@ bool assemble(const std::string &ptxas, const std::string &ptx,
   for (auto [path, suffix] : llvm::zip_equal(paths, suffixes)) {
     if (auto problem =
             llvm::sys::fs::createTemporaryFile("nncc", suffix, path)) {
-      error = "cannot make a temporary file: " + problem.message();
+      llvm::sys::path::system_temp_directory(true, path);
+      error = "cannot make a temporary file in " + path.str().str() + ": " +
+              problem.message();
       return false;
     }
     removers.push_back(std::make_unique<llvm::FileRemover>(path));
@@ -51,14 +56,22 @@ bool assemble(const std::string &ptxas, const std::string &ptx,
       ptxas, {ptxas, "-v", architecture, in, "-o", out}, std::nullopt, streams,
       0, 0, &error);
   (void)readWhole(log, text, ignored, 1 << 20);
-  if (code != 0 || !readWhole(out, cubin, ignored) || cubin.empty()) {
-    // `error` is of a process that could not begin or was ended.
-    error =
-        error.empty() ? llvm::StringRef(text).rtrim().str() : "ptxas: " + error;
+  if (!error.empty()) { // it did not start, or a signal ended it
+    error = ptxas + ": " + error;
+    return false;
+  }
+  if (code != 0) {
+    error = llvm::StringRef(text).rtrim().str();
     if (error.empty())
-      error = "ptxas failed";
+      error = ptxas + " failed with code " + std::to_string(code) +
+              " and says nothing";
     for (size_t at; (at = error.find(in)) != error.npos;)
       error.replace(at, in.size(), "the PTX");
+    return false;
+  }
+  if (!readWhole(out, cubin, ignored) ||
+      !llvm::StringRef(cubin).starts_with("\177ELF")) {
+    error = ptxas + " made no cubin";
     return false;
   }
   usage = {numberBefore(text, "registers"),
