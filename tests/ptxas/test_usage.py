@@ -4,7 +4,7 @@ usage.json holds, by architecture, network and kind of kernel, the most
 registers (in steps of 8, which a GPU hands out at once) and bytes of stack.
 Spills there are none. To record it anew, when a kernel is right to need more:
 
-    build/venv/bin/python tests/ptxas/test_ptxas.py
+    build/venv/bin/python tests/ptxas/test_usage.py
 """
 import glob
 import json
