@@ -60,6 +60,12 @@ static nncc_status to_gpu(const void *data, uint64_t bytes, void **there) {
   return drive(driver->cuStreamSynchronize(NULL), "wait");
 }
 
+static nncc_status free_there(const void *there) {
+  const nncc_driver *driver;
+  TRY(hold(&driver));
+  return drive(driver->cuMemFree_v2((CUdeviceptr)(uintptr_t)there), "free");
+}
+
 static nncc_status from_gpu(void *data, const void *there, uint64_t bytes) {
   const nncc_driver *driver;
   TRY(hold(&driver));
@@ -107,21 +113,40 @@ static nncc_status open_place(place *p, const device_case *c,
   TRY(nncc_context_create(model, weights, &options, &p->context));
   for (uint64_t i = 0; i < p->entry->input_count; ++i) {
     const nncc_tensor *tensor = &p->body->inputs[i];
-    void *data = take_number(c->name, 'i', tensor), *there = data;
+    void *data = take_number(c->name, 'i', tensor);
     if (!data && !tensor->initial)
       return nncc_fail(NNCC_ERROR_ARGUMENT, "no value of input %s",
                        tensor->name);
-    if (data && is_there)
-      TRY(to_gpu(data, tensor->bytes, &there));
-    p->inputs[i] = there;
+    p->inputs[i] = data;
+    if (data && is_there) {
+      TRY(to_gpu(data, tensor->bytes, (void **)&p->inputs[i]));
+      free(data);
+    }
   }
   for (uint64_t o = 0; o < p->entry->output_count; ++o) {
     uint64_t bytes = p->body->outputs[o].bytes;
-    p->outputs[o] = malloc(bytes ? bytes : 1);
-    memset(p->outputs[o], 0xff, bytes);
     if (is_there)
       TRY(to_gpu(NULL, bytes, &p->outputs[o]));
+    else
+      p->outputs[o] = memset(malloc(bytes ? bytes : 1), 0xff, bytes);
   }
+  return NNCC_OK;
+}
+
+/* What an error left open ends with the process. */
+static nncc_status close_place(place *p) {
+  for (uint64_t i = 0; i < p->entry->input_count; ++i)
+    if (!p->is_there)
+      free((void *)p->inputs[i]);
+    else if (p->inputs[i])
+      TRY(free_there(p->inputs[i]));
+  for (uint64_t o = 0; o < p->entry->output_count; ++o)
+    if (!p->is_there)
+      free(p->outputs[o]);
+    else
+      TRY(free_there(p->outputs[o]));
+  nncc_context_free(p->context);
+  free(p);
   return NNCC_OK;
 }
 
@@ -150,9 +175,7 @@ static nncc_status state_of(place *p, const nncc_tensor *tensor, void **data) {
   TRY(nncc_context_read(p->context, tensor->name, there, tensor->bytes));
   TRY(nncc_context_synchronize(p->context));
   TRY(from_gpu(*data, there, tensor->bytes));
-  const nncc_driver *driver;
-  TRY(hold(&driver));
-  return drive(driver->cuMemFree_v2((CUdeviceptr)(uintptr_t)there), "free");
+  return free_there(there);
 }
 
 /* What is known of a case while its results are looked at. */
@@ -191,6 +214,7 @@ static nncc_status compare(place *p, place *q, verdict *v) {
     TRY(output_of(p, o, &x));
     TRY(output_of(q, o, &y));
     TRY(look_at(v, p->c, 'o', &p->body->outputs[o], x, y));
+    free(p->is_there ? x : NULL);
   }
   const nncc_model *model = p->c->model();
   for (uint64_t i = 0; p->entry->trains && i < model->weight_count; ++i) {
@@ -212,8 +236,8 @@ static nncc_status check(const device_case *c, verdict *v) {
   TRY(run_place(there));
   TRY(run_place(here));
   TRY(compare(there, here, v));
-  nncc_context_free(there->context);
-  nncc_context_free(here->context);
+  TRY(close_place(there));
+  TRY(close_place(here));
   nncc_weights_free(weights);
   return NNCC_OK;
 }
@@ -275,15 +299,16 @@ static nncc_status median(const device_case *c, const nncc_weights *weights,
   }
   qsort(times, (size_t)count, sizeof *times, by_size);
   *result = times[count / 2];
-  nncc_context_free(p->context);
-  return NNCC_OK;
+  return close_place(p);
 }
 
 static nncc_status measure(const device_case *c, double times[2]) {
   nncc_weights *weights;
   TRY(load_weights(c->model(), &weights));
   TRY(median(c, weights, 0, &times[0]));
-  return median(c, weights, 1, &times[1]);
+  TRY(median(c, weights, 1, &times[1]));
+  nncc_weights_free(weights);
+  return NNCC_OK;
 }
 
 int time_case(const device_case *c, FILE *out, FILE *text) {

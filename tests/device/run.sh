@@ -11,11 +11,14 @@ archive=${1:-build/device.tar.xz}
 out=${OUT:-$PWD/build/device}
 work=$(mktemp -d) && trap 'rm -rf "$work"' EXIT
 mkdir -p "$out"
-tar -C "$work" -xf "$archive" || exit 2
+tar -C "$work" -xf "$archive" 2>"$work/tar" || # without xz, by Python's own
+  python3 -c 'import sys, tarfile; tarfile.open(sys.argv[1]).extractall(sys.argv[2])' \
+    "$archive" "$work" || { cat "$work/tar"; exit 2; }
 packed=$work/device
 if [ -e "$packed/libnncc_emulator.so" ]; then
   export NNCC_CUDA_DRIVER="$packed/libnncc_emulator.so"
 fi
+PATH=$PATH:/usr/local/cuda/bin
 # Compiled PTX of an earlier run would hide what the driver makes of it.
 export CUDA_CACHE_DISABLE=1
 jobs=$(nproc)

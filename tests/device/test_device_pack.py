@@ -99,6 +99,24 @@ def test_what_differs_is_told(folder):
 
 
 @pytest.mark.xdist_group("device-pack")
+def test_steps_go_on_after_a_difference(folder, tmp_path):
+    def change(tensors, metadata):
+        tensors["lstm.forward.o.fc"].view(-1)[7] = 0.5
+    numbers = altered(folder, change)
+    copy = tmp_path / "device"
+    copy.mkdir()
+    for path in folder.iterdir():
+        source = numbers if path.name == "numbers.safetensors" else path
+        (copy / path.name).symlink_to(source)
+    subprocess.run(["tar", "-C", tmp_path, "-chf", tmp_path / "a.tar",
+                    "device"], check=True)
+    done = run_all(tmp_path / "a.tar", tmp_path / "out")
+    assert done.returncode == 1
+    table = done.stdout.split("== table\n")[1].splitlines()
+    assert len(table) == 3 and ", 1 differ; " in table[1], table
+
+
+@pytest.mark.xdist_group("device-pack")
 def test_sampled_results_are_summed_up(folder):
     """Of a large tensor some elements are known, and a sum over all."""
     def change(tensors, metadata):
