@@ -2,7 +2,7 @@
 import os
 import subprocess
 
-from test_ptxas import CUDA, ROOT, call, lenet  # noqa: F401, a fixture
+from test_usage import CUDA, ROOT, call, lenet  # noqa: F401, a fixture
 
 DL = {"dlopen", "dlsym", "dlclose", "dlerror"}
 
