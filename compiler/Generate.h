@@ -16,9 +16,9 @@ struct Program : ProgramTarget {
 /// Tells options.progress, if it is set, what begins.
 void report(const CompileOptions &options, const std::string &what);
 
-/// Text or object of a stage behind the loops of `programs`, whose kernels are lowered:
-/// in `result`, with messages if it is not done. All but the object show one
-/// program.
+/// Text or object of a stage behind the loops of `programs`, whose kernels are
+/// lowered: in `result`, with messages if it is not done. All but the object
+/// show one program.
 Status generateCode(std::vector<Program> &programs,
                     const CompileOptions &options, Stage stage,
                     CompileResult &result);
