@@ -56,6 +56,8 @@ void limit(int what, rlim_t value) {
     options.entries.push_back(name);
   if (size_t at = one.dim.find('='); at != std::string::npos)
     options.dims[one.dim.substr(0, at)] = {atoll(one.dim.c_str() + at + 1)};
+  if (nncc::Stage(one.stage) == nncc::Stage::ptx)
+    options.target = "cuda:sm_80";
   nncc::CompileResult result =
       nncc::compileModel("m.json", text, options, nncc::Stage(one.stage));
   fwrite(result.messages.data(), 1, result.messages.size(), stderr);

@@ -20,9 +20,9 @@ from damage import damage
 BUILD = os.environ.get("NNCC_BUILD", os.path.join(HERE, "..", "..", "build"))
 DRIVER = os.path.join(BUILD, "tests", "damage", "damage-driver")
 STAGES = ("graph", "nncc", "kernels", "linalg", "report", "reportJson", "llvm",
-          "assembly", "object")  # as the compiler numbers them
+          "assembly", "ptx", "object")  # as the compiler numbers them
 # Mostly the end of all that looks at the model; code takes longest.
-ENDS = ("kernels",) * 4 + ("graph", "nncc", "reportJson", "object")
+ENDS = ("kernels",) * 4 + ("graph", "nncc", "reportJson", "ptx", "object")
 # In the model, or what a flag asked of it: a size, an entry.
 LOCATED = re.compile(
     r"^m\.json(:\d+:\d+: error: \S|: error: (--dim |the entry ))", re.M)
