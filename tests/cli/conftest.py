@@ -1,4 +1,5 @@
 """A small model with weights in a folder, and a way to call nncc there."""
+import os
 import subprocess
 
 import numpy as np
@@ -19,6 +20,17 @@ def lenet(tmp_path):
     np.savez(tmp_path / "train.npz", t=np.arange(7) % 3,
              x=random.standard_normal((7, 1, 12, 12)).astype(np.float32))
     return tmp_path
+
+
+@pytest.fixture
+def driver(monkeypatch):
+    """Puts a library of build/lib, or another path, in the CUDA driver's place;
+    `words` are for the emulator."""
+    def use(library, words=""):
+        monkeypatch.setenv("NNCC_CUDA_DRIVER", os.path.join(
+            os.path.dirname(NNCC), "..", "lib", library))
+        monkeypatch.setenv("NNCC_EMULATOR", words)
+    return use
 
 
 @pytest.fixture

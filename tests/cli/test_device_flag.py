@@ -1,31 +1,25 @@
 """--device of run, bench, check, train and inspect, on the emulator."""
 import json
-import os
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from lenet_model import NNCC
-
-LIBRARIES = os.path.join(os.path.dirname(NNCC), "..", "lib")
 WEIGHTS = ("--weights", "lenet.safetensors")
 
 
 @pytest.fixture
-def gpu(monkeypatch):
+def gpu(driver):
     """A driver: the emulator by these words, or a GPU that loads nothing."""
     def use(words="", library="libnncc_emulator.so"):
-        monkeypatch.setenv("NNCC_CUDA_DRIVER",
-                           os.path.join(LIBRARIES, library))
-        monkeypatch.setenv("NNCC_EMULATOR", words)
+        driver(library, words)
     use()
     return use
 
 
 @pytest.fixture
-def no_gpu(monkeypatch):
-    monkeypatch.setenv("NNCC_CUDA_DRIVER", "/no/driver.so")
+def no_gpu(driver):
+    driver("/no/driver.so")
 
 
 NO_DRIVER = ("nncc: no CUDA driver: /no/driver.so: cannot open shared object "

@@ -8,6 +8,7 @@ from safetensors.numpy import load_file
 from lenet_model import NNCC
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(NNCC), "..", ".."))
+EMULATOR = os.path.join(ROOT, "build", "lib", "libnncc_emulator.so")
 
 
 def sh(*command, cwd, env=None):
@@ -33,8 +34,7 @@ def test_examples_from_an_installation(tmp_path):
     text = sh("out/cuda_c", cwd=tmp_path, env=without)  # on the CPU
     assert "emulator" not in text
     check_training(text[text.index("\n") + 1:], tmp_path)
-    with_one = {**os.environ, "NNCC_CUDA_DRIVER": os.path.join(
-        ROOT, "build", "lib", "libnncc_emulator.so")}
+    with_one = {**os.environ, "NNCC_CUDA_DRIVER": EMULATOR}
     text = sh("out/cuda_c", cwd=tmp_path, env=with_one)
     first, rest = text.split("\n", 1)
     assert first == "on nncc emulator"
@@ -107,6 +107,7 @@ int main(void) {
   nncc_weights_prepare(w);
   nncc_options options = {2};
   options.trains = TRAINS;
+  options.device = DEVICE;
   if (nncc_context_create(m, w, &options, &c) || calls == 0) return 1;
   int before = calls;
   for (int i = 0; i < 10; ++i) if (RUN) return 1;
@@ -120,16 +121,21 @@ int main(void) {
     ("runtime_test", "0", "classifier_forward(c, x, y)"),
     ("training_test", "1", "trained_train_step(c, x, t, 0, &loss) || "
                            "trained_forward(c, x, y)")])
-def test_running_does_not_allocate(tmp_path, name, trains, run):
-    """Counts calls of the allocator between runs."""
+@pytest.mark.parametrize("device,target", [
+    ("NNCC_CPU", ()), ("NNCC_CUDA", ("--target=cuda:emulator",))])
+def test_running_does_not_allocate(tmp_path, name, trains, run, device,
+                                   target):
+    """Counts calls of the allocator between runs; on a GPU there are none even
+    while kernels are loaded."""
     path, options = RUNTIME_TESTS[name]
     model = path[-1].replace(".json", "")
-    sh(NNCC, os.path.join(ROOT, *path), *options, "-o", model + ".a",
+    sh(NNCC, os.path.join(ROOT, *path), *options, *target, "-o", model + ".a",
        cwd=tmp_path)
     (tmp_path / "count.c").write_text(
         COUNT.replace("MODEL", model).replace("TRAINS", trains).replace(
-            "RUN", run))
+            "RUN", run).replace("DEVICE", device))
     wrap = "-Wl,--wrap=malloc,--wrap=calloc,--wrap=aligned_alloc"
     sh("cc", "count.c", "-I.", "-I", os.path.join(ROOT, "runtime"),
        model + ".a", wrap, "-lpthread", "-o", "count", cwd=tmp_path)
-    assert sh("./count", cwd=tmp_path) == "0\n"
+    env = {**os.environ, "NNCC_CUDA_DRIVER": EMULATOR}
+    assert sh("./count", cwd=tmp_path, env=env) == "0\n"

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from lenet_model import NNCC
-from test_embedding import COUNT, ROOT, RUNTIME_TESTS, sh
+from test_embedding import ROOT, RUNTIME_TESTS, sh
 from test_gpu_runtime import EMULATOR, RUNTIME
 
 ARCHIVE = os.path.join(ROOT, "build", "lib", "libnncc_rt.a")
@@ -43,26 +43,6 @@ def test_only_what_is_used_is_linked(tmp_path, target, info, parts):
     assert members & (PARTS | {"info"}) == parts
     imports = sh("nm", "-u", "uses", cwd=tmp_path)
     assert ("dlopen" in imports) == bool(parts)
-
-
-@pytest.mark.parametrize("name,trains,run", [
-    ("runtime_test", "0", "classifier_forward(c, x, y)"),
-    ("training_test", "1", "trained_train_step(c, x, t, 0, &loss) || "
-                           "trained_forward(c, x, y)")])
-def test_running_does_not_allocate(tmp_path, name, trains, run):
-    """On a GPU as on a CPU, not even while kernels are loaded."""
-    path, options = RUNTIME_TESTS[name]
-    model = path[-1].replace(".json", "")
-    sh(NNCC, os.path.join(ROOT, *path), *options, "--target=cuda:emulator",
-       "-o", model + ".a", cwd=tmp_path)
-    (tmp_path / "count.c").write_text(
-        COUNT.replace("MODEL", model).replace("RUN", run).replace(
-            "TRAINS;", trains + "; options.device = NNCC_CUDA;"))
-    sh("cc", "count.c", "-I.", "-I", RUNTIME, model + ".a",
-       "-Wl,--wrap=malloc,--wrap=calloc,--wrap=aligned_alloc", "-lm",
-       "-lpthread", "-ldl", "-o", "count", cwd=tmp_path)
-    env = {**os.environ, "NNCC_CUDA_DRIVER": EMULATOR}
-    assert sh("./count", cwd=tmp_path, env=env) == "0\n"
 
 
 def test_compiled_model_in_c(tmp_path):
