@@ -152,10 +152,9 @@ static std::string describe(const TargetInfo &target, const DeviceCode &code) {
   std::string text = architectureOf(target);
   if (!target.sm || code.kernels.empty())
     return text;
-  const char *names[] = {"ptx", "cubin", "emulator"};
   std::string list;
   for (const DeviceImage &image : code.kernels.front().images)
-    list += (list.empty() ? "" : ", ") + std::string(names[image.kind]);
+    list += (list.empty() ? "" : ", ") + std::string(imageName(image.kind));
   return text + " (" + list + ")";
 }
 

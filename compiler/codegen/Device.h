@@ -19,6 +19,9 @@ struct KernelUsage {
   int64_t registers = 0, stackBytes = 0, spillBytes = 0;
 };
 
+/// "ptx", "cubin", "emulator".
+const char *imageName(nncc_image_kind kind);
+
 struct DeviceImage {
   nncc_image_kind kind;
   std::string bytes; // of the emulator's: none

@@ -57,13 +57,12 @@ static json::Object kernelInfo(func::FuncOp kernel) {
 
 /// How a kernel for a GPU is launched, and its images.
 static void addDevice(json::Object &info, const DeviceKernel &kernel) {
-  const char *const kinds[] = {"ptx", "cubin", "emulator"};
   int64_t tiles = *info.getInteger("tiles"), threads = deviceThreads;
   info["blocks"] = (tiles + threads - 1) / threads;
   info["threads"] = threads;
   json::Object images;
   for (const DeviceImage &image : kernel.images)
-    images[kinds[image.kind]] = int64_t(image.bytes.size());
+    images[imageName(image.kind)] = int64_t(image.bytes.size());
   info["image_bytes"] = std::move(images);
   if (!kernel.usage)
     return;

@@ -17,6 +17,11 @@ struct Made {
 
 } // namespace
 
+const char *imageName(nncc_image_kind kind) {
+  static const char *const names[] = {"ptx", "cubin", "emulator"};
+  return names[kind];
+}
+
 /// PTX ends with a zero byte, which is what the driver wants.
 static std::string ptxOf(llvm::Module &kernel, const TargetInfo &target,
                          unsigned level) {
